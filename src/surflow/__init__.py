@@ -1,0 +1,115 @@
+"""surflow: SurVAE flows for PyTorch.
+
+Bijections, surjections and stochastic layers compose into one likelihood, exact or a bound, and it is
+always known which. Two nouns: a :class:`Transform` is a layer between data x and latent z, a
+:class:`Distribution` scores and draws; a :class:`Flow` is a chain of transforms and a base.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from surflow.bijections.autoregressive import Autoregressive
+from surflow.bijections.coupling import Coupling
+from surflow.bijections.elementwise import Exp, Log, Logit, Sigmoid, Softplus, Tanh
+from surflow.bijections.linear import LULinear, Orthonormal
+from surflow.bijections.normalize import ActNorm, Standardize
+from surflow.bijections.ordered import LogGaps
+from surflow.bijections.polar import Polar
+from surflow.bijections.shape import Permute, PermuteAxes, Reshape, Reverse, Squeeze
+from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, SplineMap
+from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
+from surflow.configurable import Configurable
+from surflow.distribution import Distribution
+from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
+from surflow.distributions.independent import Independent
+from surflow.distributions.mixture import Mixture
+from surflow.distributions.normal import Exponential, HalfNormal, Logistic, Normal
+from surflow.distributions.uniform import Uniform, UniformCircle
+from surflow.errors import (
+    BoundError,
+    ConfigError,
+    DataError,
+    FileError,
+    NonFiniteError,
+    ShapeError,
+    SupportError,
+    SurflowError,
+)
+from surflow.flow import Flow
+from surflow.nets.context import ContextColumns, OneHot
+from surflow.nets.masked import MaskedMLP
+from surflow.nets.mlp import MLP
+from surflow.saving import load
+from surflow.stochastic.permutation import RandomPermutation
+from surflow.stochastic.vae import VAE
+from surflow.support import (
+    Circle,
+    Integers,
+    Interval,
+    Ordered,
+    Positive,
+    Product,
+    Real,
+    Support,
+    circle,
+    positive,
+    product,
+    real,
+    unit_interval,
+)
+from surflow.surjections.absolute import Abs
+from surflow.surjections.dimension import Augment, Slice
+from surflow.surjections.maximum import Max, MaxPool
+from surflow.surjections.overlap import OverlappingMaxPool
+from surflow.surjections.quantize import Dequantize
+from surflow.surjections.sort import Sort
+from surflow.transform import Inverse, On, Transform
+
+if TYPE_CHECKING:
+    from surflow import data, evaluation, plots, presets
+    from surflow.training import fit
+
+__version__ = "0.1.0"
+
+# Loaded when first used, because they stand on heavier packages than torch.
+_LAZY = {
+    "fit": "surflow.training",
+    "data": "surflow.data",
+    "evaluation": "surflow.evaluation",
+    "plots": "surflow.plots",
+    "presets": "surflow.presets",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'surflow' has no attribute {name!r}")
+    module = importlib.import_module(_LAZY[name])
+    return getattr(module, name) if name == "fit" else module
+
+
+__all__ = [
+    # contract
+    "Configurable", "Distribution", "Flow", "Inverse", "On", "Transform", "load",
+    # bijections
+    "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "Coupling", "Elementwise", "Exp", "IntervalSplineMap",
+    "LULinear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute", "PermuteAxes", "Polar", "Reshape", "Reverse",
+    "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "UnivariateMap",
+    # surjections and stochastic layers
+    "Abs", "Augment", "Dequantize", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation", "Slice", "Sort", "VAE",
+    # distributions
+    "Bernoulli", "Categorical", "Exponential", "HalfNormal", "Independent", "JointBernoulli", "Logistic", "Mixture", "Normal",
+    "PlackettLuce", "Uniform", "UniformCircle",
+    # supports
+    "Circle", "Integers", "Interval", "Ordered", "Positive", "Product", "Real", "Support", "circle", "positive",
+    "product", "real", "unit_interval",
+    # networks
+    "ContextColumns", "MLP", "MaskedMLP", "OneHot",
+    # training, data, evaluation
+    "data", "evaluation", "fit", "plots", "presets",
+    # errors
+    "BoundError", "ConfigError", "DataError", "FileError", "NonFiniteError", "ShapeError", "SupportError",
+    "SurflowError",
+]  # fmt: skip

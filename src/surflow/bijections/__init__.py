@@ -1,0 +1,1 @@
+"""Bijections: V is the log-determinant of the Jacobian."""

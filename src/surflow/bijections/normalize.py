@@ -1,0 +1,91 @@
+"""Shifts and scales fitted to the data before training: standardisation, actnorm."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from surflow.distribution import Shape
+from surflow.transform import Transform
+
+
+class _ShiftScale(Transform):
+    """z = (x - shift) exp(-log_scale), with ``shift`` and ``log_scale`` set by ``initialize`` once."""
+
+    shift: Tensor
+    log_scale: Tensor
+    fitted: Tensor
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        if self.fitted or x.shape[0] == 0:
+            return
+        mean, std = self._statistics(x)
+        # A constant coordinate, or a single row, tells nothing about a scale.
+        log_scale = std.log().where(std > 1e-6 * mean.abs().clamp(min=1e-12), 0.0)
+        with torch.no_grad():
+            self.shift.copy_(mean)
+            self.log_scale.copy_(log_scale)
+            self.fitted.fill_(True)
+
+    def _contribution(self, x: Tensor) -> Tensor:
+        positions = x[0].numel() // self.log_scale.numel() if x.shape[0] else 1
+        return (-positions * self.log_scale.sum()).expand(x.shape[0])
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return (x - self.shift) * (-self.log_scale).exp(), self._contribution(x)
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.shift + z * self.log_scale.exp(), self._contribution(z)
+
+
+class Standardize(_ShiftScale):
+    r"""Every coordinate minus its mean, over its standard deviation, both taken from the training data by ``fit``.
+
+    .. math:: z = (x - m) / s, \qquad V = -\sum_i \log s_i
+
+    The numbers are not trained. Constant coordinates keep their scale.
+
+    >>> import torch, surflow as sf
+    >>> layer = sf.Standardize(2)
+    >>> x = torch.randn(1000, 2) * 7 + 3
+    >>> layer.initialize(x)
+    >>> round(layer(x)[0].std().item(), 3)
+    1.0
+    """
+
+    def __init__(self, shape: int | Shape) -> None:
+        super().__init__(shape)
+        self.register_buffer("shift", torch.zeros(self.in_shape))
+        self.register_buffer("log_scale", torch.zeros(self.in_shape))
+        self.register_buffer("fitted", torch.tensor(False))
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.mean(0), x.std(0, correction=0)
+
+
+class ActNorm(_ShiftScale):
+    r"""A learned shift and scale per entry of the first event axis, starting from the first data it sees.
+
+    .. math:: z_c = (x_c - b_c) e^{-s_c}, \qquad V = -n_{\text{positions}} \sum_c s_c
+
+    Source: Kingma and Dhariwal, "Glow", arXiv 1807.03039.
+
+    >>> import torch, surflow as sf
+    >>> tuple(sf.ActNorm((3, 4, 4))(torch.zeros(2, 3, 4, 4))[1].shape)
+    (2,)
+    """
+
+    def __init__(self, shape: int | Shape) -> None:
+        super().__init__(shape)
+        parameters = (self.in_shape[0], *[1] * (len(self.in_shape) - 1))
+        self.shift = nn.Parameter(torch.zeros(parameters))
+        self.log_scale = nn.Parameter(torch.zeros(parameters))
+        self.register_buffer("fitted", torch.tensor(False))
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values = x.transpose(0, 1).flatten(1)
+        shape = self.shift.shape
+        return values.mean(1).reshape(shape), values.std(1, correction=0).reshape(shape)

@@ -1,0 +1,33 @@
+"""Polar coordinates of the plane."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from surflow.support import circle, positive, product
+from surflow.transform import Transform
+
+
+class Polar(Transform):
+    r"""(x, y) to (r, angle): from the plane to the positive half-line times the circle.
+
+    .. math:: r = \sqrt{x^2 + y^2}, \quad \varphi = \mathrm{atan2}(y, x), \qquad V = -\log r
+
+    >>> import torch, surflow as sf
+    >>> sf.Polar()(torch.tensor([[0.0, 2.0]]))[0]
+    tensor([[2.0000, 1.5708]])
+    """
+
+    def __init__(self) -> None:
+        super().__init__(2, codomain=product([positive, circle]))
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        # The origin, of measure zero, has no angle: the smallest float keeps value and gradient finite there.
+        r = torch.hypot(x[:, 0], x[:, 1]).clamp(min=torch.finfo(x.dtype).tiny)
+        return torch.stack([r, torch.atan2(x[:, 1], x[:, 0])], 1), -r.log()
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        r, angle = z.unbind(1)
+        r = r.clamp(min=torch.finfo(z.dtype).tiny)
+        return torch.stack([r * angle.cos(), r * angle.sin()], 1), -r.log()

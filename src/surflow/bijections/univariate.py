@@ -1,0 +1,101 @@
+"""Monotone maps of one number with parameters from outside; layers differ only in where the parameters come from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from surflow.configurable import Configurable
+from surflow.distribution import Shape, sum_event
+from surflow.nets.mlp import MLP
+from surflow.support import Support, real
+from surflow.transform import Transform
+
+
+class UnivariateMap(Configurable):
+    """An increasing map of ``domain`` onto itself with ``n_parameters`` unconstrained numbers; all zero is the identity.
+
+    ``forward(x, raw)`` and ``inverse(z, raw)`` take x of shape (batch, *event) and raw of shape
+    (batch or 1, n_parameters, *event), and return the other side and log dz/dx, elementwise.
+    :class:`Coupling`, :class:`Autoregressive` and :class:`Elementwise` are written for any such map.
+    """
+
+    n_parameters: int
+    domain: Support = real
+
+    def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+class AffineMap(UnivariateMap):
+    r"""z = exp(s) x + t with the log-scale limited, :math:`s = l \tanh(\mathrm{raw}/l)`; log dz/dx = s.
+
+    >>> import torch
+    >>> z, log_slope = AffineMap().forward(torch.ones(1, 1), torch.zeros(1, 2, 1))
+    >>> z.item(), log_slope.item()
+    (1.0, 0.0)
+    """
+
+    n_parameters = 2
+
+    def __init__(self, limit: float = 1.0) -> None:
+        self.limit = limit
+
+    def _log_scale(self, raw: Tensor) -> Tensor:
+        return raw.tanh() if self.limit == 1 else self.limit * (raw / self.limit).tanh()
+
+    def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        shift, s = raw[:, 0], self._log_scale(raw[:, 1])
+        return torch.addcmul(shift, s.exp(), x), s.expand_as(x)
+
+    def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        shift, s = raw[:, 0], self._log_scale(raw[:, 1])
+        return (z - shift) * (-s).exp(), s.expand_as(z)
+
+
+class Elementwise(Transform):
+    r"""A univariate map of every coordinate by itself, its parameters learned or given by the context.
+
+    .. math:: z_i = f(x_i; \theta_i), \qquad V = \sum_i \log f'(x_i; \theta_i)
+
+    Args:
+        shape: event shape.
+        context_shape: with it, a network of the context gives the parameters.
+        map: the univariate map; affine by default.
+
+    >>> import torch, surflow as sf
+    >>> z, V = sf.Elementwise(2)(torch.ones(1, 2))
+    >>> z.tolist(), V.item()
+    ([[1.0, 1.0]], 0.0)
+    """
+
+    def __init__(
+        self,
+        shape: int | Shape,
+        context_shape: int | Shape | None = None,
+        *,
+        map: UnivariateMap | None = None,
+        hidden: tuple[int, ...] = (64, 64),
+    ) -> None:
+        univariate = AffineMap() if map is None else map
+        super().__init__(shape, domain=univariate.domain, context_shape=context_shape)
+        self.map = univariate
+        raw_shape = (self.map.n_parameters, *self.in_shape)
+        self.raw = nn.Parameter(torch.zeros(raw_shape))
+        self.net = None if self.context_shape is None else MLP(self.context_shape, raw_shape, hidden, zero_init=True)
+
+    def _raw(self, context: Tensor | None) -> Tensor:
+        raw = self.raw.unsqueeze(0)
+        return raw if self.net is None else raw + self.net(context)
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, log_slope = self.map.forward(x, self._raw(context))
+        return z, sum_event(log_slope)
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x, log_slope = self.map.inverse(z, self._raw(context))
+        return x, sum_event(log_slope)
+

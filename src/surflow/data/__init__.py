@@ -1,0 +1,40 @@
+"""Data: synthetic sets with exact densities, real sets that come with the installation, and files."""
+
+from surflow.data.encoding import ContextColumn, ContextEncoding
+from surflow.data.splits import Part, Splits, load, read_rows
+from surflow.data.synthetic import Synthetic, offset, skew
+from surflow.data.tables import table_names
+from surflow.data.toys import noisy_circle, synthetic_names, synthetic_set
+
+__all__ = [
+    "ContextColumn",
+    "ContextEncoding",
+    "Part",
+    "Splits",
+    "Synthetic",
+    "load",
+    "noisy_circle",
+    "offset",
+    "read_rows",
+    "skew",
+    "synthetic_names",
+    "synthetic_set",
+    "table_names",
+]
+
+
+def __getattr__(name: str) -> Synthetic:
+    """The synthetic sets by name, made when first asked for: ``surflow.data.moons``."""
+    # Python probes modules for dunder names, which are no attempt at a data set.
+    if name.startswith("__"):
+        raise AttributeError(name)
+    from surflow.errors import ConfigError
+
+    try:
+        return synthetic_set(name)
+    except ConfigError as error:
+        raise AttributeError(str(error)) from None
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *synthetic_names()])

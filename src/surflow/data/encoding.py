@@ -1,0 +1,146 @@
+"""ContextEncoding: how labels and numbers that people read become the raw context of a flow, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surflow.errors import DataError, unknown_name
+from surflow.nets.context import ContextColumns
+
+
+@dataclass
+class ContextColumn:
+    """One column: categories by name, in the order of their indices, or a number with its mean and scale."""
+
+    name: str
+    categories: list[str] | None = None
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def encode(self, values: Sequence[Any]) -> list[float]:
+        """Category indices, or the numbers themselves.
+
+        Raises:
+            DataError: for a category that was not in the training data, or something that is no finite number.
+        """
+        if self.categories is not None:
+            index = {category: float(i) for i, category in enumerate(self.categories)}
+            names = [category_name(value) for value in values]
+            for name in names:
+                if name not in index:
+                    message = unknown_name(f"category of the context {self.name!r}:", name, self.categories)
+                    raise DataError(f"{message}. A model knows only the categories it was trained on")
+            return [index[name] for name in names]
+        numbers = []
+        for value in values:
+            try:
+                numbers.append(float(value))
+            except (TypeError, ValueError):
+                raise DataError(f"the context {self.name!r} expects a number, got {value!r}") from None
+        if not np.isfinite(numbers).all():
+            raise DataError(f"the context {self.name!r} expects finite numbers, got NaN or an infinite value")
+        return numbers
+
+
+def category_name(value: Any) -> str:
+    """How a category is written: 3, 3.0 and "3" are one.
+
+    >>> category_name(3.0), category_name("setosa")
+    ('3', 'setosa')
+    """
+    if isinstance(value, Tensor):
+        value = value.item()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
+    return str(value)
+
+
+@dataclass
+class ContextEncoding:
+    """The columns of a context; plain values throughout, so that a file can state it.
+
+    A raw context is a float tensor (n, columns): the index of a category, or the number. ``network()`` makes
+    of it what a layer can use.
+
+    >>> encoding = ContextEncoding([ContextColumn("species", ["setosa", "virginica"]), ContextColumn("age", None, 40, 10)])
+    >>> encoding.encode({"species": ["virginica", "setosa"], "age": 50})
+    tensor([[ 1., 50.],
+            [ 0., 50.]])
+    >>> encoding.network()(encoding.encode({"species": "virginica", "age": 50}))
+    tensor([[0., 1., 1.]])
+    """
+
+    columns: list[ContextColumn]
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    def encode(self, values: Any) -> Tensor:
+        """Raw context, shape (n, columns).
+
+        Args:
+            values: a dictionary from column name to value or list of values, or a list with one such entry for every
+                column. Where there is one column, its value or list of values alone will do. Single values are
+                repeated to the length of the lists.
+
+        Raises:
+            DataError: for an unknown or missing column, an unseen category (naming the nearest), or lists that
+                differ in length.
+        """
+        entries = [_as_list(entry) for entry in self._per_column(values)]
+        n = max(len(entry) for entry in entries)
+        for column, entry in zip(self.columns, entries, strict=True):
+            if len(entry) not in (1, n) or not entry:
+                raise DataError(f"the context {column.name!r} has {len(entry)} values, another column has {n}")
+        encoded = [column.encode(entry) for column, entry in zip(self.columns, entries, strict=True)]
+        rows = [column * n if len(column) == 1 else column for column in encoded]
+        return torch.tensor(rows, dtype=torch.float32).T.contiguous()
+
+    def _per_column(self, values: Any) -> list[Any]:
+        if isinstance(values, Mapping):
+            for name in values:
+                if name not in self.names:
+                    raise DataError(unknown_name("context column", str(name), self.names))
+            missing = [name for name in self.names if name not in values]
+            if missing:
+                raise DataError(f"the context needs a value for each of {self.names}, none came for {missing}")
+            return [values[name] for name in self.names]
+        if len(self.columns) == 1:
+            values = _as_list(values)
+            # [["a", "b"]] has an entry for the column; ["a", "b"] are its values.
+            return values if len(values) == 1 else [values]
+        if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != len(self.columns):
+            raise DataError(f"the context expects one entry for each of the columns {self.names}, got {values!r}")
+        return list(values)
+
+    def network(self) -> ContextColumns:
+        """The network that makes categories one-hot and standardises numbers."""
+        return ContextColumns(
+            levels=[None if c.categories is None else len(c.categories) for c in self.columns],
+            mean=[c.mean for c in self.columns],
+            scale=[c.scale for c in self.columns],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; :meth:`from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ContextEncoding:
+        """The inverse of :meth:`to_dict`."""
+        return cls([ContextColumn(**column) for column in values["columns"]])
+
+
+def _as_list(value: Any) -> list[Any]:
+    if isinstance(value, Tensor | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return list(value)
+    return [value]

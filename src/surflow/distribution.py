@@ -1,0 +1,231 @@
+"""Distribution: scores events and draws them; one of the two nouns of the library."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from surflow.configurable import Configurable
+from surflow.errors import BoundError, ShapeError
+from surflow.support import Support, real
+
+Shape = tuple[int, ...]
+
+
+def as_shape(shape: int | tuple[int, ...] | list[int]) -> Shape:
+    """An event shape as a tuple; a bare integer means a vector."""
+    return (shape,) if isinstance(shape, int) else tuple(shape)
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Draw from a generator of its own, and leave the global one as it was; without a seed, do nothing.
+
+    >>> with seeded(0): a = torch.rand(3)
+    >>> with seeded(0): b = torch.rand(3)
+    >>> torch.equal(a, b)
+    True
+    """
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def join(z: Tensor, context: Tensor | None) -> Tensor:
+    """``z`` with the context beside it, as one tensor for a network.
+
+    Vectors are concatenated. Where z has positions, shape (batch, channels, *positions), a context
+    vector is repeated over the positions and becomes further channels.
+    """
+    if context is None:
+        return z
+    if z.ndim == 2:
+        return torch.cat([z, context.flatten(1)], 1)
+    if context.ndim == 2:
+        context = context.reshape(*context.shape, *[1] * (z.ndim - 2)).expand(-1, -1, *z.shape[2:])
+    return torch.cat([z, context], 1)
+
+
+def joined_shape(shape: Shape, context_shape: Shape | None) -> Shape:
+    """The event shape of :func:`join`."""
+    if context_shape is None:
+        return shape
+    channels = math.prod(context_shape) if len(shape) == 1 else context_shape[0]
+    return (shape[0] + channels, *shape[1:])
+
+
+def check_rows(owner: object, what: str, x: Tensor, shape: Shape) -> None:
+    """Raise ShapeError unless ``x`` has shape (batch, *shape)."""
+    if tuple(x.shape[1:]) != shape or x.ndim != len(shape) + 1:
+        expected = ", ".join(["batch", *map(str, shape)])
+        raise ShapeError(f"{type(owner).__name__} expects {what} of shape ({expected}), got {tuple(x.shape)}")
+
+
+def check_context(owner: object, context: Tensor | None, shape: Shape | None, batch: int) -> Tensor | None:
+    """The context that ``owner`` takes: checked, or None for an owner that takes none."""
+    if shape is None:
+        return None
+    if context is None:
+        raise ShapeError(
+            f"{type(owner).__name__} is conditional and expects context of shape "
+            f"({', '.join(['batch', *map(str, shape)])}), got none: pass context="
+        )
+    check_rows(owner, "context", context, shape)
+    if context.shape[0] != batch:
+        raise ShapeError(f"{type(owner).__name__} got {batch} rows but {context.shape[0]} rows of context")
+    return context
+
+
+def sum_event(x: Tensor) -> Tensor:
+    """Sum over all axes but the first: one number per row."""
+    return x.flatten(1).sum(1) if x.ndim > 1 else x
+
+
+class Distribution(Configurable, nn.Module):
+    """A law over events of ``event_shape`` on ``support``, possibly given a context.
+
+    A subclass implements ``_log_prob(x, context)`` for rows, shape (batch, *event) to (batch,), in nats,
+    and ``_draw(n, context)``, which returns ``n`` events, one for each row of the context, with their
+    log-density. Everything public is built on the two.
+
+    Attributes:
+        event_shape: shape of one event.
+        support: where the density lives; outside it the log-density is -inf.
+        context_shape: shape of one context, or None for a distribution that takes none.
+        exact: whether ``log_prob`` is the density; otherwise there is only a bound.
+        reparameterized: whether draws carry gradients to the parameters.
+    """
+
+    reparameterized: bool = True
+
+    def __init__(
+        self,
+        event_shape: int | Shape,
+        *,
+        support: Support = real,
+        context_shape: int | Shape | None = None,
+    ) -> None:
+        super().__init__()
+        self.event_shape = as_shape(event_shape)
+        self.support = support
+        self.context_shape = None if context_shape is None else as_shape(context_shape)
+
+    @property
+    def exact(self) -> bool:
+        return True
+
+    # -- what a subclass implements ---------------------------------------------------------------
+
+    def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
+        raise NotImplementedError
+
+    def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    # -- scoring ------------------------------------------------------------------------------------
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-density in nats. ``x`` is (*sample, *batch, *event); the context's rows match its last batch axis.
+
+        Raises:
+            ShapeError: if x or the context has another shape.
+            BoundError: if there is only a bound; use ``elbo``.
+        """
+        if not self.exact:
+            raise BoundError(
+                f"{type(self).__name__} has no exact density, only a bound: use .elbo(x), "
+                "or .log_prob(x, importance_samples=k) of a Flow for a tighter one"
+            )
+        return self.elbo(x, context)
+
+    def elbo(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """One draw of the evidence lower bound in nats; the density itself where the distribution is exact."""
+        x, context, batch = self._rows(x, context)
+        return self._log_prob(x, context).reshape(batch)
+
+    def _rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, Shape]:
+        """Flatten the leading axes of x to one batch axis and repeat the context to match."""
+        batch = tuple(x.shape[: x.ndim - len(self.event_shape)])
+        if len(batch) != 1 and tuple(x.shape[len(batch) :]) == self.event_shape:
+            x = x.reshape(-1, *self.event_shape)
+            if self.context_shape is not None and context is not None and batch:
+                leading = (*batch[:-1], *context.shape)
+                context = context.expand(leading).reshape(-1, *context.shape[1:])
+        check_rows(self, "events", x, self.event_shape)
+        return x, check_context(self, context, self.context_shape, x.shape[0]), batch
+
+    # -- drawing ------------------------------------------------------------------------------------
+
+    def draw(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``n`` events, one for each row of the context, and their log-density; gradients flow where they can."""
+        return self._draw(n, check_context(self, context, self.context_shape, n))
+
+    def sample_and_log_prob(
+        self, shape: int | Shape = (), context: Tensor | None = None, *, seed: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Reparameterised draws, shape + context's batch + event, and their log-density in nats."""
+        shape = as_shape(shape)
+        batch: Shape = shape
+        n = math.prod(shape)
+        if self.context_shape is None:
+            context = None
+        if context is not None:
+            rows = context.shape[0]
+            batch = (*shape, rows)
+            context = context.expand(*shape, *context.shape).reshape(-1, *context.shape[1:])
+            n *= rows
+        with seeded(seed):
+            x, log_prob = self.draw(n, context)
+        return x.reshape(*batch, *self.event_shape), log_prob.reshape(batch)
+
+    @torch.no_grad()
+    def sample(self, shape: int | Shape = (), context: Tensor | None = None, *, seed: int | None = None) -> Tensor:
+        """Draws without gradients, of shape ``shape + context's batch + event``; the same seed gives the same draws."""
+        return self.sample_and_log_prob(shape, context, seed=seed)[0]
+
+    def rsample(self, shape: int | Shape = (), context: Tensor | None = None, *, seed: int | None = None) -> Tensor:
+        """Draws whose gradients reach the parameters.
+
+        Raises:
+            BoundError: if a part of the draw is discrete with learned probabilities, so that no such gradient exists.
+        """
+        if not self.reparameterized:
+            raise BoundError(
+                f"{type(self).__name__} draws something discrete with learned probabilities, "
+                "so its draws carry no gradient to them: use .sample, or the log_prob of the draw"
+            )
+        return self.sample_and_log_prob(shape, context, seed=seed)[0]
+
+    # -- as a piece of a layer ------------------------------------------------------------------------
+
+    def given(self, z: Tensor, context: Tensor | None) -> Tensor | None:
+        """The context of a piece inside a layer: nothing, the layer's z alone, or z joined with the flow's context."""
+        if self.context_shape is None:
+            return None
+        if tuple(z.shape[1:]) == self.context_shape:
+            return z
+        return join(z, context)
+
+    def context_beyond(self, shape: Shape) -> Shape | None:
+        """The flow's context that a piece inside a layer needs beside the layer's z of shape ``shape``."""
+        own = self.context_shape
+        if own is None or own == shape:
+            return None
+        extra = own[0] - shape[0] if len(own) == len(shape) and own[1:] == shape[1:] else 0
+        if extra <= 0:
+            raise ShapeError(
+                f"{type(self).__name__} inside a layer is conditioned on z of shape {shape}, or on z joined with the "
+                f"context; got context_shape={own}: expected {shape} or ({shape[0]} + context, {', '.join(map(str, shape[1:]))})"
+            )
+        return (extra,)
+
+    def extra_repr(self) -> str:
+        given = "" if self.context_shape is None else f", context_shape={self.context_shape}"
+        return f"{self.event_shape}, support={self.support!r}{given}"

@@ -1,0 +1,1 @@
+"""Distributions: bases of flows and the stochastic pieces of layers."""

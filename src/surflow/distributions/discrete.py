@@ -1,0 +1,185 @@
+"""Discrete distributions: bits (independent or joint), categories, permutations."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from surflow.distribution import Shape, as_shape, sum_event
+from surflow.distributions.parametric import Parametric
+from surflow.errors import ConfigError
+from surflow.support import Integers
+
+# Joint tables have 2^D entries; past this many bits an autoregressive or latent model is the right tool.
+_MOST_JOINT_BITS = 12
+
+
+class Bernoulli(Parametric):
+    r"""Independent bits: fair, with learned probabilities, or given a context; raw parameters are logits.
+
+    .. math:: \log p(b) = \sum_i b_i \log q_i + (1 - b_i) \log (1 - q_i)
+
+    >>> import torch, surflow as sf
+    >>> sf.Bernoulli(2).log_prob(torch.tensor([[0.0, 1.0]])).exp().item()
+    0.25
+    """
+
+    discrete = True
+
+    def __init__(
+        self,
+        event_shape: int | Shape,
+        context_shape: int | Shape | None = None,
+        *,
+        learned: bool = False,
+        net: nn.Module | None = None,
+    ) -> None:
+        super().__init__(event_shape, context_shape, learned=learned, net=net, support=Integers(2))
+
+    @property
+    def probs(self) -> Tensor:
+        """Probabilities of a one, of a distribution without context."""
+        return self.parameters_given(None)[0, 0].sigmoid()
+
+    def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
+        logits = raw[:, 0]
+        log_prob = F.logsigmoid((2 * x - 1) * logits)
+        return sum_event(log_prob.where((x == 0) | (x == 1), -math.inf))
+
+    def _draw_given(self, n: int, raw: Tensor) -> Tensor:
+        u = torch.rand((n, *self.event_shape), dtype=raw.dtype, device=raw.device)
+        return (u < raw[:, 0].sigmoid()).to(raw.dtype)
+
+
+class JointBernoulli(Parametric):
+    r"""A vector of D bits with one probability for each of the 2^D combinations; for D up to 12.
+
+    Raw parameters are the logits of the combinations, combination :math:`\sum_i b_i 2^i`.
+
+    >>> import torch, surflow as sf
+    >>> bits = sf.JointBernoulli(2, learned=True)
+    >>> bits.log_prob(torch.tensor([[0.0, 1.0]])).exp().item()
+    0.25
+    """
+
+    discrete = True
+
+    def __init__(
+        self,
+        event_shape: int | Shape,
+        context_shape: int | Shape | None = None,
+        *,
+        learned: bool = False,
+        net: nn.Module | None = None,
+    ) -> None:
+        bits = math.prod(as_shape(event_shape))
+        if bits > _MOST_JOINT_BITS:
+            raise ConfigError(
+                f"JointBernoulli holds a table of 2^D entries and takes at most {_MOST_JOINT_BITS} bits, got {bits}: "
+                "use Bernoulli with a context"
+            )
+        super().__init__(
+            event_shape, context_shape, learned=learned, net=net, support=Integers(2), raw_shape=(2**bits,)
+        )
+        self.register_buffer("powers", 2 ** torch.arange(bits), persistent=False)
+
+    def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
+        flat = x.flatten(1)
+        valid = ((flat == 0) | (flat == 1)).all(1)
+        index = (flat.clamp(0, 1).long() * self.powers).sum(1)
+        log_prob = raw.log_softmax(1).expand(x.shape[0], -1).gather(1, index[:, None])[:, 0]
+        return log_prob.where(valid, -math.inf)
+
+    def _draw_given(self, n: int, raw: Tensor) -> Tensor:
+        index = draw_categories(n, raw)
+        return (index[:, None] // self.powers % 2).to(raw.dtype).reshape(n, *self.event_shape)
+
+
+class Categorical(Parametric):
+    r"""Independent integers 0, ..., levels - 1 in every coordinate: uniform, learned or conditional; raw parameters are logits.
+
+    .. math:: \log p(k) = \sum_i \log \mathrm{softmax}(l_i)_{k_i}
+
+    >>> import torch, surflow as sf
+    >>> round(sf.Categorical(1, levels=256).log_prob(torch.tensor([[7.0]])).item() / math.log(2), 4)
+    -8.0
+    """
+
+    discrete = True
+
+    def __init__(
+        self,
+        event_shape: int | Shape,
+        levels: int,
+        context_shape: int | Shape | None = None,
+        *,
+        learned: bool = False,
+        net: nn.Module | None = None,
+    ) -> None:
+        shape = as_shape(event_shape)
+        super().__init__(
+            shape, context_shape, learned=learned, net=net, support=Integers(levels), raw_shape=(levels, *shape)
+        )
+        self.levels = levels
+
+    def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
+        log_probs = raw.log_softmax(1).expand(x.shape[0], *self.raw_shape)
+        valid = (x >= 0) & (x < self.levels) & (x == x.floor())
+        index = x.clamp(0, self.levels - 1).long().unsqueeze(1)
+        return sum_event(log_probs.gather(1, index)[:, 0].where(valid, -math.inf))
+
+    def _draw_given(self, n: int, raw: Tensor) -> Tensor:
+        return draw_categories(n, raw, self.event_shape).to(raw.dtype)
+
+
+def draw_categories(n: int, logits: Tensor, event_shape: Shape = ()) -> Tensor:
+    """Indices along axis 1 of ``logits`` (n or 1, categories, *event_shape), by the Gumbel maximum; shape (n, *event_shape)."""
+    shape = (n, logits.shape[1], *event_shape)
+    gumbel = -torch.empty(shape, dtype=logits.dtype, device=logits.device).exponential_().log()
+    return (logits + gumbel).argmax(1)
+
+
+class PlackettLuce(Parametric):
+    r"""Permutations of n things, one after the other with odds exp(score): uniform, learned or conditional.
+
+    An event lists the indices in order of choice.
+
+    .. math:: \log p(\sigma) = \sum_j s_{\sigma_j} - \log \sum_{k \ge j} e^{s_{\sigma_k}}
+
+    Source: Luce, "Individual Choice Behavior", 1959; Plackett, "The Analysis of Permutations", 1975.
+
+    >>> import torch, surflow as sf
+    >>> round(sf.PlackettLuce(3).log_prob(torch.tensor([[2.0, 0.0, 1.0]])).exp().item() * 6, 4)
+    1.0
+    """
+
+    discrete = True
+
+    def __init__(
+        self,
+        event_shape: int | Shape,
+        context_shape: int | Shape | None = None,
+        *,
+        learned: bool = False,
+        net: nn.Module | None = None,
+    ) -> None:
+        shape = as_shape(event_shape)
+        if len(shape) != 1:
+            raise ConfigError(f"PlackettLuce permutes the entries of a vector, got event shape {shape}")
+        super().__init__(shape, context_shape, learned=learned, net=net, support=Integers(shape[0]))
+
+    def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
+        size = self.event_shape[0]
+        index = x.clamp(0, size - 1).long()
+        is_permutation = (x.sort(1).values == torch.arange(size, device=x.device)).all(1)
+        chosen = raw[:, 0].expand(x.shape[0], size).gather(1, index)
+        remaining = chosen.flip(1).logcumsumexp(1).flip(1)
+        return (chosen - remaining).sum(1).where(is_permutation, -math.inf)
+
+    def _draw_given(self, n: int, raw: Tensor) -> Tensor:
+        # Sorting Gumbel-perturbed scores draws without replacement, which is the law above.
+        gumbel = -torch.empty((n, *self.event_shape), dtype=raw.dtype, device=raw.device).exponential_().log()
+        return (raw[:, 0] + gumbel).argsort(1, descending=True).to(raw.dtype)

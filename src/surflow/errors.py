@@ -1,0 +1,46 @@
+"""Errors named after the trouble; every one says what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SurflowError(Exception):
+    """Base of all errors that surflow raises for something a user can mend."""
+
+
+class ShapeError(SurflowError, ValueError):
+    """A tensor, a layer or a context has another shape than its place asks for."""
+
+
+class SupportError(SurflowError, ValueError):
+    """Two neighbours in a chain live on different supports, so probability mass would leak."""
+
+
+class BoundError(SurflowError, TypeError):
+    """An exact density was asked of a model that only has a bound, or the reverse."""
+
+
+class DataError(SurflowError, ValueError):
+    """Data that no model can be trained on or scored with: NaN, infinite, constant, text, empty."""
+
+
+class ConfigError(SurflowError, ValueError):
+    """A configuration, an option or a name that does not exist."""
+
+
+class FileError(SurflowError, ValueError):
+    """A file that is missing, damaged, foreign or not to be trusted."""
+
+
+class NonFiniteError(SurflowError, ArithmeticError):
+    """Training met a loss that is not a finite number."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that does not exist, with the nearest one that does."""
+    options = sorted(known)
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(options)}"
+    return f"unknown {kind} {name!r}; {hint}"

@@ -1,0 +1,144 @@
+"""Scoring, coding and drawing in bounded memory: no gradients, evaluation mode, the model's dtype and device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from surflow.distribution import Distribution
+from surflow.flow import Flow
+
+# Numbers of the events held at once; the networks inside a layer need a small multiple of it.
+_CHUNK_ELEMENTS = 2**18
+_CHUNK_ROWS = 8192
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients inside; afterwards every module has the mode it had.
+
+    >>> import surflow as sf
+    >>> flow = sf.Flow([sf.Abs(2), sf.Log(2)], base=sf.Normal(2))
+    >>> with evaluating(flow): flow.training
+    False
+    >>> flow.training
+    True
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def scores(
+    model: Distribution, x: Tensor, context: Tensor | None = None, importance_samples: int | None = None
+) -> Tensor:
+    """Log-density of every row of x in nats, shape (batch,), float64, on the CPU.
+
+    Args:
+        model: a flow or any other distribution.
+        x: events, shape (batch, *event).
+        context: shape (batch, *context), or None.
+        importance_samples: k of the k-sample bound, for a flow that is not exact; an exact model returns its density.
+
+    >>> import torch, surflow as sf
+    >>> scores(sf.Uniform(1, 0, 2), torch.ones(3, 1)).exp()
+    tensor([0.5000, 0.5000, 0.5000], dtype=torch.float64)
+    """
+    k = 1 if model.exact or importance_samples is None else importance_samples
+    parts = []
+    with evaluating(model):
+        for rows, given in _chunks(model, x, context, k):
+            if model.exact:
+                log_prob = model.log_prob(rows, given)
+            elif isinstance(model, Flow):
+                log_prob = model.log_prob(rows, given, importance_samples=k)
+            else:
+                draws = torch.stack([model.elbo(rows, given) for _ in range(k)])
+                log_prob = draws.logsumexp(0) - math.log(k)
+            parts.append(log_prob.double().cpu())
+    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
+
+
+def codes(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
+    """The latents of the rows of x, flattened to shape (batch, D), on the CPU; a draw of them where a layer draws."""
+    with evaluating(flow):
+        parts = [flow.encode(rows, given).flatten(1).cpu() for rows, given in _chunks(flow, x, context, 1)]
+    return torch.cat(parts)
+
+
+def draws(model: Distribution, n: int, context: Tensor | None = None) -> Tensor:
+    """n samples, shape (n, *event), on the CPU; of a conditional model one for each of the first n rows of the context."""
+    parts = []
+    at_once = _rows_at_once(math.prod(model.event_shape))
+    device, dtype = _home(model)
+    with evaluating(model):
+        for start in range(0, n, at_once):
+            stop = min(start + at_once, n)
+            if model.context_shape is None or context is None:
+                parts.append(model.sample(stop - start).cpu())
+            else:
+                parts.append(model.sample((), _to(context[start:stop], device, dtype)).cpu())
+    return torch.cat(parts)
+
+
+def account(flow: Flow, x: Tensor, context: Tensor | None = None) -> list[tuple[str, float, bool]]:
+    """:meth:`Flow.account` over all rows of x, chunk by chunk: (layer, nats per event, exact)."""
+    totals: list[float] = []
+    names: list[tuple[str, bool]] = []
+    with evaluating(flow):
+        for rows, given in _chunks(flow, x, context, 1):
+            terms = flow.account(rows, given)
+            share = rows.shape[0] / x.shape[0]
+            nats = [share * term.nats for term in terms]
+            totals = nats if not totals else [a + b for a, b in zip(totals, nats, strict=True)]
+            names = [(term.name, term.exact) for term in terms]
+    return [(name, value, exact) for (name, exact), value in zip(names, totals, strict=True)]
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float | None]:
+    """Mean and its standard error; no error for fewer than two values or for a mean that is not finite.
+
+    >>> import torch
+    >>> mean_and_error(torch.tensor([1.0, 3.0]))
+    (2.0, 1.0)
+    """
+    values = values.double()
+    mean = values.mean().item()
+    if values.numel() < 2 or not math.isfinite(mean):
+        return mean, None
+    return mean, values.std().item() / math.sqrt(values.numel())
+
+
+def _rows_at_once(elements_per_row: int) -> int:
+    return max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // max(1, elements_per_row)))
+
+
+def _chunks(model: Distribution, x: Tensor, context: Tensor | None, k: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Pieces of x and of the context, where the model is and in its dtype; k copies of a piece fit in memory."""
+    device, dtype = _home(model)
+    at_once = _rows_at_once(k * math.prod(x.shape[1:]))
+    for start in range(0, x.shape[0], at_once):
+        given = None
+        if model.context_shape is not None and context is not None:
+            given = _to(context[start : start + at_once], device, dtype)
+        yield x[start : start + at_once].to(device, dtype), given
+
+
+def _home(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.get_default_dtype()
+
+
+def _to(context: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return context.to(device, dtype) if context.is_floating_point() else context.to(device)

@@ -1,0 +1,185 @@
+"""evaluate: all figures of merit of one flow on the held-out rows of one data set."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surflow.distribution import Distribution, seeded
+from surflow.distributions.normal import Normal
+from surflow.errors import DataError
+from surflow.evaluation.gaussian import gaussian_scores
+from surflow.evaluation.likelihood import codes, draws, evaluating, mean_and_error, scores
+from surflow.evaluation.results import Row
+from surflow.evaluation.samples import classifier_test, energy_test
+from surflow.flow import Flow
+
+BOUND_SAMPLES = (1, 10, 100)
+# Numbers that the largest importance-weighted bound passes through the flow; past it, a random part of the rows is scored.
+_BOUND_ELEMENTS = 2**27
+_TEST_ROWS = 1000
+_TIMED_SAMPLES = 1000
+# Up to this many coordinates of the code have rows of their own.
+_CODE_COORDINATES = 8
+
+
+def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int = 0) -> list[Row]:
+    """Figures of merit on ``splits.test``, with standard errors, as rows of the results' schema.
+
+    =============================  =====================================================================================
+    nll                            held-out negative log-likelihood of an exact model, nats per event
+    nll_bound_k1, _k10, _k100      for a bound: the importance-weighted bound with k draws; it falls towards the NLL as k grows
+    entropy, entropy_gap           where the truth is known: its entropy H, and the mean of log p(x) - log q(x) over the held-out
+                                   points, an estimate of NLL - H; for a bound with k = 100
+    bits_per_dim                   integer data: NLL / (D log 2); for a bound with k = 100
+    gaussian_nll                   the Gaussian baseline on the same rows (:func:`gaussian_scores`); for integer data a bound as well
+    gain_over_gaussian             gaussian_nll - NLL, paired
+    energy_distance, energy_p      samples against held-out rows, at most 1000 of each (:func:`energy_test`), with the context joined
+    classifier_accuracy            the same rows told apart by a random forest (:func:`classifier_test`); 0.5 is the best
+    code_mean, code_sd, code_ks    base Normal: moments over all coordinates of the code, and the largest Kolmogorov-Smirnov distance
+                                   of a coordinate to N(0, 1); code_ks_p is its p-value, times the number of coordinates
+    seconds_per_1000_samples       wall-clock time on this machine
+    zero_density                   the share of held-out rows with density zero, if there are any (the NLL is then infinite)
+    =============================  =====================================================================================
+
+    Args:
+        flow: the flow, or any other distribution.
+        splits: :class:`surflow.data.Splits`.
+        model: what the flow is called in the rows.
+        seed: of all draws.
+
+    Raises:
+        DataError: if there are no held-out rows, or the flow is conditional and the data has no context.
+
+    >>> import torch, surflow as sf
+    >>> splits = sf.data.load("checkerboard", rows=500)
+    >>> rows = evaluate(sf.data.checkerboard, splits, model="truth")
+    >>> [row["value"] for row in rows if row["metric"] == "entropy_gap"]
+    [0.0]
+    """
+    rows: list[Row] = []
+
+    def add(metric: str, value: float, error: float | None = None, unit: str = "") -> None:
+        rows.append(
+            Row(case=splits.name, model=model, seed=seed, metric=metric, value=value, error=error, unit=unit)
+        )
+
+    conditional = flow.context_shape is not None
+    if not len(splits.test.x):
+        raise DataError(f"{splits.name} has no held-out rows: evaluation needs a test split")
+    if conditional and splits.test.context is None:
+        raise DataError(f"the flow is conditional, but {splits.name} has no context: load it with context=")
+    with seeded(seed), evaluating(flow):
+        x, context = _rows_to_score(flow, splits)
+        add("test_rows", float(len(x)), unit="rows")
+        best = _likelihood(flow, x, context, add)
+        _against_truth(best, splits.truth, x, context if conditional else None, add)
+        if splits.levels is not None:
+            per_dim = math.log(2) * math.prod(x.shape[1:])
+            value, error = mean_and_error(-best / per_dim)
+            add("bits_per_dim", value, error, "bits per dimension")
+        gaussian = gaussian_scores(splits, x, context, conditional=conditional, seed=seed)
+        add("gaussian_nll", *mean_and_error(-gaussian), "nats per event")
+        add("gain_over_gaussian", *mean_and_error(best - gaussian), "nats per event")
+        _two_samples(flow, splits, x, context, add, seed)
+        if isinstance(flow, Flow) and isinstance(flow.base, Normal) and flow.base.fixed:
+            _code(codes(flow, x, context), add)
+    return rows
+
+
+def _rows_to_score(flow: Distribution, splits: Any) -> tuple[Tensor, Tensor | None]:
+    x, context = splits.test.x, splits.test.context
+    most = len(x) if flow.exact else max(100, _BOUND_ELEMENTS // (max(BOUND_SAMPLES) * math.prod(x.shape[1:])))
+    if len(x) <= most:
+        return x, context
+    kept = torch.randperm(len(x))[:most]
+    return x[kept], None if context is None else context[kept]
+
+
+def _likelihood(flow: Distribution, x: Tensor, context: Tensor | None, add: Any) -> Tensor:
+    """Rows for the NLL or its bounds; returns the log-density, or its tightest bound."""
+    if flow.exact:
+        best = scores(flow, x, context)
+        add("nll", *mean_and_error(-best), "nats per event")
+    else:
+        for k in BOUND_SAMPLES:
+            best = scores(flow, x, context, importance_samples=k)
+            add(f"nll_bound_k{k}", *mean_and_error(-best), "nats per event")
+    zero = (best == -math.inf).double().mean().item()
+    if zero > 0:
+        add("zero_density", zero, math.sqrt(zero * (1 - zero) / len(x)), "share of rows")
+    return best
+
+
+def _against_truth(best: Tensor, truth: Any, x: Tensor, context: Tensor | None, add: Any) -> None:
+    if truth is None or not getattr(truth, "has_density", True):
+        return
+    if context is None:
+        entropy, error = truth.entropy()
+        log_p = truth.log_prob(x)
+    elif truth.classes is not None and context[:1].numel() == 1:
+        entropy, error = truth.entropy_given_label()
+        log_p = truth.log_prob_labelled(x, context.reshape(-1).round().long())
+    else:
+        return
+    if not math.isfinite(entropy):
+        return
+    add("entropy", entropy, error, "nats per event")
+    # Paired: the points that are hard for the model are hard for the truth, so their difference varies much less.
+    difference = log_p.double().cpu() - best
+    difference = difference[log_p.isfinite().cpu()]  # a point rounded over the edge of the support has no partner
+    add("entropy_gap", *mean_and_error(difference), "nats per event")
+
+
+def _two_samples(flow: Distribution, splits: Any, x: Tensor, context: Tensor | None, add: Any, seed: int) -> None:
+    given = None
+    if flow.context_shape is not None and context is not None:
+        given = context[torch.arange(_TIMED_SAMPLES) % len(context)]
+    draws(flow, 10, given)  # the first call pays for what later ones find ready
+    start = time.perf_counter()
+    samples = draws(flow, _TIMED_SAMPLES, given)
+    seconds = (time.perf_counter() - start) * 1000 / _TIMED_SAMPLES
+    n = min(_TEST_ROWS, len(x))
+    real, fake = x[:n].cpu().flatten(1), samples[:n].flatten(1)
+    finite = fake.isfinite().all(1)
+    if not finite.all():
+        add("samples_not_finite", 1 - finite.double().mean().item(), None, "share of samples")
+    if given is not None and context is not None:
+        # The same contexts on both sides: the test is then one of the joint law, and so of every conditional law.
+        encoded = context[:n] if splits.context is None else splits.context.network()(context[:n])
+        encoded = encoded.cpu().reshape(n, -1).to(real.dtype)
+        real, fake = torch.cat([real, encoded], 1), torch.cat([fake, encoded.to(fake.dtype)], 1)
+    fake = fake[finite]
+    if len(fake) >= 10 and n >= 10:
+        distance, p = energy_test(real, fake, seed=seed)
+        add("energy_distance", distance, None, "standard deviations")
+        add("energy_p", p, None, "p-value")
+        add("classifier_accuracy", *classifier_test(real[: len(fake)], fake, seed=seed), "share of rows")
+    add("seconds_per_1000_samples", seconds, None, "s")
+
+
+def _code(z: Tensor, add: Any) -> None:
+    from scipy.stats import kstest
+
+    z = z.double()
+    finite = z.isfinite().all(1)
+    z = z[finite]
+    if len(z) < 2:
+        return
+    n, size = z.shape
+    each = [kstest(column.numpy(), "norm") for column in z.T]
+    worst = max(each, key=lambda test: test.statistic)
+    # Rows are independent, coordinates of one row need not be: the error of the pooled mean is that of the rows' means.
+    add("code_mean", *mean_and_error(z.mean(1)), "1")
+    add("code_sd", z.std().item(), z.std().item() / math.sqrt(2 * (n - 1)), "1")
+    add("code_ks", float(worst.statistic), None, "1")
+    add("code_ks_p", min(1.0, size * float(worst.pvalue)), None, "p-value")
+    if size <= _CODE_COORDINATES:
+        for i, test in enumerate(each):
+            add(f"code_mean_{i}", *mean_and_error(z[:, i]), "1")
+            add(f"code_sd_{i}", z[:, i].std().item(), z[:, i].std().item() / math.sqrt(2 * (n - 1)), "1")
+            add(f"code_ks_{i}", float(test.statistic), None, "1")

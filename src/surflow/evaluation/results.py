@@ -1,0 +1,86 @@
+"""Recorded results: one tidy schema for all figures of merit, and the file that holds them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypedDict
+
+from surflow.errors import FileError
+
+_FIELDS = ("case", "model", "seed", "metric", "value", "error", "unit")
+
+
+class Row(TypedDict):
+    """One figure: what was modelled, by what, with which seed; the metric, its value, standard error (or None) and unit."""
+
+    case: str
+    model: str
+    seed: int
+    metric: str
+    value: float
+    error: float | None
+    unit: str
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the figures."""
+    found = {"surflow": _version("surflow"), "torch": _version("torch"), "lightning": _version("lightning")}
+    return found | {"python": ".".join(map(str, sys.version_info[:3]))}
+
+
+def machine() -> dict[str, Any]:
+    """The kind of machine: platform and number of processors, nothing that names it."""
+    return {"platform": f"{platform.system()} {platform.machine()}", "processors": os.cpu_count()}
+
+
+def write_results(path: str | Path, command: str, rows: Sequence[Row]) -> Path:
+    """Write ``{"command", "versions", "machine", "rows"}`` as JSON; a number that is not finite becomes null."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = [{field: _finite(row[field]) for field in _FIELDS} for row in rows]  # type: ignore[literal-required]
+    head = {"command": command, "versions": versions(), "machine": machine()}
+    # One row a line: files that are compared and merged stay readable.
+    lines = ",\n".join("  " + json.dumps(row, allow_nan=False, ensure_ascii=False) for row in plain)
+    opening = json.dumps(head, allow_nan=False, ensure_ascii=False, indent=1)[:-2]
+    path.write_text(f'{opening},\n "rows": [\n{lines}\n ]\n}}\n', encoding="utf-8")
+    return path
+
+
+def read_results(path: str | Path) -> dict[str, Any]:
+    """The dictionary that :func:`write_results` wrote; a value that was not finite is nan.
+
+    Raises:
+        FileError: if the file is missing, is not JSON, or has another schema.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileError(f"no file {path}: expected results written by surflow.evaluation.write_results") from None
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path} is not a JSON file of results: {error}") from None
+    rows = content.get("rows") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and set(row) == set(_FIELDS) for row in rows):
+        raise FileError(f"{path} has another schema: expected rows with the fields {', '.join(_FIELDS)}")
+    for row in rows:
+        row["value"] = math.nan if row["value"] is None else row["value"]
+    return content
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        module = sys.modules.get(package)
+        return str(getattr(module, "__version__", "unknown"))

@@ -1,0 +1,1 @@
+"""Experiments: each reproduces a group of figures."""

@@ -1,0 +1,1 @@
+"""Networks: conditioners of layers and networks for contexts."""

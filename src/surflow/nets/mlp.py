@@ -1,0 +1,48 @@
+"""Multilayer perceptrons between event shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from surflow.configurable import Configurable
+from surflow.distribution import Shape, as_shape
+
+
+class MLP(Configurable, nn.Module):
+    """A perceptron with ReLU between an input and an output of any event shape.
+
+    Args:
+        in_shape, out_shape: event shapes; events are flattened on the way in and shaped on the way out.
+        hidden: widths of the hidden layers.
+        zero_init: start the last layer at zero, so that the output starts constant.
+
+    >>> import torch
+    >>> MLP((2, 3), 4, hidden=(8,), zero_init=True)(torch.ones(5, 2, 3)).abs().sum().item()
+    0.0
+    """
+
+    def __init__(
+        self,
+        in_shape: int | Shape,
+        out_shape: int | Shape,
+        hidden: Sequence[int] = (64, 64),
+        zero_init: bool = False,
+    ) -> None:
+        super().__init__()
+        self.in_shape, self.out_shape = as_shape(in_shape), as_shape(out_shape)
+        widths = [math.prod(self.in_shape), *hidden]
+        layers: list[nn.Module] = []
+        for a, b in zip(widths[:-1], widths[1:], strict=True):
+            layers += [nn.Linear(a, b), nn.ReLU()]
+        last = nn.Linear(widths[-1], math.prod(self.out_shape))
+        if zero_init:
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*layers, last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, *in_shape) to (batch, *out_shape)."""
+        return self.layers(x.reshape(x.shape[0], self.layers[0].in_features)).reshape(-1, *self.out_shape)

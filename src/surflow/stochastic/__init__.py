@@ -1,0 +1,1 @@
+"""Stochastic layers: both directions draw."""

@@ -1,0 +1,61 @@
+"""The VAE layer: an encoder and a decoder; two in a row are a hierarchical VAE."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from surflow.distribution import Distribution
+from surflow.errors import BoundError, ShapeError
+from surflow.transform import Transform
+
+
+class VAE(Transform):
+    r"""A latent drawn by an encoder, data drawn by a decoder, a stochastic layer.
+
+    .. math:: z \sim q(z \mid x, c), \quad x \sim p(x \mid z, c), \qquad V = \log p(x \mid z, c) - \log q(z \mid x, c)
+
+    Args:
+        encoder: distribution over z whose context is x, or x joined with the flow's context; of exact density.
+        decoder: distribution over x whose context is z, or z joined with the flow's context. Any Distribution will do:
+            a conditional Normal, Bernoulli or Categorical for discrete data, a Flow.
+
+    Raises:
+        BoundError: if the encoder has only a bound.
+
+    Source: Kingma and Welling, "Auto-Encoding Variational Bayes", arXiv 1312.6114.
+
+    >>> import torch, surflow as sf
+    >>> layer = sf.VAE(encoder=sf.Normal(1, context_shape=3), decoder=sf.Normal(3, context_shape=1))
+    >>> layer(torch.zeros(5, 3))[0].shape, layer.exact
+    (torch.Size([5, 1]), False)
+    """
+
+    random_forward = True
+    random_inverse = True
+
+    def __init__(self, encoder: Distribution, decoder: Distribution) -> None:
+        if not encoder.exact:
+            raise BoundError(
+                f"the encoder {type(encoder).__name__} has only a bound of its density, which bounds nothing here: "
+                "use an encoder with an exact density"
+            )
+        contexts = {encoder.context_beyond(decoder.event_shape), decoder.context_beyond(encoder.event_shape)} - {None}
+        if len(contexts) > 1:
+            raise ShapeError(f"encoder and decoder want different contexts beside x and z: {contexts}")
+        super().__init__(
+            decoder.event_shape,
+            encoder.event_shape,
+            domain=decoder.support,
+            codomain=encoder.support,
+            context_shape=next(iter(contexts), None),
+        )
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, log_q = self.encoder.draw(x.shape[0], self.encoder.given(x, context))
+        return z, self.decoder.elbo(x, self.decoder.given(z, context)) - log_q
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x, log_p = self.decoder.draw(z.shape[0], self.decoder.given(z, context))
+        return x, log_p - self.encoder.log_prob(z, self.encoder.given(x, context))

@@ -1,0 +1,181 @@
+"""Supports: the sets that data and latents live on, a small closed family with equality and a clear repr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from surflow.configurable import Configurable
+from surflow.errors import SupportError
+
+
+class Support(Configurable):
+    """A set of events. Coordinatewise supports constrain every coordinate alike and fit any event shape."""
+
+    def _inside(self, x: Tensor) -> Tensor:
+        """Elementwise membership, for coordinatewise supports."""
+        raise NotImplementedError
+
+    def contains(self, x: Tensor) -> Tensor:
+        """Which rows of ``x``, shape (batch, *event), lie in the support; shape (batch,), bool."""
+        return self._inside(x).flatten(1).all(1)
+
+    def coordinates(self, size: int) -> list[Support]:
+        """The support of each of the ``size`` coordinates along the first event axis."""
+        return [self] * size
+
+
+@dataclass(frozen=True)
+class Real(Support):
+    """The real line.
+
+    >>> Real() == Real(), Real() == Positive()
+    (True, False)
+    """
+
+    def _inside(self, x: Tensor) -> Tensor:
+        return x.isfinite()
+
+    def __repr__(self) -> str:
+        return "real"
+
+
+@dataclass(frozen=True)
+class Positive(Support):
+    """The positive half-line; zero, of measure zero, is let in."""
+
+    def _inside(self, x: Tensor) -> Tensor:
+        return (x >= 0) & x.isfinite()
+
+    def __repr__(self) -> str:
+        return "positive"
+
+
+@dataclass(frozen=True)
+class Interval(Support):
+    """The interval from ``low`` to ``high``."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise SupportError(f"an interval needs low < high, got low={self.low}, high={self.high}")
+
+    def _inside(self, x: Tensor) -> Tensor:
+        return (x >= self.low) & (x <= self.high)
+
+    def __repr__(self) -> str:
+        return f"interval({self.low:g}, {self.high:g})"
+
+
+@dataclass(frozen=True)
+class Circle(Support):
+    """Angles in radians, from -pi to pi, the two ends being one point."""
+
+    def _inside(self, x: Tensor) -> Tensor:
+        return x.abs() <= torch.pi + 1e-6
+
+    def __repr__(self) -> str:
+        return "circle"
+
+
+@dataclass(frozen=True)
+class Integers(Support):
+    """The integers 0, 1, ..., levels - 1."""
+
+    levels: int
+
+    def __post_init__(self) -> None:
+        if self.levels < 1:
+            raise SupportError(f"integers need at least one level, got {self.levels}")
+
+    def _inside(self, x: Tensor) -> Tensor:
+        return (x >= 0) & (x < self.levels) & (x == x.floor())
+
+    def __repr__(self) -> str:
+        return f"integers({self.levels})"
+
+
+@dataclass(frozen=True)
+class Ordered(Support):
+    """Values that ascend along the last axis: of a vector, or, for points of shape (coordinates, points), in row ``by``."""
+
+    by: int | None = None
+
+    def contains(self, x: Tensor) -> Tensor:
+        values = x if self.by is None else x[:, self.by]
+        return (values.diff(dim=-1) >= 0).flatten(1).all(1) & x.isfinite().flatten(1).all(1)
+
+    def coordinates(self, size: int) -> list[Support]:
+        raise SupportError(
+            f"the support {self!r} ties its coordinates together and cannot be taken apart: "
+            "apply surflow.LogGaps, whose codomain is real, before a layer that acts on a part of the event"
+        )
+
+    def __repr__(self) -> str:
+        return "ordered" if self.by is None else f"ordered(by={self.by})"
+
+
+@dataclass(frozen=True)
+class Product(Support):
+    """A product over the first event axis: pairs (support, number of coordinates). Build it with :func:`product`."""
+
+    parts: tuple[tuple[Support, int], ...]
+
+    def contains(self, x: Tensor) -> Tensor:
+        blocks = x.split([size for _, size in self.parts], dim=1)
+        inside = [part.contains(block) for (part, _), block in zip(self.parts, blocks, strict=True)]
+        return torch.stack(inside).all(0)
+
+    def coordinates(self, size: int) -> list[Support]:
+        return [part for part, n in self.parts for _ in range(n)]
+
+    def __repr__(self) -> str:
+        return " x ".join(f"{part!r}^{n}" for part, n in self.parts)
+
+
+real = Real()
+positive = Positive()
+unit_interval = Interval()
+circle = Circle()
+
+
+def product(supports: Iterable[Support]) -> Support:
+    """The support of coordinates stacked along the first event axis, in its simplest form.
+
+    >>> product([real, real, positive])
+    real^2 x positive^1
+    >>> product([real, real])
+    real
+    """
+    parts = tuple((key, len(list(group))) for key, group in groupby(supports))
+    return parts[0][0] if len(parts) == 1 else Product(parts)
+
+
+_BRIDGES = {
+    ("Positive", "Real"): "Log(shape) or Inverse(Softplus(shape))",
+    ("Real", "Positive"): "Exp(shape) or Softplus(shape)",
+    ("Interval", "Real"): "Logit(shape, low, high)",
+    ("Real", "Interval"): "Sigmoid(shape, low, high)",
+    ("Ordered", "Real"): "LogGaps(shape)",
+    ("Real", "Ordered"): "Inverse(LogGaps(shape)) or Sort(shape)",
+    ("Integers", "Real"): "Dequantize(shape, levels) and then Logit(shape, 0, levels)",
+    ("Integers", "Interval"): "Dequantize(shape, levels)",
+    ("Interval", "Interval"): "Logit(shape, low, high) and then Sigmoid(shape, low, high)",
+    ("Circle", "Circle"): "a layer for circles, such as Coupling(shape, CircularSpline())",
+    ("Circle", "Real"): "no continuous map: keep to layers for circles and the base UniformCircle",
+    ("Real", "Circle"): "no continuous map: start from layers for circles",
+}
+
+
+def bridge(left: Support, right: Support) -> str:
+    """What fits between a layer that lands in ``left`` and one that expects ``right``."""
+    known = _BRIDGES.get((type(left).__name__, type(right).__name__))
+    if known:
+        return known
+    return "the layers that map each part of one onto the other, each inside On(shape, part, layer)"

@@ -1,0 +1,1 @@
+"""Surjections: deterministic in one direction, drawing in the other."""

@@ -1,0 +1,53 @@
+"""The absolute value: halves the space, and draws the signs on the way back."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from surflow.distribution import Distribution, Shape, as_shape
+from surflow.distributions.discrete import Bernoulli
+from surflow.errors import ShapeError
+from surflow.support import Integers, positive
+from surflow.transform import Transform
+
+
+class Abs(Transform):
+    r"""Absolute value of every coordinate, an inference surjection.
+
+    .. math::
+        z = |x|, \qquad x = (2 b - 1) z, \quad b \sim \pi(b \mid z, c), \qquad V = \log \pi(b \mid z, c)
+
+    Args:
+        shape: event shape.
+        signs: distribution over bits, 1 for a positive sign, of the same event shape: fair by default;
+            ``Bernoulli(shape, learned=True)``, ``JointBernoulli(shape, context_shape=shape)`` (given z), or any other.
+            Its context is z, or z joined with the flow's context.
+
+    Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2.
+
+    >>> import torch, surflow as sf
+    >>> z, V = sf.Abs(2)(torch.tensor([[1.0, -2.0]]))
+    >>> z, round(V.item(), 4)
+    (tensor([[1., 2.]]), -1.3863)
+    """
+
+    random_inverse = True
+
+    def __init__(self, shape: int | Shape, signs: Distribution | None = None) -> None:
+        shape = as_shape(shape)
+        signs = Bernoulli(shape) if signs is None else signs
+        if signs.event_shape != shape or signs.support != Integers(2):
+            raise ShapeError(
+                f"Abs({shape}) expects signs as bits of shape {shape}, "
+                f"got {type(signs).__name__} of shape {signs.event_shape} on {signs.support!r}"
+            )
+        super().__init__(shape, codomain=positive, context_shape=signs.context_beyond(shape))
+        self.signs = signs
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z = x.abs()
+        return z, self.signs.elbo((x >= 0).to(x.dtype), self.signs.given(z, context))
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        bits, V = self.signs.draw(z.shape[0], self.signs.given(z, context))
+        return (2 * bits - 1) * z, V

@@ -1,0 +1,91 @@
+"""Layers that change the dimension: slice drops coordinates, augment adds them; each is the other's inverse."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from surflow.distribution import Distribution, Shape, as_shape
+from surflow.distributions.normal import Normal
+from surflow.errors import ShapeError
+from surflow.support import Support, product, real
+from surflow.transform import Inverse, Transform
+
+
+class Slice(Transform):
+    r"""Keeps the first entries of the first event axis and drops the rest, an inference surjection.
+
+    .. math:: x = (z, r), \quad r \sim p(r \mid z, c), \qquad V = \log p(r \mid z, c)
+
+    Args:
+        shape: event shape of x.
+        keep: how many entries of the first axis stay.
+        dropped: distribution of the dropped part, standard normal by default. Its context is z, or z joined with the
+            flow's context.
+        support: support of the kept part.
+
+    Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731.
+
+    >>> import torch, surflow as sf
+    >>> z, V = sf.Slice(3, keep=2)(torch.tensor([[1.0, 2.0, 0.0]]))
+    >>> z.tolist(), round(V.item(), 4)
+    ([[1.0, 2.0]], -0.9189)
+    """
+
+    random_inverse = True
+
+    def __init__(
+        self, shape: int | Shape, keep: int, dropped: Distribution | None = None, *, support: Support = real
+    ) -> None:
+        shape = as_shape(shape)
+        if not 0 < keep < shape[0]:
+            raise ShapeError(f"Slice must keep 1 to {shape[0] - 1} of the {shape[0]} entries of the first axis, got {keep}")
+        gone = (shape[0] - keep, *shape[1:])
+        dropped = Normal(gone) if dropped is None else dropped
+        if dropped.event_shape != gone:
+            raise ShapeError(
+                f"Slice({shape}, keep={keep}) drops events of shape {gone}, "
+                f"but {type(dropped).__name__} has event shape {dropped.event_shape}"
+            )
+        kept = (keep, *shape[1:])
+        super().__init__(
+            shape,
+            kept,
+            domain=product([*support.coordinates(keep), *dropped.support.coordinates(gone[0])]),
+            codomain=support,
+            context_shape=dropped.context_beyond(kept),
+        )
+        self.keep = keep
+        self.dropped = dropped
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, r = x[:, : self.keep], x[:, self.keep :]
+        return z, self.dropped.elbo(r, self.dropped.given(z, context))
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        r, V = self.dropped.draw(z.shape[0], self.dropped.given(z, context))
+        return torch.cat([z, r], 1), V
+
+
+class Augment(Inverse):
+    r"""Adds noise as further entries of the first event axis, a generative surjection; the inverse of :class:`Slice`.
+
+    .. math:: z = (x, u), \quad u \sim q(u \mid x, c), \qquad V = -\log q(u \mid x, c)
+
+    Args:
+        shape: event shape of x.
+        noise: distribution of u, of exact density, or how many standard normal entries to add. Its context is x, or x
+            joined with the flow's context.
+        support: support of x.
+
+    Source: Huang et al., "Augmented Normalizing Flows", arXiv 2002.07101; Chen et al., "VFlow", arXiv 2002.09741.
+
+    >>> import torch, surflow as sf
+    >>> sf.Augment(2, 2)(torch.zeros(5, 2))[0].shape
+    torch.Size([5, 4])
+    """
+
+    def __init__(self, shape: int | Shape, noise: int | Distribution, *, support: Support = real) -> None:
+        shape = as_shape(shape)
+        piece = Normal((noise, *shape[1:])) if isinstance(noise, int) else noise
+        super().__init__(Slice((shape[0] + piece.event_shape[0], *shape[1:]), shape[0], piece, support=support))

@@ -1,0 +1,223 @@
+"""Maxima: of a vector, and of the blocks of an image; what lies below the maximum is drawn on the way back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from surflow.distribution import Distribution, Shape
+from surflow.distributions.discrete import Categorical
+from surflow.distributions.normal import HalfNormal
+from surflow.errors import ShapeError
+from surflow.support import Integers, positive
+from surflow.transform import Transform
+
+
+class Max(Transform):
+    r"""The maximum of a vector, an inference surjection from n coordinates to one.
+
+    .. math::
+        z = \max_i x_i = x_k, \qquad V = \log \pi(k \mid z, c) + \log f(d \mid z, c), \quad d_i = z - x_i \ (i \neq k)
+
+    with :math:`\log f = \sum_{i \neq k} \log f_i(d_i)` for independent differences.
+
+    Args:
+        size: n, at least 2.
+        index: distribution of k, event shape (1,), over the integers 0, ..., n - 1: uniform by default;
+            ``Categorical(1, n, learned=True)``, ``Categorical(1, n, context_shape=1)`` (given z), or any other.
+        differences: distribution of d, event shape (n - 1,), on the positive orthant, for the coordinates other
+            than k in ascending order: half-normal with learned scales by default; ``Exponential(n - 1)``,
+            conditional, or a Flow.
+            The context of both pieces is z, shape (1,), or z joined with the flow's context.
+
+    Raises:
+        ShapeError: if a piece has another shape or support.
+
+    Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2.
+
+    >>> import torch, surflow as sf
+    >>> z, V = sf.Max(2, differences=sf.Exponential(1))(torch.tensor([[1.0, 3.0]]))
+    >>> z, round(V.item(), 4)  # log 1/2 - (3 - 1)
+    (tensor([[3.]]), -2.6931)
+    """
+
+    random_inverse = True
+
+    def __init__(self, size: int, index: Distribution | None = None, differences: Distribution | None = None) -> None:
+        if size < 2:
+            raise ShapeError(f"Max expects a vector of at least two coordinates, got size={size}")
+        index = Categorical(1, size) if index is None else index
+        differences = HalfNormal(size - 1, learned=True) if differences is None else differences
+        check_index(self, index, (1,), size)
+        check_differences(self, differences, (size - 1,))
+        super().__init__(size, 1, context_shape=common_context(self, (1,), index, differences))
+        self.index = index
+        self.differences = differences
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, k, d = _split(x)
+        z, k = z.unsqueeze(1), k.unsqueeze(1)
+        V = self.index.elbo(k.to(x.dtype), self.index.given(z, context))
+        return z, V + self.differences.elbo(d, self.differences.given(z, context))
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        k, V = self.index.draw(z.shape[0], self.index.given(z, context))
+        given = self.differences.given(z, context)
+        d, _ = self.differences.draw(z.shape[0], given)
+        x, d = _merge(z[:, 0], k[:, 0], d)
+        return x, V + self.differences.elbo(d, given)
+
+
+class MaxPool(Transform):
+    r"""Maxima of the blocks of an image, channel by channel; the blocks do not overlap. An inference surjection.
+
+    .. math:: V = \log \pi(k \mid z, c) + \log f(d \mid z, c)
+
+    for the map k of the places of the maxima and the map d of the differences below them. Uniform places
+    contribute :math:`-\log b` for each block of b pixels.
+
+    Args:
+        shape: (channels, height, width), the image's sides divisible by the block's.
+        block: side of a block, or (rows, columns).
+        index: distribution of k, event shape (channels, height / rows, width / columns), over the places in a block
+            row by row, 0, ..., b - 1: uniform by default; learned, conditional, or any other.
+        differences: distribution of d, event shape (channels * (b - 1), height / rows, width / columns), on the
+            positive orthant: channel c's differences are the channels c * (b - 1), ..., (c + 1) * (b - 1) - 1, for the
+            places other than the maximum in ascending order. Half-normal with learned scales by default.
+            The context of both pieces is z, or z with the flow's context as further channels.
+
+    Raises:
+        ShapeError: if the blocks do not tile the image, or a piece has another shape or support.
+
+    Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2.
+
+    >>> import torch, surflow as sf
+    >>> layer = sf.MaxPool((1, 2, 4), block=2, differences=sf.Exponential((3, 1, 2)))
+    >>> z, V = layer(torch.arange(8.0).reshape(1, 1, 2, 4))
+    >>> z, round(V.item(), 4)  # 2 log 1/4 - 2 (1 + 4 + 5)
+    (tensor([[[[5., 7.]]]]), -22.7726)
+    """
+
+    random_inverse = True
+
+    def __init__(
+        self,
+        shape: Shape,
+        block: int | tuple[int, int] = 2,
+        index: Distribution | None = None,
+        differences: Distribution | None = None,
+    ) -> None:
+        channels, height, width = image_shape(self, shape)
+        rows, columns = block_sides(self, "block", block)
+        b = rows * columns
+        if b < 2:
+            raise ShapeError("MaxPool expects blocks of at least two pixels, got block=1")
+        if height % rows or width % columns:
+            larger = f"{-(-height // rows) * rows} x {-(-width // columns) * columns}"
+            raise ShapeError(
+                f"MaxPool cannot tile {height} x {width} pixels with blocks of {rows} x {columns}: pad the images to "
+                f"{larger}, choose a block that divides them, or use OverlappingMaxPool, which cuts the last blocks"
+            )
+        z_shape = (channels, height // rows, width // columns)
+        d_shape = (channels * (b - 1), *z_shape[1:])
+        index = Categorical(z_shape, b) if index is None else index
+        differences = HalfNormal(d_shape, learned=True) if differences is None else differences
+        check_index(self, index, z_shape, b)
+        check_differences(self, differences, d_shape)
+        super().__init__(shape, z_shape, context_shape=common_context(self, z_shape, index, differences))
+        self.block = (rows, columns)
+        self.index = index
+        self.differences = differences
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        channels, height, width = self.out_shape
+        rows, columns = self.block
+        blocks = x.reshape(-1, channels, height, rows, width, columns).transpose(3, 4).flatten(4)
+        z, k, d = _split(blocks)
+        V = self.index.elbo(k.to(x.dtype), self.index.given(z, context))
+        d = d.movedim(4, 2).flatten(1, 2)
+        return z, V + self.differences.elbo(d, self.differences.given(z, context))
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        k, V = self.index.draw(z.shape[0], self.index.given(z, context))
+        given = self.differences.given(z, context)
+        d, _ = self.differences.draw(z.shape[0], given)
+        channels, height, width = self.out_shape
+        rows, columns = self.block
+        blocks, d = _merge(z, k, d.reshape(-1, channels, rows * columns - 1, height, width).movedim(2, 4))
+        x = blocks.unflatten(4, (rows, columns)).transpose(3, 4).reshape(-1, *self.in_shape)
+        return x, V + self.differences.elbo(d.movedim(4, 2).flatten(1, 2), given)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, block={self.block}"
+
+
+def _split(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Along the last axis: the maximum, its place, and the differences at the other places in ascending order."""
+    z, k = x.max(-1)
+    place = torch.arange(x.shape[-1] - 1, device=x.device)
+    others = torch.where(place < k.unsqueeze(-1), x[..., :-1], x[..., 1:])
+    return z, k, z.unsqueeze(-1) - others
+
+
+def _merge(z: Tensor, k: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse of :func:`_split`, and the differences that are left after rounding."""
+    z, k = z.unsqueeze(-1), k.unsqueeze(-1)
+    others = below(z, d)
+    place = torch.arange(d.shape[-1] + 1, device=d.device)
+    rest = torch.where(place < k, torch.cat([others, z], -1), torch.cat([z, others], -1))
+    return torch.where(place == k, z, rest), z - others
+
+
+def below(z: Tensor, d: Tensor) -> Tensor:
+    """z - d, and the next smaller number where that rounds to z, so that the maximum is found again at its place.
+
+    Rounding can change a small d much. The layers score the difference that is left, which is what ``forward`` sees.
+    """
+    top = z.detach()
+    return z - torch.maximum(d, top - torch.nextafter(top, torch.full_like(top, -torch.inf)))
+
+
+def image_shape(layer: Transform, shape: Shape) -> Shape:
+    """``shape`` as (channels, height, width), or ShapeError."""
+    if isinstance(shape, int) or len(shape) != 3:
+        raise ShapeError(f"{type(layer).__name__} expects images of shape (channels, height, width), got {shape}")
+    return tuple(shape)
+
+
+def block_sides(layer: Transform, name: str, sides: int | tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a block or a hop, from one number or a pair."""
+    pair = (sides, sides) if isinstance(sides, int) else tuple(sides)
+    if len(pair) != 2 or min(pair) < 1:
+        raise ShapeError(f"{type(layer).__name__} expects {name} as a positive integer or a pair of them, got {sides}")
+    return pair
+
+
+def check_index(layer: Transform, index: Distribution, shape: Shape, levels: int) -> None:
+    """Raise ShapeError unless ``index`` draws integers below ``levels`` of event shape ``shape``."""
+    if index.event_shape != shape or index.support != Integers(levels):
+        raise ShapeError(
+            f"{type(layer).__name__} expects an index of shape {shape} on {Integers(levels)!r}, such as "
+            f"Categorical({shape}, {levels}), got {type(index).__name__} of shape {index.event_shape} "
+            f"on {index.support!r}"
+        )
+
+
+def check_differences(layer: Transform, differences: Distribution, shape: Shape) -> None:
+    """Raise ShapeError unless ``differences`` is a distribution of event shape ``shape`` on the positive orthant."""
+    if differences.event_shape != shape or differences.support != positive:
+        raise ShapeError(
+            f"{type(layer).__name__} expects differences of shape {shape} on {positive!r}, "
+            f"such as HalfNormal({shape}), got {type(differences).__name__} of shape {differences.event_shape} "
+            f"on {differences.support!r}"
+        )
+
+
+def common_context(layer: Transform, z_shape: Shape, *pieces: Distribution) -> Shape | None:
+    """The context that the pieces of a layer need beside its z; ShapeError where they differ."""
+    needs = {type(piece).__name__: piece.context_beyond(z_shape) for piece in pieces}
+    shapes = {shape for shape in needs.values() if shape is not None}
+    if len(shapes) > 1:
+        listed = ", ".join(f"{name} takes {shape}" for name, shape in needs.items())
+        raise ShapeError(f"all pieces of {type(layer).__name__} share one context beside z, but {listed}")
+    return next(iter(shapes), None)

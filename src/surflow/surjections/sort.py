@@ -1,0 +1,74 @@
+"""Sorting: of a vector, or of a set of points by one coordinate; the order is drawn on the way back."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from surflow.bijections.ordered import check_sortable
+from surflow.distribution import Distribution, Shape, as_shape
+from surflow.distributions.discrete import PlackettLuce
+from surflow.errors import ShapeError
+from surflow.support import Integers, Ordered
+from surflow.transform import Transform
+
+
+class Sort(Transform):
+    r"""Sorts a vector, or points by one coordinate, in ascending order; an inference surjection onto the ordered cone.
+
+    .. math:: z_j = x_{\sigma_j}, \qquad z_1 \le \dots \le z_n, \qquad V = \log \pi(\sigma \mid z, c)
+
+    where :math:`\sigma_j` is the place in x of the j-th smallest value. A uniform :math:`\pi` gives V = - log n!.
+
+    Args:
+        shape: n for a vector, or (coordinates, n) for n points.
+        by: the coordinate by which points are sorted; a point's column moves as a whole. None for a vector.
+        order: distribution of :math:`\sigma`, a permutation of 0, ..., n - 1 of event shape (n,): uniform by default;
+            ``PlackettLuce(n, learned=True)``, ``PlackettLuce(n, context_shape=shape)`` (given z), or any other.
+            Its context is z, or z joined with the flow's context (for points: as further coordinates of every point).
+
+    Raises:
+        ShapeError: if points come without ``by``, a vector with it, or the order has another shape or support.
+
+    Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2.
+
+    >>> import torch, surflow as sf
+    >>> z, V = sf.Sort(3)(torch.tensor([[3.0, 1.0, 2.0]]))
+    >>> z, round(V.exp().item() * 6, 4)
+    (tensor([[1., 2., 3.]]), 1.0)
+    >>> sf.Sort((2, 3), by=0)(torch.tensor([[[3.0, 1.0, 2.0], [7.0, 8.0, 9.0]]]))[0]
+    tensor([[[1., 2., 3.],
+             [8., 9., 7.]]])
+    """
+
+    random_inverse = True
+
+    def __init__(self, shape: int | Shape, by: int | None = None, order: Distribution | None = None) -> None:
+        shape = as_shape(shape)
+        check_sortable(self, shape, by)
+        order = PlackettLuce(shape[-1]) if order is None else order
+        if order.event_shape != shape[-1:] or order.support != Integers(shape[-1]):
+            raise ShapeError(
+                f"Sort({shape}) expects an order of shape {shape[-1:]} on {Integers(shape[-1])!r}, such as "
+                f"PlackettLuce({shape[-1]}), got {type(order).__name__} of shape {order.event_shape} "
+                f"on {order.support!r}"
+            )
+        super().__init__(shape, codomain=Ordered(by), context_shape=order.context_beyond(shape))
+        self.by = by
+        self.order = order
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        keys = x if self.by is None else x[:, self.by]
+        places = keys.argsort(dim=1, stable=True)
+        z = x.gather(-1, self._columns(places))
+        return z, self.order.elbo(places.to(x.dtype), self.order.given(z, context)).to(x.dtype)
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        places, V = self.order.draw(z.shape[0], self.order.given(z, context))
+        return z.new_zeros(z.shape).scatter(-1, self._columns(places.long()), z), V.to(z.dtype)
+
+    def _columns(self, places: Tensor) -> Tensor:
+        """One permutation for every coordinate of the points."""
+        return places if self.by is None else places.unsqueeze(1).expand(-1, *self.in_shape)
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() if self.by is None else f"{super().extra_repr()}, by={self.by}"

@@ -1,0 +1,209 @@
+"""Transform: a layer between a data side x and a latent side z; one of the two nouns of the library."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from surflow.configurable import Configurable
+from surflow.distribution import Distribution, Shape, as_shape, check_context, check_rows
+from surflow.errors import BoundError, ShapeError
+from surflow.support import Support, product, real
+
+
+class Transform(Configurable, nn.Module):
+    r"""A map between x on ``domain`` and z on ``codomain`` with its likelihood contribution V(x, z), in nats.
+
+    A subclass implements ``_forward(x, context)`` and ``_inverse(z, context)`` on rows, shape
+    (batch, *event). Both return the other side and the *same* V(x, z), shape (batch,):
+
+    =====================  ===============  ===============  =================================  ======
+    kind                   forward draws    inverse draws    V(x, z)                            exact
+    =====================  ===============  ===============  =================================  ======
+    bijection              no               no               log abs det dz/dx                  yes
+    inference surjection   no               yes              log p(x given z)                   yes
+    generative surjection  yes              no               - log q(z given x)                 no
+    stochastic             yes              yes              log p(x given z) - log q(z given x)  no
+    =====================  ===============  ===============  =================================  ======
+
+    Source: Nielsen et al., "SurVAE Flows: Surjections to Bridge the Gap between VAEs and Flows", arXiv 2007.02731.
+
+    Attributes:
+        in_shape, out_shape: event shapes of x and of z.
+        domain, codomain: supports of x and of z.
+        context_shape: shape of the context the layer takes, or None.
+        random_forward, random_inverse: which directions draw; they tell the kind.
+    """
+
+    random_forward: bool = False
+    random_inverse: bool = False
+
+    def __init__(
+        self,
+        in_shape: int | Shape,
+        out_shape: int | Shape | None = None,
+        *,
+        domain: Support = real,
+        codomain: Support | None = None,
+        context_shape: int | Shape | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_shape = as_shape(in_shape)
+        self.out_shape = self.in_shape if out_shape is None else as_shape(out_shape)
+        self.domain = domain
+        self.codomain = domain if codomain is None else codomain
+        self.context_shape = None if context_shape is None else as_shape(context_shape)
+
+    # -- what a subclass implements ---------------------------------------------------------------
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    # -- the contract ---------------------------------------------------------------------------------
+
+    @property
+    def exact(self) -> bool:
+        """Whether V makes the likelihood of a chain exact; otherwise the chain has a bound."""
+        return not self.random_forward and all(getattr(child, "exact", True) for child in self.children())
+
+    @property
+    def kind(self) -> str:
+        """Bijection, inference surjection, generative surjection or stochastic."""
+        kinds = {
+            (False, False): "bijection",
+            (False, True): "inference surjection",
+            (True, False): "generative surjection",
+            (True, True): "stochastic",
+        }
+        return kinds[self.random_forward, self.random_inverse]
+
+    @property
+    def reparameterized(self) -> bool:
+        """Whether ``inverse`` passes gradients to all parameters that its draw depends on."""
+        return all(getattr(child, "reparameterized", True) for child in self.children())
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """From data to latent: (z, V), with x of shape (batch, *in_shape) and V of shape (batch,) in nats."""
+        check_rows(self, "x", x, self.in_shape)
+        return self._forward(x, check_context(self, context, self.context_shape, x.shape[0]))
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """From latent to data: (x, V), with the same V(x, z) and the same sign as ``forward``."""
+        check_rows(self, "z", z, self.out_shape)
+        return self._inverse(z, check_context(self, context, self.context_shape, z.shape[0]))
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Fit whatever the layer takes from the data before training; most layers take nothing."""
+
+    def extra_repr(self) -> str:
+        shape = f"{self.in_shape}" if self.in_shape == self.out_shape else f"{self.in_shape} -> {self.out_shape}"
+        given = "" if self.context_shape is None else f", context_shape={self.context_shape}"
+        return shape + given
+
+
+class Inverse(Transform):
+    """The layer turned round: forward is the other's inverse, V changes its sign.
+
+    The inverse of an inference surjection is a generative one and the reverse: ``Inverse(Slice(...))``
+    augments. What the layer draws in its generative direction is then an encoder, which must have an
+    exact density.
+
+    >>> import torch, surflow as sf
+    >>> z, V = sf.Inverse(sf.Exp(1))(torch.tensor([[1.0]]))
+    >>> z.item(), V.item() + 0.0
+    (0.0, 0.0)
+    """
+
+    def __init__(self, layer: Transform) -> None:
+        for piece in layer.children():
+            if isinstance(piece, Distribution) and not piece.exact:
+                raise BoundError(
+                    f"Inverse({type(layer).__name__}) would use the bound of {type(piece).__name__} as the density of an "
+                    "encoder, which bounds nothing: use a piece with an exact density"
+                )
+        super().__init__(
+            layer.out_shape,
+            layer.in_shape,
+            domain=layer.codomain,
+            codomain=layer.domain,
+            context_shape=layer.context_shape,
+        )
+        self.layer = layer
+        self.random_forward = layer.random_inverse
+        self.random_inverse = layer.random_forward
+
+    @property
+    def exact(self) -> bool:
+        return not self.random_forward
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, V = self.layer.inverse(x, context)
+        return z, -V
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x, V = self.layer.forward(z, context)
+        return x, -V
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        if isinstance(self.layer, Inverse):
+            self.layer.layer.initialize(x, context)
+
+
+class On(Transform):
+    """A layer on a part of an event: z is x with the coordinates ``part`` of the first event axis transformed.
+
+    V is the layer's. The layer keeps the number of coordinates. ``rest`` is the support of the others.
+
+    >>> import torch, surflow as sf
+    >>> layer = sf.On(3, [0, 2], sf.Exp(2))
+    >>> layer.codomain
+    positive^1 x real^1 x positive^1
+    >>> layer(torch.zeros(1, 3))[0]
+    tensor([[1., 0., 1.]])
+    """
+
+    def __init__(self, shape: int | Shape, part: list[int], layer: Transform, *, rest: Support = real) -> None:
+        shape = as_shape(shape)
+        expected = (len(part), *shape[1:])
+        if not part or len(set(part)) != len(part) or not all(0 <= i < shape[0] for i in part):
+            raise ShapeError(f"On expects distinct coordinates from 0 to {shape[0] - 1}, got {part}")
+        if layer.in_shape != expected or layer.out_shape != expected:
+            raise ShapeError(
+                f"On({shape}, {part}, ...) expects a layer from {expected} to {expected}, "
+                f"got {type(layer).__name__} from {layer.in_shape} to {layer.out_shape}"
+            )
+
+        def with_part(support: Support) -> Support:
+            whole = rest.coordinates(shape[0])
+            for i, coordinate in zip(part, support.coordinates(len(part)), strict=True):
+                whole[i] = coordinate
+            return product(whole)
+
+        super().__init__(
+            shape,
+            domain=with_part(layer.domain),
+            codomain=with_part(layer.codomain),
+            context_shape=layer.context_shape,
+        )
+        self.part = list(part)
+        self.layer = layer
+        self.random_forward = layer.random_forward
+        self.random_inverse = layer.random_inverse
+
+    def _put(self, x: Tensor, value: Tensor) -> Tensor:
+        whole = x.to(value.dtype, copy=True)
+        whole[:, self.part] = value
+        return whole
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, V = self.layer.forward(x[:, self.part], context)
+        return self._put(x, z), V
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x, V = self.layer.inverse(z[:, self.part], context)
+        return self._put(z, x), V
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        self.layer.initialize(x[:, self.part], context)

@@ -1,0 +1,211 @@
+"""Constructors of every exported layer and distribution: the property tests run over all of them.
+
+To have a new layer tested, add a line here; test_registry fails until there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+import surflow as sf
+from surflow.support import Circle, Integers, Interval, Ordered, Positive, Product, Support
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to build a layer or a distribution.
+
+    ``reach`` and ``latent_reach`` are the sizes of x and of z up to which floats hold the map's values: exp(1e3) overflows, and
+    sigmoid(1e3) is 1 in any precision.
+    """
+
+    name: str
+    build: Callable[[], sf.Transform | sf.Distribution]
+    reach: float = 1e3
+    latent_reach: float = 1e3
+
+    def make(self, dtype: torch.dtype = torch.float64, seed: int = 0) -> sf.Transform | sf.Distribution:
+        """Built from a seed, with parameters away from their starting values, which are often zero."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            built = self.build()
+            for p in built.parameters():
+                with torch.no_grad():
+                    p.add_(torch.randn_like(p) * (0.5 * p.shape[1] ** -0.5 if p.ndim == 2 else 0.2))
+        return built.to(dtype)
+
+
+def _decoder() -> sf.Flow:
+    return sf.Flow([sf.Coupling(2, context_shape=1, hidden=(8,))], base=sf.Normal(2, context_shape=1))
+
+
+def _positive_flow(context: int | None = None) -> sf.Flow:
+    layers = [sf.Log(1), sf.Elementwise(1, context_shape=context)]
+    return sf.Flow(layers, base=sf.Normal(1))
+
+
+def _dequantizer(shape: int) -> sf.Flow:
+    layers = [sf.Logit(shape), sf.Elementwise(shape, context_shape=shape)]
+    return sf.Flow(layers, base=sf.Normal(shape))
+
+
+SMALL = (16, 16)
+CONTEXT = 3
+
+TRANSFORMS = [
+    # bijections
+    Case("affine coupling", lambda: sf.Coupling(2, hidden=SMALL)),
+    Case("affine coupling, context", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL)),
+    Case("coupling of one coordinate, context", lambda: sf.Coupling(1, CONTEXT, hidden=SMALL)),
+    Case("affine coupling, mask", lambda: sf.Coupling(3, hidden=SMALL, mask=[True, False, True])),
+    Case("affine coupling, image", lambda: sf.Coupling((2, 2, 2), CONTEXT, hidden=SMALL, axis=1)),
+    Case(
+        "affine coupling, convolution",
+        lambda: sf.Coupling((2, 3, 3), CONTEXT, net=torch.nn.Conv2d(1 + CONTEXT, 2, 3, padding=1)),
+    ),
+    Case("spline coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.SplineMap(bins=5, bound=4.0))),
+    Case("spline coupling, one bin", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL, map=sf.SplineMap(bins=1))),
+    Case("circular coupling", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL, map=sf.CircularSplineMap(bins=5))),
+    Case("interval coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.IntervalSplineMap(5, -1.0, 3.0))),
+    Case("autoregressive", lambda: sf.Autoregressive(3, hidden=SMALL)),
+    Case("autoregressive spline, context", lambda: sf.Autoregressive(2, CONTEXT, hidden=SMALL, map=sf.SplineMap(4))),
+    Case("autoregressive, two passes", lambda: sf.Autoregressive((2, 2), hidden=SMALL, passes=2)),
+    Case("autoregressive, one pass", lambda: sf.Autoregressive(2, CONTEXT, hidden=SMALL, passes=1)),
+    Case("elementwise affine", lambda: sf.Elementwise(2)),
+    Case("elementwise spline, context", lambda: sf.Elementwise(2, CONTEXT, map=sf.SplineMap(), hidden=SMALL)),
+    Case("orthonormal", lambda: sf.Orthonormal(2)),
+    Case("orthonormal, learned", lambda: sf.Orthonormal((3, 2, 2), learned=True)),
+    Case("LU", lambda: sf.LULinear(2)),
+    Case("LU, image", lambda: sf.LULinear((3, 2, 2))),
+    Case("actnorm", lambda: sf.ActNorm(2)),
+    Case("actnorm, image", lambda: sf.ActNorm((3, 2, 2))),
+    Case("standardize", lambda: sf.Standardize(2)),
+    Case("exp", lambda: sf.Exp(2), reach=20),
+    Case("log", lambda: sf.Log(2), latent_reach=20),
+    Case("softplus", lambda: sf.Softplus(2), reach=20),
+    Case("sigmoid", lambda: sf.Sigmoid(2, -1.0, 4.0), reach=5),
+    Case("logit", lambda: sf.Logit(2, -1.0, 4.0), latent_reach=5),
+    Case("tanh", lambda: sf.Tanh(2), reach=2),
+    Case("inverse tanh", lambda: sf.Inverse(sf.Tanh(2)), latent_reach=2),
+    Case("log gaps", lambda: sf.LogGaps(2), latent_reach=10),
+    Case("log gaps of points", lambda: sf.LogGaps((2, 3), by=0), latent_reach=10),
+    Case("polar", lambda: sf.Polar()),
+    Case("permute", lambda: sf.Permute(3)),
+    Case("reverse", lambda: sf.Reverse(3)),
+    Case("permute axes", lambda: sf.PermuteAxes((2, 3, 1), (1, 2, 0))),
+    Case("reshape", lambda: sf.Reshape((2, 3), 6)),
+    Case("squeeze", lambda: sf.Squeeze((1, 4, 2))),
+    Case("on", lambda: sf.On(3, [2, 0], sf.Coupling(2, CONTEXT, hidden=SMALL))),
+    Case("on, support", lambda: sf.On(2, [1], sf.Exp(1)), reach=20),
+    # surjections
+    Case("abs", lambda: sf.Abs(2)),
+    Case("abs, learned", lambda: sf.Abs(2, sf.Bernoulli(2, learned=True))),
+    Case("abs, conditional", lambda: sf.Abs(2, sf.Bernoulli(2, context_shape=2 + CONTEXT))),
+    Case("abs, joint", lambda: sf.Abs(2, sf.JointBernoulli(2, context_shape=2))),
+    Case("max", lambda: sf.Max(2)),
+    Case("max, exponential", lambda: sf.Max(2, differences=sf.Exponential(1, context_shape=1)), latent_reach=10),
+    Case(
+        "max, learned and conditional",
+        lambda: sf.Max(2, sf.Categorical(1, 2, context_shape=1 + CONTEXT), _positive_flow(1 + CONTEXT)),
+        latent_reach=10,
+    ),
+    Case("max pool", lambda: sf.MaxPool((1, 1, 2), (1, 2))),
+    Case("max pool, image", lambda: sf.MaxPool((2, 4, 4), 2)),
+    Case("overlapping max pool", lambda: sf.OverlappingMaxPool((1, 3, 3), 2, 1)),
+    Case("sort", lambda: sf.Sort(2)),
+    Case("sort, learned", lambda: sf.Sort(2, order=sf.PlackettLuce(2, context_shape=2))),
+    Case("sort of points", lambda: sf.Sort((2, 3), by=1)),
+    Case("slice", lambda: sf.Slice(2, keep=1)),
+    Case("slice, conditional", lambda: sf.Slice(2, 1, sf.Normal(1, context_shape=1 + CONTEXT))),
+    Case("slice, another support", lambda: sf.Slice(2, 1, sf.HalfNormal(1, context_shape=1))),
+    Case("slice, dropped bound", lambda: sf.Slice(2, 1, sf.Flow([sf.Augment(1, 1)], base=sf.Normal(2)))),
+    Case("augment", lambda: sf.Augment(1, 1)),
+    Case("augment, conditional", lambda: sf.Augment(2, sf.Normal(1, context_shape=2 + CONTEXT))),
+    Case("dequantize", lambda: sf.Dequantize(2, 5)),
+    Case("dequantize, variational", lambda: sf.Dequantize(2, 5, _dequantizer(2))),
+    # stochastic
+    Case("random permutation", lambda: sf.RandomPermutation(2)),
+    Case("random permutation of points", lambda: sf.RandomPermutation((2, 3))),
+    Case("VAE", lambda: sf.VAE(sf.Normal(1, context_shape=2), sf.Normal(2, context_shape=1))),
+    Case("VAE, flow decoder", lambda: sf.VAE(sf.Normal(1, context_shape=2), _decoder())),
+    Case("VAE, discrete", lambda: sf.VAE(sf.Normal(1, context_shape=2), sf.Categorical(2, 5, context_shape=1))),
+    # combinators
+    Case("inverse", lambda: sf.Inverse(sf.Coupling(2, CONTEXT, hidden=SMALL))),
+    Case("inverse abs", lambda: sf.Inverse(sf.Abs(2, sf.Bernoulli(2, context_shape=2)))),
+]
+
+DISTRIBUTIONS = [
+    Case("normal", lambda: sf.Normal(2)),
+    Case("normal, learned", lambda: sf.Normal(2, learned=True)),
+    Case("normal, conditional", lambda: sf.Normal(2, CONTEXT)),
+    Case("logistic", lambda: sf.Logistic(2)),
+    Case("logistic, conditional", lambda: sf.Logistic(1, CONTEXT)),
+    Case("half-normal", lambda: sf.HalfNormal(2, initial=0.3)),
+    Case("half-normal, conditional", lambda: sf.HalfNormal(1, CONTEXT)),
+    Case("exponential", lambda: sf.Exponential(2, learned=True)),
+    Case("uniform", lambda: sf.Uniform(2, -1.0, 3.0)),
+    Case("uniform on the circle", lambda: sf.UniformCircle(2)),
+    Case("bernoulli", lambda: sf.Bernoulli(2)),
+    Case("bernoulli, conditional", lambda: sf.Bernoulli(2, CONTEXT)),
+    Case("joint bernoulli", lambda: sf.JointBernoulli(2, learned=True)),
+    Case("joint bernoulli, conditional", lambda: sf.JointBernoulli(2, CONTEXT)),
+    Case("categorical", lambda: sf.Categorical(2, 5, learned=True)),
+    Case("categorical, conditional", lambda: sf.Categorical(2, 3, CONTEXT)),
+    Case("Plackett-Luce", lambda: sf.PlackettLuce(3, learned=True)),
+    Case("Plackett-Luce, conditional", lambda: sf.PlackettLuce(2, CONTEXT)),
+    Case("mixture", lambda: sf.Mixture([sf.Normal(2, learned=True) for _ in range(3)])),
+    Case("mixture, conditional", lambda: sf.Mixture([sf.Normal(1, CONTEXT), sf.Logistic(1)])),
+    Case("independent", lambda: sf.Independent([sf.HalfNormal(1, CONTEXT), sf.UniformCircle(1)])),
+    Case("flow", lambda: sf.Flow([sf.Coupling(2, hidden=SMALL), sf.Orthonormal(2)], base=sf.Normal(2))),
+    Case("flow, conditional", lambda: sf.Flow([sf.Coupling(2, CONTEXT, hidden=SMALL)], base=sf.Normal(2, CONTEXT))),
+    Case("flow, abs", lambda: sf.Flow([sf.Abs(2), sf.Log(2)], base=sf.Normal(2))),
+    Case("flow, without layers", lambda: sf.Flow([], base=sf.Normal(2))),
+]
+
+
+def base_for(support: Support, shape: tuple[int, ...]) -> sf.Distribution:
+    """Some distribution on a support."""
+    if isinstance(support, Positive):
+        return sf.Flow([sf.Log(shape)], base=sf.Normal(shape))
+    if isinstance(support, Interval):
+        return sf.Uniform(shape, support.low, support.high)
+    if isinstance(support, Circle):
+        return sf.UniformCircle(shape)
+    if isinstance(support, Integers):
+        return sf.Categorical(shape, support.levels)
+    if isinstance(support, Ordered):
+        return sf.Flow([sf.LogGaps(shape, by=support.by)], base=sf.Normal(shape))
+    if isinstance(support, Product):
+        return sf.Independent([base_for(part, (n, *shape[1:])) for part, n in support.parts])
+    return sf.Normal(shape)
+
+
+def events(support: Support, shape: tuple[int, ...], n: int, size: float = 1.0, dtype: torch.dtype = torch.float64) -> Tensor:
+    """``n`` typical events in a support, of about the given size where the support has no scale of its own."""
+    if isinstance(support, Product):
+        return torch.cat([events(part, (k, *shape[1:]), n, size, dtype) for part, k in support.parts], 1)
+    noise = torch.randn(n, *shape, dtype=dtype)
+    noise = noise.sign() * (0.5 + noise.abs())
+    if isinstance(support, Positive):
+        return noise.abs() * size
+    if isinstance(support, Interval):
+        return support.low + (support.high - support.low) * (0.02 + 0.96 * torch.rand(n, *shape, dtype=dtype))
+    if isinstance(support, Circle):
+        return (torch.rand(n, *shape, dtype=dtype) * 2 - 1) * 3.1
+    if isinstance(support, Integers):
+        return torch.randint(support.levels, (n, *shape)).to(dtype)
+    if isinstance(support, Ordered):
+        if support.by is None:
+            return noise.sort(-1).values * size
+        noise[:, support.by] = noise[:, support.by].sort(-1).values
+        return noise * size
+    return noise * size
+
+
+def context_of(thing: sf.Transform | sf.Distribution, n: int, dtype: torch.dtype = torch.float64) -> Tensor | None:
+    """Contexts for a layer or a distribution, or None."""
+    return None if thing.context_shape is None else torch.randn(n, *thing.context_shape, dtype=dtype)
