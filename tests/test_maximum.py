@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from quadrature import grid
 from torch import Tensor
 
 import surflow as sf
@@ -36,25 +35,28 @@ def pieces_given_z(z_shape: tuple[int, ...], d_shape: tuple[int, ...], levels: i
 
 @pytest.mark.parametrize("conditional", [False, True])
 def test_draws_follow_the_density_of_max(conditional: bool) -> None:
-    """Frequencies of draws in cells of the plane against the integral of exp(log p) over the cells."""
+    """exp(log p) integrates to one over the maximum and the log-difference; over cells, to the frequency of draws."""
     pieces = pieces_given_z((1,), (1,), 2) if conditional else {}
-    flow = perturb(sf.Flow([sf.Max(2, **pieces)], base=sf.Normal(1)))
-    x, log_weight = grid(sf.real, (2,), 600)
+    flow = perturb(sf.Flow([sf.Max(2, **pieces)], base=sf.Normal(1)), 0.1)
+    z, d = (torch.linspace(a, b, 401, dtype=torch.float64) for a, b in ((-8, 8), (-18, 5)))
+    step = (z[1] - z[0]) * (d[1] - d[0])
+    z, log_d = torch.cartesian_prod(z, d).unbind(1)
+    x = torch.cat([torch.stack([z, z - log_d.exp()], 1), torch.stack([z - log_d.exp(), z], 1)])
     with torch.no_grad():
-        mass = (flow.log_prob(x) + log_weight).exp()
-    assert mass.sum().item() == pytest.approx(1, abs=1e-3)
+        mass = (flow.log_prob(x) + log_d.repeat(2)).exp() * step
+    assert mass.sum().item() == pytest.approx(1, abs=1e-5)
     n = 20_000
     draws = flow.sample(n, seed=1)
     for cell in (lambda x: x[:, 0] > x[:, 1], lambda x: x.sum(1) > 0.3, lambda x: (x - 0.2).abs().amax(1) < 0.5):
         p = mass[cell(x)].sum().item()
-        assert abs(cell(draws).double().mean().item() - p) < 4 * math.sqrt(p * (1 - p) / n) + 1e-3
+        assert abs(cell(draws).double().mean().item() - p) < 4 * math.sqrt(p * (1 - p) / n) + 3e-3
 
 
 def test_differences_of_max_skip_the_maximum_in_ascending_order() -> None:
     layer = sf.Max(4, sf.Categorical(1, 4, learned=True), sf.HalfNormal(3, learned=True))
     perturb(layer)
-    x = torch.tensor([[1.0, 5.0, 3.0, 4.0]]).double()
-    d = torch.tensor([[4.0, 2.0, 1.0]]).double()
+    x = torch.tensor([[1.0, 5.0, 3.0, 4.0]], dtype=torch.float64)
+    d = torch.tensor([[4.0, 2.0, 1.0]], dtype=torch.float64)
     z, V = layer(x)
     expected = layer.index.log_prob(torch.ones(1, 1).double()) + layer.differences.log_prob(d)
     assert z.item() == 5 and torch.allclose(V, expected, atol=1e-12, rtol=0)
@@ -63,8 +65,9 @@ def test_differences_of_max_skip_the_maximum_in_ascending_order() -> None:
 def test_a_flow_can_be_the_differences() -> None:
     differences = sf.Flow([sf.Log(1), sf.Elementwise(1, context_shape=1)], base=sf.Normal(1))
     flow = perturb(sf.Flow([sf.Max(2, differences=differences)], base=sf.Normal(1)))
-    x = torch.tensor([[0.3, -1.0]]).double()
-    expected = differences.log_prob(torch.tensor([[1.3]]).double(), x[:, :1]) + sf.Normal(1).log_prob(x[:, :1])
+    x = torch.tensor([[0.3, -1.0]], dtype=torch.float64)
+    d, z = torch.tensor([[1.3]], dtype=torch.float64), x[:, :1]
+    expected = differences.log_prob(d, z) + sf.Normal(1).double().log_prob(z)
     assert flow.exact and flow.log_prob(x).item() == pytest.approx(expected.item() - math.log(2), abs=1e-12)
 
 
@@ -92,15 +95,17 @@ def test_max_pool_of_one_block_is_max() -> None:
 
 
 def test_context_reaches_both_pieces() -> None:
-    pieces = pieces_given_z((3, 2, 2), (3, 2, 2), 2)
-    pieces["index"] = sf.Categorical((1, 2, 2), 2, context_shape=(3, 2, 2))
-    pieces["differences"] = sf.HalfNormal((1, 2, 2), context_shape=(3, 2, 2))
-    for layer in (perturb(sf.MaxPool((1, 2, 4), (1, 2), **pieces)),):
+    index, overlapping_index = (sf.Categorical((1, 2, 2), 2, context_shape=(3, 2, 2)) for _ in range(2))
+    pieces = {"index": index, "differences": sf.HalfNormal((1, 2, 2), context_shape=(3, 2, 2))}
+    overlapping = {"index": overlapping_index, "differences": sf.HalfNormal((1, 2), context_shape=(3, 2, 2))}
+    for layer in (
+        sf.MaxPool((1, 2, 4), (1, 2), **pieces),
+        sf.OverlappingMaxPool((1, 2, 3), (1, 2), (1, 1), **overlapping),
+    ):
+        perturb(layer)
         assert layer.context_shape == (2,)
-        x, context = torch.randn(2, 1, 2, 4).double(), torch.randn(2, 2).double()
-        _, V = layer(x, context)
-        _, other = layer(x, context + 1)
-        assert (V != other).all()
+        x, context = torch.randn(2, *layer.in_shape).double(), torch.randn(2, 2).double()
+        assert (layer(x, context)[1] != layer(x, context + 1)[1]).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -151,7 +156,7 @@ def by_hand(x: Tensor, layer: sf.OverlappingMaxPool) -> tuple[Tensor, float]:
     _, height, width = layer.in_shape
     (rows, columns), (down, right) = layer.block, layer.hop
     logits = layer.index.raw
-    z = torch.zeros(layer.out_shape[1:]).double()
+    z = torch.zeros(layer.out_shape[1:], dtype=torch.float64)
     claimed: set[tuple[int, int]] = set()
     ceiling = {(r, c): math.inf for r in range(height) for c in range(width)}
     V = 0.0
@@ -204,9 +209,10 @@ def test_importance_sampled_mass_of_overlapping_blocks(size: int, block: int, ho
             sf.OverlappingMaxPool((1, size, size), block, hop)
         return
     layer = sf.OverlappingMaxPool((1, size, size), block, hop)
-    pieces = {}
+    z_shape, d_shape = layer.out_shape, layer.differences.event_shape
+    pieces: dict[str, sf.Distribution] = {"differences": sf.HalfNormal(d_shape, learned=True, initial=1.5)}
     if size == 3 and block == 2:
-        pieces = pieces_given_z(layer.out_shape, layer.differences.event_shape, layer.index.levels)
+        pieces = pieces_given_z(z_shape, d_shape, layer.index.levels)
     layer = sf.OverlappingMaxPool((1, size, size), block, hop, **pieces)
     flow = perturb(sf.Flow([layer], base=sf.Normal(layer.out_shape)), 0.1)
     n, D, freedom = (40_000, 9, 12) if size == 3 else (120_000, 16, 16)

@@ -23,12 +23,12 @@ def perturb(module: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.mark.parametrize("order", ["uniform", "learned", "conditional"])
 def test_mass_of_a_sorted_pair(order: str) -> None:
-    """The density of (a, a + g) and of (a + g, a), integrated over a and over log g, is one; so is the law of the draws."""
+    """The density of (a, a + g) and (a + g, a) over a and log g integrates to one, and the draws follow it."""
     piece = {"learned": {"learned": True}, "conditional": {"context_shape": 2}}.get(order, {})
     layers = [sf.Sort(2, order=sf.PlackettLuce(2, **piece)), sf.LogGaps(2)]
     flow = perturb(sf.Flow(layers, base=sf.Normal(2)))
     assert flow.exact
-    t = torch.linspace(-9, 9, 301).double()
+    t = torch.linspace(-9, 9, 301, dtype=torch.float64)
     a, log_g = torch.cartesian_prod(t, t).unbind(1)
     low_first = torch.stack([a, a + log_g.exp()], 1)
     with torch.no_grad():
@@ -50,15 +50,15 @@ def test_a_bare_normal_after_sort_is_refused() -> None:
 @pytest.mark.parametrize("n", [1, 2, 5, 50])
 def test_a_uniform_order_contributes_minus_log_factorial(n: int) -> None:
     z, V = sf.Sort(n).double()(torch.randn(3, n).double())
-    assert torch.allclose(V, torch.full((3,), -math.lgamma(n + 1)).double(), rtol=1e-12)
+    assert torch.allclose(V, torch.full((3,), -math.lgamma(n + 1), dtype=torch.float64), rtol=1e-12)
     assert (z.diff(dim=1) >= 0).all()
 
 
 def test_the_event_is_the_place_of_the_jth_smallest() -> None:
     layer = perturb(sf.Sort(3, order=sf.PlackettLuce(3, learned=True)))
-    _, V = layer(torch.tensor([[5.0, -1.0, 2.0]]).double())
-    assert torch.equal(V, layer.order.log_prob(torch.tensor([[1.0, 2.0, 0.0]]).double()))
-    values = torch.tensor([-1.0, 2.0, 5.0]).double()
+    _, V = layer(torch.tensor([[5.0, -1.0, 2.0]], dtype=torch.float64))
+    assert torch.equal(V, layer.order.log_prob(torch.tensor([[1.0, 2.0, 0.0]], dtype=torch.float64)))
+    values = torch.tensor([-1.0, 2.0, 5.0], dtype=torch.float64)
     every = torch.stack([values[list(p)] for p in itertools.permutations(range(3))])
     assert layer(every)[1].exp().sum().item() == pytest.approx(1, abs=1e-12)
 
@@ -105,9 +105,9 @@ def test_ties_neither_crash_nor_leave_the_finite_numbers() -> None:
 
 def test_log_gaps_by_hand() -> None:
     e = math.e
-    x = torch.tensor([[2.0, 2.0 + e, 2.0 + e + e**-2]]).double()
+    x = torch.tensor([[2.0, 2.0 + e, 2.0 + e + e**-2]], dtype=torch.float64)
     z, V = sf.LogGaps(3)(x)
-    assert torch.allclose(z, torch.tensor([[2.0, 1.0, -2.0]]).double(), atol=1e-12)
+    assert torch.allclose(z, torch.tensor([[2.0, 1.0, -2.0]], dtype=torch.float64), atol=1e-12)
     assert V.item() == pytest.approx(1.0, abs=1e-12)
 
 

@@ -120,9 +120,7 @@ def load(
         f"{raw.name}: {len(train):,} training, {len(validation):,} validation and {len(test):,} test rows "
         f"of {raw.origin}, shuffled with seed {seed} and split 70/15/15"
     )
-    return Splits(
-        raw.name, part(train), part(validation), part(test), used, raw.levels, None, encoding, description
-    )
+    return Splits(raw.name, part(train), part(validation), part(test), used, raw.levels, None, encoding, description)
 
 
 def read_rows(
@@ -159,8 +157,8 @@ def read_rows(
     if law is not None:
         _check_synthetic(law, list(columns), names)
         # Far from the seeds that people choose, so that no row is one that load drew.
-        x, labels = law.sample_labelled(_SYNTHETIC_ROWS[2] if rows is None else rows, seed=seed + 2**40)
-        return Part(x, None if encoding is None else encoding.encode([labels]))
+        drawn, labels = law.sample_labelled(_SYNTHETIC_ROWS[2] if rows is None else rows, seed=seed + 2**40)
+        return Part(drawn, None if encoding is None else encoding.encode({"label": labels}))
     raw = _read(source)
     if raw.events is None and not columns:
         raise DataError(f"{raw.origin} is a table, but the model was trained on arrays: pass an array of events")
@@ -187,7 +185,9 @@ def _check_synthetic(law: Synthetic, columns: Sequence[str] | None, context: lis
         if law.classes is None or name != "label":
             known = [] if law.classes is None else ["label"]
             raise ConfigError(
-                unknown_name(f"context of {law.name}:", name, known) if known else f"{law.name} has no labels: leave out the context {name!r}"
+                unknown_name(f"context of {law.name}:", name, known)
+                if known
+                else f"{law.name} has no labels: leave out the context {name!r}"
             )
 
 
@@ -230,8 +230,7 @@ def _read(source: str | Path | Synthetic) -> Raw:
         if not path.exists() and not path.suffix and len(path.parts) == 1:
             known = [*synthetic_names(), *table_names()]
             raise ConfigError(
-                f"{unknown_name('data set', name, known)} "
-                "(or pass the path of a .csv, .parquet, .npy or .npz file)"
+                f"{unknown_name('data set', name, known)} (or pass the path of a .csv, .parquet, .npy or .npz file)"
             )
         raw = read_file(path)
     if _length(raw) == 0:

@@ -12,7 +12,7 @@ from surflow.distribution import Distribution, Shape, as_shape, seeded
 from surflow.errors import BoundError, ConfigError, ShapeError
 
 # Rows times quadrature nodes that a density holds in memory at once.
-_CHUNK_ELEMENTS = 2**20
+_CHUNK_ELEMENTS = 2**18
 
 
 class Synthetic(Distribution):

@@ -191,7 +191,9 @@ def _read_npy(path: Path) -> Raw:
 def _read_npz(path: Path) -> Raw:
     arrays = _load_numpy(path)
     if "x" not in arrays:
-        raise FileError(f"{path} holds the arrays {sorted(arrays)}: expected one named 'x', and 'context' if there is one")
+        raise FileError(
+            f"{path} holds the arrays {sorted(arrays)}: expected one named 'x', and 'context' if there is one"
+        )
     return _from_arrays(path, arrays)
 
 
@@ -201,7 +203,9 @@ def _load_numpy(path: Path) -> Any:
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:
-            return {name: loaded[name] for name in loaded.files if name in ("x", "context")} or dict.fromkeys(loaded.files)
+            return {name: loaded[name] for name in loaded.files if name in ("x", "context")} or dict.fromkeys(
+                loaded.files
+            )
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
         if "allow_pickle" in str(error) and "Object arrays" in str(error):
             raise FileError(
@@ -227,7 +231,12 @@ def _from_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Raw:
     targets = tuple(fields)
     origin = f"the file {path.name}"
     if x.ndim <= 2:
-        return Raw(path.stem, origin, {**_numbered("x", x.reshape(len(x), -1) if x.size else x[:, None]), **fields}, targets=targets)
+        return Raw(
+            path.stem,
+            origin,
+            {**_numbered("x", x.reshape(len(x), -1) if x.size else x[:, None]), **fields},
+            targets=targets,
+        )
     levels = None
     if x.dtype == np.uint8:
         levels = 256

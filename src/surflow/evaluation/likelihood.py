@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from surflow.distribution import Distribution
-from surflow.flow import Flow
+from surflow.flow import Flow, Term
 
 # Numbers of the events held at once; the networks inside a layer need a small multiple of it.
 _CHUNK_ELEMENTS = 2**18
@@ -90,8 +90,8 @@ def draws(model: Distribution, n: int, context: Tensor | None = None) -> Tensor:
     return torch.cat(parts)
 
 
-def account(flow: Flow, x: Tensor, context: Tensor | None = None) -> list[tuple[str, float, bool]]:
-    """:meth:`Flow.account` over all rows of x, chunk by chunk: (layer, nats per event, exact)."""
+def account(flow: Flow, x: Tensor, context: Tensor | None = None) -> list[Term]:
+    """:meth:`Flow.account` over all rows of x, chunk by chunk."""
     totals: list[float] = []
     names: list[tuple[str, bool]] = []
     with evaluating(flow):
@@ -101,7 +101,7 @@ def account(flow: Flow, x: Tensor, context: Tensor | None = None) -> list[tuple[
             nats = [share * term.nats for term in terms]
             totals = nats if not totals else [a + b for a, b in zip(totals, nats, strict=True)]
             names = [(term.name, term.exact) for term in terms]
-    return [(name, value, exact) for (name, exact), value in zip(names, totals, strict=True)]
+    return [Term(name, value, exact) for (name, exact), value in zip(names, totals, strict=True)]
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float | None]:
