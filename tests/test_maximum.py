@@ -30,9 +30,6 @@ def pieces_given_z(z_shape: tuple[int, ...], d_shape: tuple[int, ...], levels: i
     }
 
 
-# -- max of a vector and max pooling --------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("conditional", [False, True])
 def test_draws_follow_the_density_of_max(conditional: bool) -> None:
     """exp(log p) integrates to one over the maximum and the log-difference; over cells, to the frequency of draws."""
@@ -130,9 +127,6 @@ def test_ties_in_the_data_stay_finite() -> None:
     for layer in (sf.MaxPool((1, 4, 4), 2), sf.OverlappingMaxPool((1, 4, 4), 3, 1)):
         z, V = layer(x)
         assert (z == 0).all() and V.isfinite().all()
-
-
-# -- overlapping blocks -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("block", "hop"), HOPS)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
@@ -37,7 +38,7 @@ def save(figure: Figure, path: str | Path) -> Path:
     """Write the picture; the ending of the path says the format (png, svg, pdf)."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=_DPI, facecolor="white")
+    figure.savefig(path, dpi=_DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
     return path
 
 
@@ -57,23 +58,23 @@ def samples_beside_data(
     'data'
     """
     n = min(len(data), len(samples), _MOST_POINTS)
-    data, samples = _numpy(data)[:n], _numpy(samples)[:n]
-    frame = _frame(data)
-    figure = _figure(8.6, 4.35)
+    real, fake = _numpy(data)[:n], _numpy(samples)[:n]
+    frame = _frame(real)
+    figure = _figure(8.6, 4.0 * _shape(frame) + 0.7)
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
-    for ax, points, title, colour in ((axes[0], data, "data", DATA), (axes[1], samples, "samples", SAMPLES)):
+    for ax, points, title, colour in ((axes[0], real, "data", DATA), (axes[1], fake, "samples", SAMPLES)):
         _style(ax)
         size, alpha = _marker(n)
         if labels is None:
-            ax.scatter(*points.T, s=size, c=colour, alpha=alpha, linewidths=0)
+            ax.scatter(points[:, 0], points[:, 1], s=size, c=colour, alpha=alpha, linewidths=0)
         else:
             _scatter_classes(ax, points, _numpy(labels)[:n].astype(int), names, size, alpha)
         ax.set(xlim=frame[0], ylim=frame[1], xlabel=_name(columns[0]), title=title)
         _same_scale(ax, frame)
     axes[0].set_ylabel(_name(columns[1]))
-    outside = _share_outside(samples, frame)
-    if outside > 0:
-        axes[1].set_xlabel(f"{_name(columns[0])}\n{outside:.1%} of the samples lie outside the frame")
+    outside = _share_outside(fake, frame)
+    if outside >= 0.0005:
+        axes[1].set_xlabel(f"{_name(columns[0])}\n{100 * outside:.1f} % of the samples lie outside the frame")
     if labels is not None and names is not None and len(names) <= 12:
         _legend(figure, axes[0], len(names))
     return figure
@@ -111,14 +112,15 @@ def density(
 
     conditions = [None] if context is None or model.context_shape is None else list(context)
     what = "density of the flow" if model.exact else "lower bound of the density"
-    heading = titles if titles is not None else [what] if len(conditions) == 1 else [f"{what}, {i}" for i in range(99)]
+    heading = [what] if len(conditions) == 1 else [f"context {i}" for i in range(len(conditions))]
+    heading = heading if titles is None else [_name(title) for title in titles]
     panels = [(heading[i], image(model, given)) for i, given in enumerate(conditions)]
     if truth is not None:
         panels.append(("true density", image(truth, None)))
     across = min(len(panels), 4)
     down = math.ceil(len(panels) / across)
-    width = {1: 5.0, 2: 4.35}.get(across, 2.9)
-    figure = _figure(width * across + 0.6, width * down * 0.92)
+    width = {1: 5.0, 2: 4.1}.get(across, 2.7)
+    figure = _figure(width * across + 1.1, (width * _shape(bounds) + 0.45) * down + 0.3)
     axes = np.atleast_1d(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)).ravel()
     everything = np.concatenate([panel.ravel() for _, panel in panels])
     positive = everything[everything > 0]
@@ -206,6 +208,7 @@ def images(
     down = len(pick)
     figure = _figure(9.2, 9.2 / 2 * down / across + 0.5)
     axes = figure.subplots(1, 2)
+    figure.set_layout_engine("constrained", wspace=0.05)
     for ax, part, title in ((axes[0], data, "data"), (axes[1], samples, "samples")):
         tile = _numpy(((part.float() - low) / max(high - low, 1e-12)).clamp(0, 1))
         tile = tile.transpose(0, 2, 3, 1)  # channels last, as pictures are
@@ -246,7 +249,7 @@ def clouds(data: Tensor, samples: Tensor) -> Figure:
         for i in range(n):
             ax = axes[row, i]
             _style(ax, small=True)
-            ax.scatter(*_numpy(part)[i], s=7, c=colour, alpha=0.8, linewidths=0)
+            ax.scatter(part[i, 0].cpu(), part[i, 1].cpu(), s=7, c=colour, alpha=0.8, linewidths=0)
             ax.set(xlim=frame[0], ylim=frame[1])
             _same_scale(ax, frame)
         axes[row, 0].set_ylabel(title)
@@ -349,6 +352,7 @@ def codes(z: Tensor) -> Figure:
         ax.plot(line, normal, color=REFERENCE, linewidth=1.5, label="N(0, 1)")
         ax.set_xlim(-reach, reach)
         ax.set_ylim(0, max(0.62, ax.get_ylim()[1]) if own == size else 0.75)
+        ax.set_box_aspect(1)
         ax.legend(frameon=False, fontsize=8.5, loc="upper right", labelcolor=_INK)
     axes[0].set_ylabel("density")
     if size > 1:
@@ -359,11 +363,11 @@ def codes(z: Tensor) -> Figure:
         inside = float((np.hypot(*first.T) <= radius).mean())
         shown = first[:_MOST_POINTS]
         dot, alpha = _marker(len(shown))
-        ax.scatter(*shown.T, s=dot, c=DATA, alpha=alpha, linewidths=0)
+        ax.scatter(shown[:, 0], shown[:, 1], s=dot, c=DATA, alpha=alpha, linewidths=0)
         angle = np.linspace(0, 2 * math.pi, 200)
         ax.plot(radius * np.cos(angle), radius * np.sin(angle), color=REFERENCE, linewidth=1.5)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="z₁", ylabel="z₂", aspect="equal")
-        ax.set_title(f"{inside:.1%} in the 90 % circle")
+        ax.set_title(f"{100 * inside:.1f} % in the 90 % circle")
     return figure
 
 
@@ -375,7 +379,10 @@ def account(terms: Sequence[Term]) -> Figure:
     >>> len(account([Term("Abs", -1.4, True), Term("Normal", -1.8, True)]).axes[0].patches)
     2
     """
-    terms = _gathered(list(terms))
+    names = [f"{i} {_name(term.name)}" for i, term in enumerate(terms[:-1])] + [_name(terms[-1].name)]
+    if len(terms) > _MOST_TERMS:
+        terms = _gathered(terms)
+        names = [_name(term.name) for term in terms]
     figure = _figure(8.6, 0.27 * len(terms) + 1.1)
     ax = figure.subplots()
     _style(ax)
@@ -389,7 +396,7 @@ def account(terms: Sequence[Term]) -> Figure:
             )
     reach = max(*(abs(term.nats) for term in terms), 1e-6)
     for i, term in enumerate(terms):
-        text = f"{term.nats:+.2f}"
+        text = _signed(term.nats, 2)
         ax.annotate(
             text, (term.nats, i), xytext=(4 if term.nats >= 0 else -4, 0), textcoords="offset points",
             ha="left" if term.nats >= 0 else "right", va="center", fontsize=8, color=_INK,
@@ -397,10 +404,10 @@ def account(terms: Sequence[Term]) -> Figure:
     ax.axvline(0, color=REFERENCE, linewidth=0.9)
     low, high = min(0.0, *(t.nats for t in terms)), max(0.0, *(t.nats for t in terms))
     ax.set_xlim(low - 0.14 * reach * (low < 0) - 0.02 * reach, high + 0.14 * reach * (high > 0) + 0.02 * reach)
-    ax.set_yticks(places, [_name(term.name) for term in terms])
+    ax.set_yticks(places, names)
     ax.set_ylim(len(terms) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(f"mean contribution to log p(x) (nats per event); sum {sum(t.nats for t in terms):+.3f}")
+    ax.set_xlabel(f"mean contribution to log p(x) (nats per event); sum {_signed(sum(t.nats for t in terms), 3)}")
     if not all(term.exact for term in terms):
         ax.legend(frameon=False, fontsize=8.5, labelcolor=_INK)
     return figure
@@ -481,8 +488,7 @@ def _frame(points: np.ndarray) -> list[tuple[float, float]]:
 
 def _same_scale(ax: Axes, frame: Sequence[tuple[float, float]]) -> None:
     """Equal scales where the two columns have about the same range, a square panel otherwise."""
-    (left, right), (low, high) = frame
-    if 0.5 < (high - low) / (right - left) < 2:
+    if 0.5 < (frame[1][1] - frame[1][0]) / (frame[0][1] - frame[0][0]) < 2:
         ax.set_aspect("equal", adjustable="box")
     else:
         ax.set_box_aspect(1)
@@ -491,6 +497,13 @@ def _same_scale(ax: Axes, frame: Sequence[tuple[float, float]]) -> None:
 def _marker(n: int) -> tuple[float, float]:
     """Area and opacity of a dot, so that few points are seen and many do not clot."""
     return (14.0, 0.75) if n <= 300 else (7.0, 0.55) if n <= 1500 else (3.5, 0.45)
+
+
+def _shape(frame: Sequence[tuple[float, float]]) -> float:
+    """Height of a panel in units of its width, by the rule of :func:`_same_scale`."""
+    (left, right), (low, high) = frame
+    ratio = (high - low) / (right - left)
+    return ratio if 0.5 < ratio < 2 else 1.0
 
 
 def _share_outside(points: np.ndarray, frame: Sequence[tuple[float, float]]) -> float:
@@ -513,7 +526,7 @@ def _scatter_classes(
     for colour, label in zip(_class_colours(len(known)), known, strict=True):
         own = labels == label
         name = _name(names[label]) if names is not None else str(label)
-        ax.scatter(*points[own].T, s=size, color=colour, alpha=alpha, linewidths=0, label=name)
+        ax.scatter(points[own, 0], points[own, 1], s=size, color=colour, alpha=alpha, linewidths=0, label=name)
 
 
 def _legend(figure: Figure, ax: Axes, columns: int) -> None:
@@ -522,7 +535,7 @@ def _legend(figure: Figure, ax: Axes, columns: int) -> None:
         handles, names, loc="outside upper center", ncols=min(columns, 8), frameon=False, fontsize=9, labelcolor=_INK
     )
     for handle in legend.legend_handles:
-        if hasattr(handle, "set_sizes"):
+        if isinstance(handle, PathCollection):
             handle.set_sizes([26.0])
         if handle is not None:
             handle.set_alpha(1.0)
@@ -568,9 +581,11 @@ def _loss_range(
     return low - 0.08 * span, min(high + 0.45 * span, max(float(values.max()) + 0.08 * span, high + 0.1 * span))
 
 
-def _gathered(terms: list[Term]) -> list[Term]:
-    if len(terms) <= _MOST_TERMS:
-        return terms
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _gathered(terms: Sequence[Term]) -> list[Term]:
     sums: dict[tuple[str, bool], list[float]] = {}
     for term in terms:
         sums.setdefault((term.name, term.exact), []).append(term.nats)

@@ -93,7 +93,9 @@ def build(
         context_shape = tuple(context_net.out_shape)
     width = 0 if context_shape is None else math.prod(as_shape(context_shape))
     if context_shape is not None and len(as_shape(context_shape)) != 1:
-        raise ShapeError(f"presets take a context that is a vector, got shape {as_shape(context_shape)}: pass context_net=")
+        raise ShapeError(
+            f"presets take a context that is a vector, got shape {as_shape(context_shape)}: pass context_net="
+        )
     size = math.prod(shape)
     start = [] if levels is None else _continuous(shape, levels)
     if len(shape) != 1:
@@ -238,7 +240,9 @@ def _max(size: int, context: int, *, layers: int = 10, hidden: Sequence[int] = (
 
 
 @_preset("vae")
-def _vae(size: int, context: int, *, latent: int | None = None, layers: int = 2, hidden: Sequence[int] = (64, 64)) -> _Chain:
+def _vae(
+    size: int, context: int, *, latent: int | None = None, layers: int = 2, hidden: Sequence[int] = (64, 64)
+) -> _Chain:
     """a variational autoencoder with normal encoder and decoder and splines as its prior; a bound"""
     inner = max(1, size // 2) if latent is None else latent
     layer = VAE(encoder=Normal(inner, size + context), decoder=Normal(size, inner + context))

@@ -1,10 +1,11 @@
 """Data: synthetic sets with exact densities, real sets that come with the installation, and files."""
 
+from surflow.data.builtin import table_names
 from surflow.data.encoding import ContextColumn, ContextEncoding
 from surflow.data.splits import Part, Splits, load, read_rows
 from surflow.data.synthetic import Synthetic, offset, skew
-from surflow.data.tables import table_names
 from surflow.data.toys import noisy_circle, synthetic_names, synthetic_set
+from surflow.errors import ConfigError
 
 __all__ = [
     "ContextColumn",
@@ -28,8 +29,6 @@ def __getattr__(name: str) -> Synthetic:
     # Python probes modules for dunder names, which are no attempt at a data set.
     if name.startswith("__"):
         raise AttributeError(name)
-    from surflow.errors import ConfigError
-
     try:
         return synthetic_set(name)
     except ConfigError as error:

@@ -31,12 +31,12 @@ class ContextColumn:
         """
         if self.categories is not None:
             index = {category: float(i) for i, category in enumerate(self.categories)}
-            names = [category_name(value) for value in values]
-            for name in names:
+            names = {value: category_name(value) for value in set(values)}
+            for name in names.values():
                 if name not in index:
                     message = unknown_name(f"category of the context {self.name!r}:", name, self.categories)
                     raise DataError(f"{message}. A model knows only the categories it was trained on")
-            return [index[name] for name in names]
+            return [index[names[value]] for value in values]
         numbers = []
         for value in values:
             try:
@@ -49,13 +49,15 @@ class ContextColumn:
 
 
 def category_name(value: Any) -> str:
-    """How a category is written: 3, 3.0 and "3" are one.
+    """How a category is written: 3, 3.0 and "3" are one, and so are True and "true".
 
     >>> category_name(3.0), category_name("setosa")
     ('3', 'setosa')
     """
     if isinstance(value, Tensor):
         value = value.item()
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
     return str(value)
@@ -68,7 +70,8 @@ class ContextEncoding:
     A raw context is a float tensor (n, columns): the index of a category, or the number. ``network()`` makes
     of it what a layer can use.
 
-    >>> encoding = ContextEncoding([ContextColumn("species", ["setosa", "virginica"]), ContextColumn("age", None, 40, 10)])
+    >>> species = ContextColumn("species", ["setosa", "virginica"])
+    >>> encoding = ContextEncoding([species, ContextColumn("age", None, 40, 10)])
     >>> encoding.encode({"species": ["virginica", "setosa"], "age": 50})
     tensor([[ 1., 50.],
             [ 0., 50.]])

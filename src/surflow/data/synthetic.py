@@ -11,8 +11,10 @@ from torch import Tensor
 from surflow.distribution import Distribution, Shape, as_shape, seeded
 from surflow.errors import BoundError, ConfigError, ShapeError
 
+LOG_2PI = math.log(2 * math.pi)
+
 # Rows times quadrature nodes that a density holds in memory at once.
-_CHUNK_ELEMENTS = 2**18
+_CHUNK_ELEMENTS = 2**16
 
 
 class Synthetic(Distribution):
@@ -195,7 +197,7 @@ class _Wrapped(Synthetic):
 class SkewedData(_Wrapped):
     r"""With probability q a point's coordinate ``axis`` is replaced by its absolute value; made by :func:`skew`.
 
-    .. math:: p'(x, c) = p(x, c) + q\, p(\bar x, c) \ \text{where } x_a \ge 0, \qquad (1 - q)\, p(x, c) \ \text{elsewhere}
+    .. math:: p'(x, c) = p(x, c) + q\, p(\bar x, c) \ (x_a \ge 0), \qquad (1 - q)\, p(x, c) \ (x_a < 0)
 
     for :math:`\bar x`, the mirror image of x in the axis.
     """
@@ -218,9 +220,12 @@ class SkewedData(_Wrapped):
 
     def _log_joint(self, x: Tensor) -> Tensor:
         here, there = self.data._log_joint(x), self.data._log_joint(x * self.mirror.to(x))
-        q = x.new_tensor(self.q)
-        folded = torch.logaddexp(here, there + q.log())
-        return folded.where((x[:, self.axis] >= 0)[:, None], here + torch.log1p(-q))
+        folded = torch.logaddexp(here, there + _log(self.q))
+        return folded.where((x[:, self.axis] >= 0)[:, None], here + _log(1 - self.q))
+
+
+def _log(q: float) -> float:
+    return math.log(q) if q > 0 else -math.inf
 
 
 class OffsetData(_Wrapped):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from surflow.errors import DataError, FileError, unknown_name
+from surflow.errors import DataError, FileError, SurflowError
 
 # An integer column with at most so many different values is read as categories when it serves as context.
 _MOST_INTEGER_CATEGORIES = 20
@@ -30,8 +30,12 @@ class Field:
     @staticmethod
     def of(values: np.ndarray) -> Field:
         """A field of a numpy array of numbers, booleans or strings."""
-        if values.dtype.kind in "USb":
-            categories, codes = np.unique(values.astype(str), return_inverse=True)
+        if values.dtype.kind == "b":
+            return Field(codes=values.astype(np.int64), categories=["false", "true"])
+        if values.dtype.kind == "S":
+            values = np.char.decode(values, "utf-8", "replace")
+        if values.dtype.kind == "U":
+            categories, codes = np.unique(values, return_inverse=True)
             return Field(codes=codes.reshape(-1), categories=categories.tolist())
         return Field(numbers=values.astype(np.float64), integer=values.dtype.kind in "iu")
 
@@ -53,7 +57,7 @@ class Raw:
         name, origin: what it is called, and where it is from, for the report.
         fields: columns by name.
         events: events of any shape (n, *event) instead of data columns, or None.
-        targets: fields that serve as context only and are not data by default; "target" stands for all of them.
+        targets: fields that are not data by default; as context, "target" or "context" stands for all of them.
         levels: number of integer levels of the events, or None for continuous data.
     """
 
@@ -104,33 +108,46 @@ def _missing(path: Path) -> str:
     return f"no file {path}; " + (f"did you mean {near[0]!r}?" if near else "check the name and the folder")
 
 
-def _damaged(path: Path, error: Exception) -> FileError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return FileError(
-        f"{path} cannot be read as {path.suffix.lower()}; it is damaged, cut off or of another kind ({reason}): "
-        "write or download it again"
-    )
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever a parser makes of a damaged file, in one message; parsers raise errors of every kind."""
+    try:
+        yield
+    except SurflowError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "Object arrays" in reason:
+            raise FileError(
+                f"{path} holds Python objects, which could run code when they are read: "
+                "save an array of numbers instead, such as x.astype('float32')"
+            ) from error
+        if "pickled data" in reason:
+            reason = "it does not begin as a NumPy file does"
+        raise FileError(
+            f"{path} cannot be read as {path.suffix.lower()}; it is damaged, cut off or of another kind ({reason}): "
+            "write or download it again"
+        ) from error
 
 
 def _read_csv(path: Path) -> Raw:
-    import pyarrow as pa
     import pyarrow.csv as csv
 
-    try:
+    with _reading(path):
         table = csv.read_csv(path, convert_options=csv.ConvertOptions(strings_can_be_null=True))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
     names = table.column_names
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         raise DataError(f"{path} has one column named {names[0]!r}: expected columns that are separated by commas")
-    if names and all(_is_number(name) for name in names):
+    counted = [[str(i + first) for i in range(len(names))] for first in (0, 1)]  # names that pandas gives arrays
+    if names and all(is_number(name) for name in names) and names not in counted:
         raise DataError(
             f"{path} has no column names: its first row is {', '.join(names[:4])}. Expected names in the first row"
         )
     return _from_arrow(path, table)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text reads as a number."""
     try:
         float(text)
     except ValueError:
@@ -139,14 +156,11 @@ def _is_number(text: str) -> bool:
 
 
 def _read_parquet(path: Path) -> Raw:
-    import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    try:
+    with _reading(path):
         # One file as it is: a dataset would read further columns out of the folders' names.
         table = parquet.ParquetFile(path).read()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
     return _from_arrow(path, table)
 
 
@@ -166,9 +180,8 @@ def _arrow_field(column: Any) -> Field:
     if pa.types.is_null(kind):
         return Field(numbers=np.full(len(column), np.nan))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        numbers = pc.cast(column, pa.float64(), safe=False)
-        values = numbers.to_numpy(zero_copy_only=False) if isinstance(numbers, pa.Array) else numbers.to_numpy()
-        return Field(numbers=values.astype(np.float64), integer=pa.types.is_integer(kind))
+        numbers = pc.cast(column, pa.float64(), safe=False).to_numpy()
+        return Field(numbers=numbers.astype(np.float64), integer=pa.types.is_integer(kind))
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         try:
             column = pc.cast(column, pa.string())
@@ -185,44 +198,30 @@ def _arrow_field(column: Any) -> Field:
 
 
 def _read_npy(path: Path) -> Raw:
-    return _from_arrays(path, {"x": _load_numpy(path)})
+    with _reading(path):
+        x = np.load(path, allow_pickle=False)
+        if not isinstance(x, np.ndarray):
+            raise FileError(f"{path} holds several arrays: name it with the extension .npz")
+    return _from_arrays(path, x, None)
 
 
 def _read_npz(path: Path) -> Raw:
-    arrays = _load_numpy(path)
-    if "x" not in arrays:
-        raise FileError(
-            f"{path} holds the arrays {sorted(arrays)}: expected one named 'x', and 'context' if there is one"
-        )
-    return _from_arrays(path, arrays)
-
-
-def _load_numpy(path: Path) -> Any:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files if name in ("x", "context")} or dict.fromkeys(
-                loaded.files
-            )
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        if "allow_pickle" in str(error) and "Object arrays" in str(error):
+    with _reading(path), np.load(path, allow_pickle=False) as archive:
+        if "x" not in archive.files:
             raise FileError(
-                f"{path} holds Python objects, which could run code when they are read: "
-                "save an array of numbers instead, such as x.astype('float32')"
-            ) from error
-        raise _damaged(path, error) from error
+                f"{path} holds the arrays {sorted(archive.files)}: expected one named 'x', "
+                "and one named 'context' if there is one"
+            )
+        x, context = archive["x"], archive["context"] if "context" in archive.files else None
+    return _from_arrays(path, x, context)
 
 
-def _from_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Raw:
-    x = arrays["x"]
+def _from_arrays(path: Path, x: np.ndarray, context: np.ndarray | None) -> Raw:
     if x.dtype.kind not in "fiub" or x.ndim == 0:
         raise DataError(f"{path} holds x of type {x.dtype} and shape {x.shape}: expected numbers of shape (rows, ...)")
     fields = {}
-    context = arrays.get("context")
     if context is not None:
-        if len(context) != len(x) or context.ndim > 2 or context.dtype.kind not in "fiubUS":
+        if context.ndim not in (1, 2) or len(context) != len(x) or context.dtype.kind not in "fiubUS":
             raise DataError(
                 f"{path} holds a context of type {context.dtype} and shape {context.shape} for x of shape {x.shape}: "
                 f"expected numbers or strings of shape ({len(x)},) or ({len(x)}, columns)"
@@ -231,12 +230,8 @@ def _from_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Raw:
     targets = tuple(fields)
     origin = f"the file {path.name}"
     if x.ndim <= 2:
-        return Raw(
-            path.stem,
-            origin,
-            {**_numbered("x", x.reshape(len(x), -1) if x.size else x[:, None]), **fields},
-            targets=targets,
-        )
+        table = _numbered("x", x[:, None] if x.ndim == 1 else x)
+        return Raw(path.stem, origin, {**table, **fields}, targets=targets)
     levels = None
     if x.dtype == np.uint8:
         levels = 256
@@ -256,50 +251,3 @@ def _numbered(name: str, values: np.ndarray) -> dict[str, Field]:
     if values.shape[1] == 1 and name == "context":
         return {name: Field.of(values[:, 0])}
     return {f"{name}{i}": Field.of(values[:, i]) for i in range(values.shape[1])}
-
-
-# -- sets that come with scikit-learn -------------------------------------------------------------------
-
-# Name: what its target is called. The names of the classes, where it has any, become the categories.
-_TARGETS = {
-    "iris": "species",
-    "wine": "cultivar",
-    "breast_cancer": "diagnosis",
-    "diabetes": "progression",
-    "linnerud": "",  # three targets with names of their own
-    "digits": "digit",
-}
-
-
-def table_names() -> list[str]:
-    """Names of the real data sets that come with the installation.
-
-    >>> table_names()
-    ['breast_cancer', 'diabetes', 'digits', 'iris', 'linnerud', 'wine']
-    """
-    return sorted(_TARGETS)
-
-
-def read_named(name: str) -> Raw:
-    """A data set that comes with scikit-learn, in its natural units; nothing is downloaded."""
-    from sklearn import datasets
-
-    if name not in _TARGETS:
-        raise DataError(unknown_name("data set", name, _TARGETS))
-    # Diabetes would come rescaled.
-    bunch = getattr(datasets, f"load_{name}")(**({"scaled": False} if name == "diabetes" else {}))
-    target = np.asarray(bunch.target)
-    if target.ndim == 2:
-        targets = {t: Field(numbers=target[:, i].astype(np.float64)) for i, t in enumerate(bunch.target_names)}
-    elif "target_names" in bunch:
-        names = [str(c) for c in bunch.target_names]
-        targets = {_TARGETS[name]: Field(codes=target.astype(np.int64), categories=names)}
-    else:
-        targets = {_TARGETS[name]: Field(numbers=target.astype(np.float64))}
-    origin = f"scikit-learn's load_{name}"
-    if name == "digits":
-        events = bunch.images[:, None].astype(np.float32)
-        return Raw(name, origin, dict(targets), events=events, targets=tuple(targets), levels=17)
-    data = np.asarray(bunch.data, dtype=np.float64)
-    fields = {str(c): Field(numbers=data[:, i]) for i, c in enumerate(bunch.feature_names)}
-    return Raw(name, origin, {**fields, **targets}, targets=tuple(targets))

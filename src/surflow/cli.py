@@ -1,0 +1,452 @@
+"""The command line: train, evaluate, sample, score, report, show and list. Heavy packages are imported by commands."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from surflow.errors import ConfigError, FileError, SurflowError, unknown_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from surflow.data import ContextEncoding, Splits
+    from surflow.evaluation import Row
+    from surflow.runs import Config, RunFolder
+
+
+class _Group(TyperGroup):
+    """Shows what a user can mend as a message, without a traceback, and exits with status 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SurflowError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train SurVAE flows, score and sample with them, and see what they cost in nats.",
+)
+
+_Seed = Annotated[int, typer.Option(min=0, help="Of everything that draws: same command, same seed, same numbers.")]
+_Run = Annotated[Path, typer.Argument(help="A folder made by 'surflow train'.")]
+
+
+def main() -> None:
+    """The program ``surflow``."""
+    app(prog_name="surflow")
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from surflow import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit()
+
+
+# -- list and show ----------------------------------------------------------------------------------------
+
+
+@app.command("list")
+def list_() -> None:
+    """Data sets, presets and experiments that have a name."""
+    import ast
+    import pkgutil
+
+    from surflow import experiments, presets
+    from surflow.data import synthetic_names, table_names
+
+    lines = ["Synthetic data, exact densities known:", *_wrapped(synthetic_names()), ""]
+    lines += ["Real data that come with the installation (or pass a .csv, .parquet, .npy or .npz file):"]
+    lines += [*_wrapped(table_names()), "", "Presets, --model NAME:"]
+    lines += [f"  {name:16}{text}" for name, text in {"auto": "spline, or image for integers", **presets.names()}.items()]
+    lines += ["", "Experiments, python -m surflow.experiments.NAME:"]
+    for module in pkgutil.iter_modules(experiments.__path__):
+        if module.name.startswith("_"):
+            continue
+        text = (Path(experiments.__path__[0]) / f"{module.name}.py").read_text(encoding="utf-8")
+        lines.append(f"  {module.name:16}{(ast.get_docstring(ast.parse(text)) or '').splitlines()[0]}")
+    typer.echo("\n".join(lines))
+
+
+def _wrapped(names: list[str]) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(", ".join(names), 110, initial_indent="  ", subsequent_indent="  ")
+
+
+@app.command()
+def show(target: Annotated[Path, typer.Argument(help="A run, a saved .safetensors flow, or a config.toml.")]) -> None:
+    """The layers of a model, and a config.toml that states its chain in full."""
+    from surflow.runs import RunFolder, chain_toml, read_config
+    from surflow.saving import load
+
+    if target.is_dir():
+        run = RunFolder.open(target)
+        flow, config = run.flow(), run.config()
+    elif target.suffix == ".toml":
+        config = read_config(target)
+        splits = _load(config)
+        flow = config.model.build(splits.event_shape, splits.context, splits.levels)
+    else:
+        flow, config = load(target), None
+    # Everything but the chain is a comment, or an entry of the configuration: the output as a whole is a config.toml.
+    typer.echo("\n".join(f"# {line}" for line in flow.summary().splitlines()) + "\n")
+    if config is not None:
+        typer.echo(config.to_toml(without_model=True))
+    typer.echo(chain_toml(flow), nl=False)
+
+
+# -- train ------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str | None, typer.Argument(help="A name ('surflow list'), or a .csv, .parquet, .npy or .npz file.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A preset ('surflow list'), or a config.toml.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Data columns, separated by commas.")] = None,
+    context: Annotated[str | None, typer.Option(help="Columns to condition on, separated by commas.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="At most so many rows to train on.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Instead of steps: how long to train.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows per step.")] = None,
+    lr: Annotated[float | None, typer.Option(min=0, help="Largest learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything that draws.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-MODEL-N.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")] = False,
+) -> None:
+    """Train a model on data, evaluate it on held-out rows, and write a run: model, metrics, log, report."""
+    config = _config(data, model, columns, context, rows, steps, minutes, batch_size, lr, seed)
+    from surflow.runs import RunFolder, next_folder
+
+    splits = _load(config)
+    config = config.settled(splits)
+    flow = _built(config, splits)
+    name = f"{splits.name}-{config.model.preset or 'chain'}"
+    run = RunFolder.create(out or next_folder("runs", name), overwrite=overwrite)
+    run.config_path.write_text(config.to_toml(), encoding="utf-8")
+    run.write_data(splits)
+    typer.echo(f"{splits.description}\n\n{flow.summary()}\n")
+    _fit(flow, splits, config, run)
+    flow.save(run.model_path)
+    rows_ = _evaluate(flow, splits, config)
+    command = "surflow " + shlex.join(sys.argv[1:])
+    _finish(run, rows_, command)
+    _print(rows_)
+    typer.echo(f"report: {_report(run)}")
+
+
+def _config(
+    data: str | None,
+    model: str | None,
+    columns: str | None,
+    context: str | None,
+    rows: int | None,
+    steps: int | None,
+    minutes: float | None,
+    batch_size: int | None,
+    lr: float | None,
+    seed: int | None,
+) -> Config:
+    """The configuration file, if there is one, with the command line's options over it."""
+    if steps is not None and minutes is not None:
+        raise ConfigError("expected --steps or --minutes, got both: leave one out")
+    from surflow.runs import parse_config, read_toml
+
+    content: dict[str, Any] = {}
+    origin = "the command line"
+    if model is not None and (model.endswith(".toml") or Path(model).is_file()):
+        content, origin = read_toml(model), model
+    elif model is not None:
+        content["model"] = {"preset": model}
+    sections = {
+        "data": {"source": data, "columns": _split(columns), "context": _split(context), "rows": rows},
+        "training": {"steps": steps, "minutes": minutes, "batch_size": batch_size, "lr": lr},
+    }
+    for section, entries in sections.items():
+        given = {key: value for key, value in entries.items() if value is not None}
+        stated = content.get(section, {})
+        if given and isinstance(stated, dict):
+            budget = {"steps", "minutes"}
+            kept = {k: v for k, v in stated.items() if not (k in budget and budget & set(given))}
+            content[section] = kept | given
+    if seed is not None:
+        content["seed"] = seed
+    if not content.get("data"):
+        raise ConfigError("no data: name a data set or a file, surflow train DATA, or state [data] in the config.toml")
+    return parse_config(content, origin)
+
+
+def _split(names: str | None) -> list[str] | None:
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _load(config: Config) -> Splits:
+    from surflow.data import load
+
+    data = config.data
+    return load(data.source, columns=data.columns, context=data.context, seed=config.seed, rows=data.rows)
+
+
+def _built(config: Config, splits: Splits) -> Any:
+    import torch
+
+    from surflow.distribution import seeded
+
+    torch.set_float32_matmul_precision("high")
+    with seeded(config.seed):
+        return config.model.build(splits.event_shape, splits.context, splits.levels)
+
+
+def _fit(flow: Any, splits: Splits, config: Config, run: RunFolder) -> None:
+    from surflow.training import fit
+
+    # Of a known law every step sees fresh rows, so nothing can be learnt by heart.
+    fresh = splits.truth is not None and config.data.rows is None
+    data = splits.truth if fresh else _pair(splits.train)
+    fit(flow, data, validation=_pair(splits.validation), seed=config.seed, folder=run.path, **config.training.options())
+
+
+def _pair(part: Any) -> Any:
+    return part.x if part.context is None else (part.x, part.context)
+
+
+# -- evaluate and report --------------------------------------------------------------------------------------
+
+
+@app.command()
+def evaluate(
+    run: _Run,
+    data: Annotated[str | None, typer.Argument(help="Other data with the same columns; by default the held-out rows.")] = None,
+    seed: _Seed = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the figures to a JSON file.")] = None,
+) -> None:
+    """Figures of merit of a trained model on held-out rows, with standard errors."""
+    from dataclasses import replace
+
+    from surflow.data import read_rows
+    from surflow.evaluation import write_results
+    from surflow.runs import RunFolder
+
+    folder = RunFolder.open(run)
+    config, flow, facts = folder.config(), folder.flow(), folder.facts()
+    splits = _load(config)
+    if data is not None:
+        test = read_rows(data, facts.columns, facts.context, levels=facts.levels, seed=seed)
+        splits = replace(splits, name=Path(data).stem, test=test, truth=splits.truth if data == splits.name else None)
+    rows = _evaluate(flow, splits, config.model_copy(update={"seed": seed}))
+    if output is not None:
+        _writing(output, lambda: write_results(output, "surflow " + shlex.join(sys.argv[1:]), rows))
+    _print(rows)
+
+
+@app.command()
+def report(run: _Run) -> None:
+    """Write report.html and the pictures of a finished run again."""
+    from surflow.runs import RunFolder
+
+    folder = RunFolder.open(run)
+    if not folder.finished:
+        raise FileError(f"{run} has no metrics.json, so its training did not finish: train again with --out {run}")
+    typer.echo(f"report: {_report(folder)}")
+
+
+def _evaluate(flow: Any, splits: Splits, config: Config) -> list[Row]:
+    from surflow.evaluation import evaluate
+
+    return evaluate(flow, splits, model=config.model.preset or "chain", seed=config.seed)
+
+
+def _finish(run: RunFolder, rows: list[Row], command: str) -> None:
+    from surflow.evaluation import write_results
+
+    write_results(run.metrics_path, command, rows)
+
+
+def _report(run: RunFolder) -> Path:
+    from surflow.evaluation import read_results
+    from surflow.report import write_report
+
+    content = read_results(run.metrics_path)
+    config = run.config()
+    write_report(
+        run.path,
+        flow=run.flow(),
+        splits=_load(config),
+        rows=content["rows"],
+        log=run.log_path,
+        command=content["command"],
+        config_text=run.config_path.read_text(encoding="utf-8"),
+    )
+    return run.report_path
+
+
+def _print(rows: list[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{rows[0]['model']} on {rows[0]['case']}, held-out rows")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    table.add_column("± error", justify="right")
+    table.add_column("unit")
+    for row in rows:
+        error = "" if row["error"] is None else f"{row['error']:.4f}"
+        table.add_row(row["metric"], f"{row['value']:.4f}", error, row["unit"])
+    # A pipe or a file gets the whole table, however narrow the terminal is thought to be.
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+
+
+# -- sample and score -----------------------------------------------------------------------------------------
+
+
+@app.command()
+def sample(
+    run: _Run,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .csv, .parquet or .npy file; .png for images.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 1000,
+    context: Annotated[
+        list[str] | None, typer.Option(help="What to condition on: a value, or column=value; repeat for further columns.")
+    ] = None,
+    seed: _Seed = 0,
+) -> None:
+    """Draw samples of a trained model into a file, conditional ones with --context."""
+    from surflow.distribution import seeded
+    from surflow.evaluation import draws
+    from surflow.runs import RunFolder
+
+    kinds = (".csv", ".parquet", ".npy", ".png")
+    _check_suffix(output, kinds)
+    folder = RunFolder.open(run)
+    facts = folder.facts()
+    if output.suffix == ".png" and (len(facts.event_shape) != 3 or facts.event_shape[0] not in (1, 3)):
+        raise FileError(f"{output}: the samples are no images, they have shape {facts.event_shape}: write .csv or .npy")
+    given = _context(context or [], facts.context, n)
+    flow = folder.flow()
+    with seeded(seed):
+        x = draws(flow, n, given)
+    if output.suffix == ".npy":
+        import numpy as np
+
+        _writing(output, lambda: np.save(output, x.numpy()))
+    elif output.suffix == ".png":
+        _writing(output, lambda: _write_grid(output, x, facts.levels))
+    else:
+        flat = x.flatten(1)
+        names = facts.columns or [f"x{i}" for i in range(flat.shape[1])]
+        _write_table(output, {name: flat[:, i].numpy() for i, name in enumerate(names)})
+    typer.echo(f"{n:,} samples: {output}")
+
+
+@app.command()
+def score(
+    run: _Run,
+    data: Annotated[str, typer.Argument(help="A file or data set with the model's columns.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .csv or .parquet file.")],
+    importance_samples: Annotated[
+        int, typer.Option(min=1, help="For a model with a bound: draws per row; more are tighter.")
+    ] = 100,
+    seed: _Seed = 0,
+) -> None:
+    """Log-density in nats of every row of a file; its lower bound, marked so, where the model has only a bound."""
+    import numpy as np
+
+    from surflow.data import read_rows
+    from surflow.distribution import seeded
+    from surflow.evaluation import scores
+    from surflow.runs import RunFolder
+
+    _check_suffix(output, (".csv", ".parquet"))
+    folder = RunFolder.open(run)
+    flow, facts = folder.flow(), folder.facts()
+    part = read_rows(data, facts.columns, facts.context, levels=facts.levels, seed=seed)
+    if tuple(part.x.shape[1:]) != facts.event_shape:
+        raise FileError(f"{data} holds events of shape {tuple(part.x.shape[1:])}, the model's have {facts.event_shape}")
+    with seeded(seed):
+        log_prob = scores(flow, part.x, part.context, importance_samples=importance_samples).numpy()
+    kind = "exact" if flow.exact else "bound"
+    _write_table(output, {"log_prob": log_prob, "kind": np.full(len(log_prob), kind)})
+    what = "log-density" if flow.exact else f"lower bound of the log-density with {importance_samples} draws"
+    typer.echo(f"mean {what}: {log_prob.mean():.4f} nats over {len(log_prob):,} rows: {output}")
+
+
+def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Tensor | None:
+    """``n`` rows of raw context from what the command line says."""
+    if encoding is None:
+        if values:
+            raise ConfigError("the model was trained without a context: leave out --context")
+        return None
+    known = {c.name: "a number" if c.categories is None else " | ".join(c.categories) for c in encoding.columns}
+    expected = ", ".join(f"--context {name}=({what})" for name, what in known.items())
+    if not values:
+        raise ConfigError(f"the model is conditional: expected {expected}")
+    if len(known) == 1 and len(values) == 1 and not values[0].startswith(f"{encoding.names[0]}="):
+        return encoding.encode({encoding.names[0]: values[0]}).expand(n, -1)
+    given = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if not equals:
+            raise ConfigError(f"--context {value!r} names no column: expected {expected}")
+        if name not in known:
+            raise ConfigError(unknown_name("context column", name, known))
+        given[name] = rest
+    return encoding.encode(given).expand(n, -1)
+
+
+def _check_suffix(path: Path, kinds: tuple[str, ...]) -> None:
+    if path.suffix not in kinds:
+        raise FileError(f"{path} ends in {path.suffix or 'no extension'!r}: expected one of {', '.join(kinds)}")
+    if not path.parent.is_dir():
+        raise FileError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
+def _writing(path: Path, write: Any) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _write_table(path: Path, columns: dict[str, Any]) -> None:
+    import pyarrow as pa
+
+    table = pa.table(columns)
+    if path.suffix == ".csv":
+        from pyarrow import csv
+
+        _writing(path, lambda: csv.write_csv(table, path))
+    else:
+        from pyarrow import parquet
+
+        _writing(path, lambda: parquet.write_table(table, path))
+
+
+def _write_grid(path: Path, images: Tensor, levels: int | None) -> None:
+    """Images (n, channels, height, width) side by side, n rounded down to whole rows, as one PNG."""
+    import math
+
+    import matplotlib.image
+
+    across = math.isqrt(len(images))
+    images = images[: across * (len(images) // across)]
+    low, high = (0.0, levels - 1.0) if levels is not None else (images.min().item(), images.max().item())
+    share = ((images - low) / max(high - low, 1e-12)).clamp(0, 1)
+    n, channels, height, width = share.shape
+    grid = share.reshape(n // across, across, channels, height, width).permute(0, 3, 1, 4, 2)
+    grid = grid.reshape(n // across * height, across * width, channels).expand(-1, -1, 3)
+    matplotlib.image.imsave(path, grid.numpy(), format="png")

@@ -1,0 +1,256 @@
+"""The core's figures of merit: what it must show, measured and written to docs/results/core.json.
+
+    python -m surflow.experiments.core [PART ...]      parts: checkerboard, overhead, agreement, bounds, pooling
+
+- checkerboard: the default preset, one minute of training, gap to the entropy in nats.
+- overhead: one training step of ``fit`` against a bare torch loop of the same arithmetic, one thread, process time.
+- agreement: a million draws of every preset in the plane against its density, chi-square over a grid of boxes.
+- bounds: a linear-Gaussian augment chain, the k-sample bound against the closed form.
+- pooling: importance-sampled mass of overlapping max pooling, for every block and hop on small images.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from scipy.stats import chi2
+from torch import Tensor, nn
+
+import surflow as sf
+from surflow.evaluation import Row, evaluate, read_results, write_results
+
+RESULTS = Path("docs/results/core.json")
+
+
+def _row(case: str, model: str, metric: str, value: float, unit: str, error: float | None = None, seed: int = 0) -> Row:
+    return {"case": case, "model": model, "seed": seed, "metric": metric, "value": value, "error": error, "unit": unit}
+
+
+# -- checkerboard -----------------------------------------------------------------------------------------
+
+
+def checkerboard() -> list[Row]:
+    """Gap to the entropy after one minute of training with the default preset, three seeds."""
+    rows = []
+    for seed in range(3):
+        splits = sf.data.load("checkerboard", seed=seed)
+        torch.manual_seed(seed)
+        flow = sf.presets.build("auto", splits.event_shape)
+        sf.fit(flow, sf.data.checkerboard, validation=splits.validation.x, minutes=1, seed=seed, progress=False)
+        measured = evaluate(flow, splits, model="auto", seed=seed)
+        rows += [row for row in measured if row["metric"] in ("nll", "entropy", "entropy_gap")]
+    return rows
+
+
+# -- overhead -----------------------------------------------------------------------------------------------
+
+
+class _Bare(nn.Module):
+    """The report's network, ten affine couplings and rotations in the plane, in nothing but torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [1, 64, 64, 64, 64, 64]
+        self.nets = nn.ModuleList()
+        for _ in range(10):
+            layers: list[nn.Module] = []
+            for a, b in zip(widths[:-1], widths[1:], strict=True):
+                layers += [nn.Linear(a, b), nn.ReLU()]
+            self.nets.append(nn.Sequential(*layers, nn.Linear(64, 2)))
+        self.register_buffer("rotations", torch.linalg.qr(torch.randn(10, 2, 2))[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        V = x.new_zeros(len(x))
+        for net, rotation in zip(self.nets, self.get_buffer("rotations"), strict=True):
+            a, b = x[:, :1], x[:, 1:]
+            shift, raw = net(a).chunk(2, 1)
+            s = raw.tanh()
+            x = torch.cat([a, b * s.exp() + shift], 1) @ rotation.T
+            V = V + s.sum(1)
+        return (0.5 * x.square().sum(1) + math.log(2 * math.pi) - V).mean()
+
+
+def overhead(steps: int = 300, rounds: int = 7) -> list[Row]:
+    """Milliseconds of process time per step, the two interleaved in rounds; medians over the rounds."""
+    data = torch.randn(100_000, 2, generator=torch.Generator().manual_seed(0))
+
+    def bare() -> float:
+        torch.manual_seed(0)
+        model = _Bare()
+        optimizer = torch.optim.Adam(model.parameters(), fused=True)
+        start = time.process_time()
+        for i in range(steps):
+            optimizer.zero_grad()
+            model(data[i * 1000 % 100_000 :][:1000]).backward()
+            optimizer.step()
+        return 1e3 * (time.process_time() - start) / steps
+
+    def ours() -> float:
+        torch.manual_seed(0)
+        pairs = [(sf.Coupling(2), sf.Orthonormal(2)) for _ in range(10)]
+        flow = sf.Flow([layer for pair in pairs for layer in pair], base=sf.Normal(2))
+
+        def run(n: int) -> float:
+            start = time.process_time()
+            sf.fit(flow, data, batch_size=1000, steps=n, seed=0, progress=False, validation=None)
+            return time.process_time() - start
+
+        run(10)
+        # Set-up costs the same at any length: the difference of two lengths is the price of the steps.
+        return 1e3 * (run(steps + 50) - run(50)) / steps
+
+    bare(), ours()
+    times = [(bare(), ours()) for _ in range(rounds)]
+    ratios = [b / a for a, b in times]
+    spread = statistics.stdev(ratios) / math.sqrt(rounds)
+    return [
+        _row("report's network, batch 1000", "bare torch", "train_step", statistics.median(a for a, _ in times), "ms"),
+        _row("report's network, batch 1000", "surflow fit", "train_step", statistics.median(b for _, b in times), "ms"),
+        _row("report's network, batch 1000", "surflow fit", "ratio", statistics.median(ratios), "", spread),
+    ]
+
+
+# -- samples against densities --------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def chi_square(flow: sf.Flow, draws: int, seed: int, boxes: int = 20, inner: int = 16, k: int = 64) -> tuple[float, float]:
+    """Statistic and p-value of ``draws`` samples against the density integrated over boxes of a square around zero.
+
+    Box edges lie on the axes, where the densities of sign layers jump. A bound enters as the mean of exp(bound) over k
+    draws, which is unbiased; the scatter of those means is part of the expected deviation.
+    """
+    x = torch.cat([flow.sample(100_000, seed=seed + i) for i in range(draws // 100_000)])
+    half = 4.0
+    width = 2 * half / boxes
+    places = ((x + half) / width).floor().long()
+    inside = ((places >= 0) & (places < boxes)).all(1)
+    observed = torch.bincount((places[:, 0] * boxes + places[:, 1])[inside], minlength=boxes**2).double()
+    step = width / inner
+    axis = -half + step * (torch.arange(boxes * inner) + 0.5)
+    points = torch.cartesian_prod(axis, axis)
+    with sf.distribution.seeded(seed):
+        log_p = torch.cat([flow.log_prob(part, importance_samples=k) for part in points.split(4096)])
+    density = log_p.double().exp().reshape(boxes, inner, boxes, inner).transpose(1, 2).flatten(2)
+    share = (density.mean(2) * width**2).flatten()
+    # Two interleaved half grids tell the error of the integral: smooth densities agree, noise of bounds does not.
+    halves = torch.stack([density[..., 0::2].mean(2), density[..., 1::2].mean(2)]) * width**2
+    error = (halves[0] - halves[1]).flatten() / 2 if not flow.exact else torch.zeros_like(share)
+    expected = share * draws
+    rest = draws * (1 - share.sum())
+    variance = expected + (draws * error).square()
+    used = expected >= 10
+    statistic = ((observed - expected).square() / variance)[used].sum()
+    left = float(draws - observed[used].sum())
+    left_expected = float(rest + expected[~used].sum())
+    statistic = float(statistic) + (left - left_expected) ** 2 / max(left_expected, 1.0)
+    return statistic, float(chi2.sf(statistic, int(used.sum())))
+
+
+def agreement() -> list[Row]:
+    """Every preset in the plane, after 300 steps on moons, against a million of its own draws."""
+    rows = []
+    for name in sf.presets.names():
+        torch.manual_seed(0)
+        try:
+            flow = sf.presets.build(name, 2)
+        except sf.ShapeError:
+            continue  # a preset for other events than vectors
+        sf.fit(flow, sf.data.moons, steps=300, batch_size=500, seed=0, progress=False, validation=None)
+        _, p = chi_square(flow.eval(), 1_000_000, seed=1)
+        print(f"{name:16} p = {p:.3f}", flush=True)
+        rows.append(_row("samples against density", name, "chi_square_p", p, ""))
+    return rows
+
+
+# -- bounds -----------------------------------------------------------------------------------------------------
+
+
+class _Linear(nn.Module):
+    """Parameters of a conditional normal: mean W c, constant log-scale."""
+
+    def __init__(self, weight: list[list[float]], log_scale: float) -> None:
+        super().__init__()
+        self.weight, self.log_scale = torch.tensor(weight), log_scale
+
+    def forward(self, c: Tensor) -> Tensor:
+        mean = c @ self.weight.T
+        return torch.stack([mean, torch.full_like(mean, self.log_scale)], 1)
+
+
+@torch.no_grad()
+def bounds() -> list[Row]:
+    """log p(x) minus the k-sample bound, in nats, for a rotated augmentation with a mismatched encoder."""
+    torch.manual_seed(0)
+    noise = sf.Normal(1, context_shape=2, net=_Linear([[0.5, -0.3]], math.log(0.8)))
+    flow = sf.Flow([sf.Augment(2, noise), sf.Orthonormal(3)], base=sf.Normal(3))
+    x = torch.randn(2000, 2)
+    exact = sf.Normal(2).log_prob(x)
+    rows = []
+    for k in (1, 10, 100, 1000):
+        gap = exact - flow.log_prob(x, importance_samples=k)
+        error = gap.std().item() / math.sqrt(len(x))
+        rows.append(_row("linear-Gaussian augment", f"k={k}", "bound_gap", gap.mean().item(), "nats", error))
+    return rows
+
+
+# -- overlapping pooling ------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def pooling(draws: int = 200_000) -> list[Row]:
+    """Total mass by importance sampling, and the largest error of forward(inverse(z)) = z, which should be none."""
+    rows = []
+    for size in (3, 4):
+        for block in range(2, size + 1):
+            for hop in range(1, block + 1):
+                torch.manual_seed(0)
+                layer = sf.OverlappingMaxPool((1, size, size), block, hop)
+                flow = sf.Flow([layer], base=sf.Normal(layer.out_shape)).double()
+                x = 1.3 * torch.randn(draws, 1, size, size).double() - 0.4
+                proposal = sf.Normal((1, size, size)).double().log_prob((x + 0.4) / 1.3) - size**2 * math.log(1.3)
+                weights = (flow.log_prob(x) - proposal).exp()
+                case = f"{size}x{size}, block {block}, hop {hop}"
+                error = weights.std().item() / math.sqrt(draws)
+                rows.append(_row(case, "OverlappingMaxPool", "mass", weights.mean().item(), "", error))
+                z = torch.randn(1000, *layer.out_shape).double()
+                back, _ = layer(layer.inverse(z)[0])
+                rows.append(_row(case, "OverlappingMaxPool", "round_trip", (back - z).abs().max().item(), ""))
+    return rows
+
+
+PARTS: dict[str, Callable[[], list[Row]]] = {
+    "checkerboard": checkerboard,
+    "overhead": overhead,
+    "agreement": agreement,
+    "bounds": bounds,
+    "pooling": pooling,
+}
+
+
+def main(parts: list[str]) -> None:
+    """Run the parts, print their rows, and put them into the results file in place of earlier ones of the same parts."""
+    torch.set_num_threads(1)
+    chosen = parts or list(PARTS)
+    for part in chosen:
+        if part not in PARTS:
+            raise sf.ConfigError(sf.errors.unknown_name("part", part, PARTS))
+    for part in chosen:
+        new = PARTS[part]()
+        for row in new:
+            error = "" if row["error"] is None else f" +- {row['error']:.2g}"
+            print(f"{row['case']:32} {row['model']:20} {row['metric']:14} {row['value']:.4g}{error} {row['unit']}", flush=True)
+        cases = {(row["case"], row["metric"]) for row in new}
+        kept = read_results(RESULTS)["rows"] if RESULTS.exists() else []
+        kept = [row for row in kept if (row["case"], row["metric"]) not in cases]
+        write_results(RESULTS, "python -m surflow.experiments.core", kept + new)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,371 @@
+"""Runs: the config.toml that states data, model and training, and the folder that holds what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from surflow.architecture import build, describe
+from surflow.configurable import Configurable
+from surflow.data import ContextEncoding, Splits
+from surflow.errors import ConfigError, DataError, FileError, unknown_name
+from surflow.flow import Flow
+from surflow.saving import load as load_flow
+
+# TOML has no null; this table stands for it.
+_NONE = {"none": True}
+
+
+# -- configuration ----------------------------------------------------------------------------------------
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class DataConfig(_Section):
+    """[data]: what :func:`surflow.data.load` takes."""
+
+    source: str
+    columns: list[str] | None = None
+    context: list[str] | None = None
+    rows: int | None = Field(default=None, gt=0)
+
+    @field_validator("context", "columns", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class ModelConfig(BaseModel):
+    """[model]: a preset and its options, or a chain: [[model.transforms]] and [model.base]."""
+
+    model_config = ConfigDict(extra="allow")
+
+    preset: str | None = None
+    transforms: list[dict[str, Any]] | None = None
+    base: dict[str, Any] | None = None
+    context_net: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _preset_or_chain(self) -> ModelConfig:
+        if self.transforms is None and self.base is None:
+            self.preset = self.preset or "auto"
+            if self.context_net is not None:
+                raise ValueError("a preset makes its own context_net: state it with a chain of transforms only")
+        elif self.preset is not None:
+            raise ValueError("expected a preset or a chain of transforms, got both: remove one")
+        elif self.base is None:
+            raise ValueError('a chain of transforms needs a [model.base], e.g. class = "Normal", event_shape = 2')
+        elif self.model_extra:
+            raise ValueError(unknown_name("entry", next(iter(self.model_extra)), ["transforms", "base", "context_net"]))
+        return self
+
+    def build(self, event_shape: Sequence[int], encoding: ContextEncoding | None, levels: int | None) -> Flow:
+        """The flow for data of this shape, context and number of levels; checked to fit them."""
+        from surflow import presets
+
+        context_net = None if encoding is None else encoding.network()
+        shape = tuple(event_shape)
+        if self.preset is not None:
+            options = {key: _untable(value) for key, value in (self.model_extra or {}).items()}
+            return presets.build(self.preset, shape, context_net=context_net, levels=levels, **options)
+        stated = {"class": "Flow", "transforms": self.transforms or [], "base": self.base}
+        if self.context_net is not None or encoding is not None:
+            stated["context_net"] = self.context_net or to_table(context_net)
+        flow = from_table(stated)
+        if flow.event_shape != shape:
+            raise ConfigError(
+                f"the data have events of shape {shape}, but the chain in [model] starts from {flow.event_shape}"
+            )
+        if flow.context_shape is not None and encoding is None:
+            raise ConfigError(
+                "the chain in [model] is conditional, but the data have no context: add context = [...] to [data]"
+            )
+        if encoding is not None and flow.context_shape != (len(encoding.columns),):
+            raise ConfigError(
+                f"the data's context has {len(encoding.columns)} columns, but the chain's takes shape {flow.context_shape}"
+            )
+        return flow
+
+
+class TrainingConfig(_Section):
+    """[training]: what :func:`surflow.fit` takes; what is left out is chosen by it."""
+
+    steps: int | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0)
+    batch_size: int | None = Field(default=None, gt=0)
+    lr: float | None = Field(default=None, gt=0)
+    patience: int | None = Field(default=None, gt=0)
+
+    @field_validator("minutes", "lr", mode="before")
+    @classmethod
+    def _whole_number(cls, value: Any) -> Any:
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> TrainingConfig:
+        if self.steps is not None and self.minutes is not None:
+            raise ValueError("expected steps or minutes, got both: remove one")
+        return self
+
+
+class Config(_Section):
+    """A whole config.toml."""
+
+    seed: int = Field(default=0, ge=0)
+    data: DataConfig
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+
+    def to_toml(self) -> str:
+        """The text of config.toml; :func:`read_config` reads it back."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def read_config(path: str | Path) -> Config:
+    """A configuration from a TOML file.
+
+    Raises:
+        FileError: if the file is missing or is not TOML.
+        ConfigError: if an entry is unknown, missing, or of another kind; the message names it.
+    """
+    return parse_config(read_toml(path), str(path))
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file, or FileError."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}; expected a config.toml") from error
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError
+        raise FileError(f"{path} is not a TOML file: {error}") from error
+
+
+def parse_config(content: Mapping[str, Any], origin: str = "the configuration") -> Config:
+    """A configuration from tables, with errors that name the entry.
+
+    >>> parse_config({"data": {"source": "moons"}, "training": {"step": 10}})
+    Traceback (most recent call last):
+    surflow.errors.ConfigError: the configuration: unknown entry 'training.step'; did you mean 'training.steps'?
+    """
+    try:
+        return Config.model_validate(dict(content))
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        raise ConfigError(f"{origin}: " + "; ".join(lines)) from error
+
+
+def _explain(detail: Any) -> str:
+    *path, last = detail["loc"] or ("",)
+    name = ".".join(map(str, [*path, last]))
+    if detail["type"] == "extra_forbidden":
+        section: Any = Config
+        for part in path:
+            section = section.model_fields[part].annotation
+        return unknown_name("entry", name, [".".join([*map(str, path), field]) for field in section.model_fields])
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        return f"the entry {name!r} is missing"
+    return f"{name or 'top level'}: {message}" + (
+        "" if detail["type"] == "value_error" else f", got {detail['input']!r}"
+    )
+
+
+# -- chains as tables ---------------------------------------------------------------------------------------
+
+
+def to_table(obj: Configurable | None) -> Any:
+    """An object as a TOML table, ``{class = "Abs", shape = 2}``: class and arguments side by side.
+
+    >>> import surflow as sf
+    >>> to_table(sf.Abs(2))
+    {'class': 'Abs', 'shape': 2}
+    """
+    return _table(None if obj is None else describe(obj))
+
+
+def _table(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if "class" in value:
+            value = {"class": value["class"], **value["arguments"]}
+        return {key: _table(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_table(item) for item in value]
+    return dict(_NONE) if value is None else value
+
+
+def from_table(table: Mapping[str, Any]) -> Any:
+    """The object that a table from :func:`to_table`, or written by hand, states.
+
+    Raises:
+        ConfigError: for an unknown class or argument, named with its place.
+        SurflowError: what building raises, e.g. ShapeError for a chain that does not fit.
+
+    >>> from_table({"class": "Abs", "shape": 2, "signs": {"class": "Bernoulli", "event_shape": 2, "learned": True}}).kind
+    'inference surjection'
+    """
+    return build(_untable(table))
+
+
+def _untable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if value == _NONE:
+            return None
+        inner = {key: _untable(item) for key, item in value.items() if key != "class"}
+        return {"class": value["class"], "arguments": inner} if "class" in value else inner
+    return [_untable(item) for item in value] if isinstance(value, list) else value
+
+
+def chain_toml(flow: Flow) -> str:
+    """The [model] section that states ``flow`` layer by layer; a config.toml with it rebuilds the same chain."""
+    table = to_table(flow)
+    del table["class"]
+    if table.get("context_net") == _NONE:
+        del table["context_net"]
+    return tomli_w.dumps({"model": table})
+
+
+# -- folders --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder with config.toml, data.json, model.safetensors, log.csv, metrics.json, pictures/ and report.html.
+
+    ``data.json`` holds what sampling and scoring need to know of the data, so that they need no data file: the
+    columns' names, the event shape, the levels and the encoding of the context.
+    """
+
+    path: Path
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def data_path(self) -> Path:
+        return self.path / "data.json"
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log.csv"
+
+    @property
+    def report_path(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def finished(self) -> bool:
+        """Whether training and evaluation came to their end."""
+        return self.metrics_path.exists()
+
+    @classmethod
+    def create(cls, path: str | Path, *, overwrite: bool = False) -> RunFolder:
+        """A folder to write a run into: made, and proved writable, before any training.
+
+        Raises:
+            FileError: if it cannot be written, or holds a finished run and ``overwrite`` is false.
+        """
+        run = cls(Path(path))
+        if run.finished and not overwrite:
+            raise FileError(f"{run.path} holds a finished run: choose another folder with --out, or pass --overwrite")
+        if run.path.is_dir() and any(run.path.iterdir()) and not run.config_path.exists():
+            raise FileError(f"{run.path} holds other files and no run: choose a new folder with --out")
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            probe = run.path / f".{os.getpid()}.probe"
+            probe.touch()
+            probe.unlink()
+            # An old run's results must not be taken for those of the run that now begins.
+            for stale in (run.metrics_path, run.report_path, run.model_path, run.log_path):
+                stale.unlink(missing_ok=True)
+        except OSError as error:
+            raise FileError(
+                f"the folder {run.path} cannot be written: {error.strerror}: choose another with --out"
+            ) from error
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """A folder that ``surflow train`` wrote.
+
+        Raises:
+            FileError: if there is none, or it holds no trained model.
+        """
+        run = cls(Path(path))
+        if not run.path.is_dir():
+            raise FileError(f"there is no folder {run.path}: expected a run made by 'surflow train'")
+        missing = [p.name for p in (run.config_path, run.data_path, run.model_path) if not p.exists()]
+        if missing:
+            raise FileError(
+                f"{run.path} holds no finished training: {', '.join(missing)} missing; expected a run made by 'surflow train'"
+            )
+        return run
+
+    def config(self) -> Config:
+        return read_config(self.config_path)
+
+    def flow(self) -> Flow:
+        return load_flow(self.model_path)
+
+    def write_data(self, splits: Splits) -> None:
+        """Keep what sampling and scoring need to know of the data."""
+        facts = {
+            "name": splits.name,
+            "columns": splits.columns,
+            "event_shape": list(splits.event_shape),
+            "levels": splits.levels,
+            "context": None if splits.context is None else splits.context.to_dict(),
+        }
+        self.data_path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+    def facts(self) -> Facts:
+        """What :meth:`write_data` kept.
+
+        Raises:
+            FileError: if the file is damaged.
+        """
+        try:
+            content = json.loads(self.data_path.read_text(encoding="utf-8"))
+            context = content.pop("context")
+            encoding = None if context is None else ContextEncoding.from_dict(context)
+            return Facts(**(content | {"event_shape": tuple(content["event_shape"])}), context=encoding)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+            raise FileError(f"{self.data_path} is damaged ({error}): train again, or restore it") from error
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a run knows of its data without the data."""
+
+    name: str
+    columns: list[str]
+    event_shape: tuple[int, ...]
+    levels: int | None
+    context: ContextEncoding | None
+
+
+def next_folder(parent: str | Path, name: str) -> Path:
+    """The first of ``parent/name-1``, ``parent/name-2``, ... that does not exist."""
+    n = 1
+    while (Path(parent) / f"{name}-{n}").exists():
+        n += 1
+    return Path(parent) / f"{name}-{n}"
