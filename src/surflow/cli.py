@@ -72,7 +72,8 @@ def list_() -> None:
     lines = ["Synthetic data, exact densities known:", *_wrapped(synthetic_names()), ""]
     lines += ["Real data that come with the installation (or pass a .csv, .parquet, .npy or .npz file):"]
     lines += [*_wrapped(table_names()), "", "Presets, --model NAME:"]
-    lines += [f"  {name:16}{text}" for name, text in {"auto": "spline, or image for integers", **presets.names()}.items()]
+    named = {"auto": "the default: spline, smaller for few rows, or image for integers", **presets.names()}
+    lines += [f"  {name:16}{text}" for name, text in named.items()]
     lines += ["", "Experiments, python -m surflow.experiments.NAME:"]
     for module in pkgutil.iter_modules(experiments.__path__):
         if module.name.startswith("_"):
@@ -174,7 +175,7 @@ def _config(
         content, origin = read_toml(model), model
     elif model is not None:
         content["model"] = {"preset": model}
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "data": {"source": data, "columns": _split(columns), "context": _split(context), "rows": rows},
         "training": {"steps": steps, "minutes": minutes, "batch_size": batch_size, "lr": lr},
     }
@@ -204,11 +205,8 @@ def _load(config: Config) -> Splits:
 
 
 def _built(config: Config, splits: Splits) -> Any:
-    import torch
-
     from surflow.distribution import seeded
 
-    torch.set_float32_matmul_precision("high")
     with seeded(config.seed):
         return config.model.build(splits.event_shape, splits.context, splits.levels)
 
@@ -216,10 +214,21 @@ def _built(config: Config, splits: Splits) -> Any:
 def _fit(flow: Any, splits: Splits, config: Config, run: RunFolder) -> None:
     from surflow.training import fit
 
-    # Of a known law every step sees fresh rows, so nothing can be learnt by heart.
-    fresh = splits.truth is not None and config.data.rows is None
-    data = splits.truth if fresh else _pair(splits.train)
+    data = _fresh(splits) if config.fresh(splits) else _pair(splits.train)
     fit(flow, data, validation=_pair(splits.validation), seed=config.seed, folder=run.path, **config.training.options())
+
+
+def _fresh(splits: Splits) -> Any:
+    """Batches of the law itself, as rows of data and raw context."""
+    law = splits.truth
+    if splits.context is None or law is None:
+        return law
+
+    def draw(n: int) -> tuple[Tensor, Tensor]:
+        x, labels = law.sample_labelled(n)
+        return x, labels[:, None].to(x.dtype)
+
+    return draw
 
 
 def _pair(part: Any) -> Any:
@@ -232,9 +241,11 @@ def _pair(part: Any) -> Any:
 @app.command()
 def evaluate(
     run: _Run,
-    data: Annotated[str | None, typer.Argument(help="Other data with the same columns; by default the held-out rows.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(help="Other data with the same columns; by default the held-out rows.")
+    ] = None,
     seed: _Seed = 0,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the figures to a JSON file.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write them to a JSON file.")] = None,
 ) -> None:
     """Figures of merit of a trained model on held-out rows, with standard errors."""
     from dataclasses import replace
@@ -289,7 +300,7 @@ def _report(run: RunFolder) -> Path:
         flow=run.flow(),
         splits=_load(config),
         rows=content["rows"],
-        log=run.log_path,
+        log=run.log(),
         command=content["command"],
         config_text=run.config_path.read_text(encoding="utf-8"),
     )
@@ -321,7 +332,7 @@ def sample(
     output: Annotated[Path, typer.Option("--output", "-o", help="A .csv, .parquet or .npy file; .png for images.")],
     n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 1000,
     context: Annotated[
-        list[str] | None, typer.Option(help="What to condition on: a value, or column=value; repeat for further columns.")
+        list[str] | None, typer.Option(help="What to condition on: a value, or column=value, once per column.")
     ] = None,
     seed: _Seed = 0,
 ) -> None:

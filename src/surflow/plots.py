@@ -6,6 +6,7 @@ Data are blue, samples orange, references black: told apart by colour-blind read
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,10 @@ def save(figure: Figure, path: str | Path) -> Path:
     """Write the picture; the ending of the path says the format (png, svg, pdf)."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=_DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
+    with warnings.catch_warnings():
+        # A column's name in a script that the font lacks is drawn as boxes: no reason to trouble the user.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(path, dpi=_DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
     return path
 
 
@@ -59,8 +63,8 @@ def samples_beside_data(
     """
     n = min(len(data), len(samples), _MOST_POINTS)
     real, fake = _numpy(data)[:n], _numpy(samples)[:n]
-    frame = _frame(real)
-    figure = _figure(8.6, 4.0 * _shape(frame) + 0.7)
+    limits = frame(real)
+    figure = _figure(8.6, 4.0 * _shape(limits) + 0.7)
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
     for ax, points, title, colour in ((axes[0], real, "data", DATA), (axes[1], fake, "samples", SAMPLES)):
         _style(ax)
@@ -69,10 +73,10 @@ def samples_beside_data(
             ax.scatter(points[:, 0], points[:, 1], s=size, c=colour, alpha=alpha, linewidths=0)
         else:
             _scatter_classes(ax, points, _numpy(labels)[:n].astype(int), names, size, alpha)
-        ax.set(xlim=frame[0], ylim=frame[1], xlabel=_name(columns[0]), title=title)
-        _same_scale(ax, frame)
+        ax.set(xlim=limits[0], ylim=limits[1], xlabel=_name(columns[0]), title=title)
+        _same_scale(ax, limits)
     axes[0].set_ylabel(_name(columns[1]))
-    outside = _share_outside(fake, frame)
+    outside = _share_outside(fake, limits)
     if outside >= 0.0005:
         axes[1].set_xlabel(f"{_name(columns[0])}\n{100 * outside:.1f} % of the samples lie outside the frame")
     if labels is not None and names is not None and len(names) <= 12:
@@ -158,7 +162,7 @@ def pairs(data: Tensor, samples: Tensor, columns: Sequence[str]) -> Figure:
     size = min(data.shape[1], _MOST_COLUMNS)
     n = min(len(data), len(samples), _MOST_POINTS)
     real, fake = _numpy(data)[:n, :size], _numpy(samples)[:n, :size]
-    frame = _frame(real)
+    limits = frame(real)
     side = max(1.75, 5.2 / size) if size > 1 else 4.4
     figure = _figure(side * size + 0.5, side * size + 0.5 if size > 1 else 3.4)
     axes = figure.subplots(size, size, squeeze=False)
@@ -168,14 +172,14 @@ def pairs(data: Tensor, samples: Tensor, columns: Sequence[str]) -> Figure:
             ax = axes[i, j]
             _style(ax, small=size > 3)
             if i == j:
-                _histograms(ax, real[:, i], fake[:, i], frame[i])
+                _histograms(ax, real[:, i], fake[:, i], limits[i])
                 ax.set_yticks([])
                 ax.set_title(_name(columns[i]) if size > 1 else "")
             else:
                 points, colour = (real, DATA) if i > j else (fake, SAMPLES)
                 ax.scatter(points[:, j], points[:, i], s=dot, c=colour, alpha=alpha, linewidths=0)
-                ax.set_ylim(*frame[i])
-            ax.set_xlim(*frame[j])
+                ax.set_ylim(*limits[i])
+            ax.set_xlim(*limits[j])
             ax.tick_params(labelbottom=i == size - 1, labelleft=j == 0 and i > 0)
             if i == size - 1:
                 ax.set_xlabel(_name(columns[j]))
@@ -242,7 +246,7 @@ def clouds(data: Tensor, samples: Tensor) -> Figure:
     12
     """
     n = min(6, len(data), len(samples))
-    frame = _frame(_numpy(data).transpose(0, 2, 1).reshape(-1, 2))
+    limits = frame(_numpy(data).transpose(0, 2, 1).reshape(-1, 2))
     figure = _figure(1.6 * n + 0.4, 3.6)
     axes = figure.subplots(2, n, sharex=True, sharey=True, squeeze=False)
     for row, part, title, colour in ((0, data, "data", DATA), (1, samples, "samples", SAMPLES)):
@@ -250,8 +254,8 @@ def clouds(data: Tensor, samples: Tensor) -> Figure:
             ax = axes[row, i]
             _style(ax, small=True)
             ax.scatter(part[i, 0].cpu(), part[i, 1].cpu(), s=7, c=colour, alpha=0.8, linewidths=0)
-            ax.set(xlim=frame[0], ylim=frame[1])
-            _same_scale(ax, frame)
+            ax.set(xlim=limits[0], ylim=limits[1])
+            _same_scale(ax, limits)
         axes[row, 0].set_ylabel(title)
     return figure
 
@@ -396,7 +400,7 @@ def account(terms: Sequence[Term]) -> Figure:
             )
     reach = max(*(abs(term.nats) for term in terms), 1e-6)
     for i, term in enumerate(terms):
-        text = _signed(term.nats, 2)
+        text = signed(term.nats, 2)
         ax.annotate(
             text, (term.nats, i), xytext=(4 if term.nats >= 0 else -4, 0), textcoords="offset points",
             ha="left" if term.nats >= 0 else "right", va="center", fontsize=8, color=_INK,
@@ -407,9 +411,43 @@ def account(terms: Sequence[Term]) -> Figure:
     ax.set_yticks(places, names)
     ax.set_ylim(len(terms) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(f"mean contribution to log p(x) (nats per event); sum {_signed(sum(t.nats for t in terms), 3)}")
+    ax.set_xlabel(f"mean contribution to log p(x) (nats per event); sum {signed(sum(t.nats for t in terms), 3)}")
     if not all(term.exact for term in terms):
         ax.legend(frameon=False, fontsize=8.5, labelcolor=_INK)
+    return figure
+
+
+def standing(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """The NLL of the flow (or its tightest bound) between the entropy, where it is known, and the Gaussian baseline.
+
+    >>> from surflow.evaluation import Row
+    >>> row = Row(case="", model="spline", seed=0, metric="nll", value=1.0, error=0.1, unit="")
+    >>> [label.get_text() for label in standing([row]).axes[0].get_yticklabels()]
+    ['spline']
+    """
+    found = {row["metric"]: row for row in rows}
+    bounds = sorted((name for name in found if name.startswith("nll_bound_k")), key=len)
+    flow = found["nll"] if "nll" in found else found[bounds[-1]]
+    lines = [(found[name], label, colour) for name, label, colour in (
+        ("gaussian_nll", "Gaussian", _QUIET),
+        (flow["metric"], _name(flow["model"]) + ("" if "nll" in found else " (bound)"), DATA),
+        ("entropy", "entropy", REFERENCE),
+    ) if name in found]  # fmt: skip
+    figure = _figure(8.0, 0.42 * len(lines) + 0.75)
+    ax = figure.subplots()
+    _style(ax)
+    for place, (row, _, colour) in enumerate(lines):
+        ax.errorbar(row["value"], place, xerr=row["error"] or 0, fmt="o", color=colour, markersize=8, capsize=4)
+        ax.annotate(
+            f"{row['value']:.3f}".replace("-", "−"), (row["value"], place), xytext=(0, 8), textcoords="offset points",
+            ha="center", fontsize=8.5, color=_INK,
+        )  # fmt: skip
+    if "entropy" in found:
+        ax.axvline(found["entropy"]["value"], color=REFERENCE, linestyle=(0, (5, 3)), linewidth=1)
+    ax.set_yticks(range(len(lines)), [label for _, label, _ in lines])
+    ax.set_ylim(len(lines) - 0.5, -0.85)
+    ax.margins(x=0.1)
+    ax.set_xlabel("NLL (nats per event), lower is better")
     return figure
 
 
@@ -478,17 +516,18 @@ def _subscript(i: int) -> str:
     return "".join(chr(ord("₀") + int(digit)) for digit in str(i))
 
 
-def _frame(points: np.ndarray) -> list[tuple[float, float]]:
+def frame(points: np.ndarray | Tensor) -> list[tuple[float, float]]:
     """Limits of every column that hold 99.8 % of the rows, with a margin."""
-    low, high = np.quantile(points, [0.001, 0.999], axis=0)
+    rows = _numpy(points) if isinstance(points, Tensor) else points
+    low, high = np.quantile(rows, [0.001, 0.999], axis=0)
     margin = 0.06 * (high - low)
     margin = np.where(margin > 0, margin, 0.5)
     return [(float(a), float(b)) for a, b in zip(low - margin, high + margin, strict=True)]
 
 
-def _same_scale(ax: Axes, frame: Sequence[tuple[float, float]]) -> None:
+def _same_scale(ax: Axes, limits: Sequence[tuple[float, float]]) -> None:
     """Equal scales where the two columns have about the same range, a square panel otherwise."""
-    if 0.5 < (frame[1][1] - frame[1][0]) / (frame[0][1] - frame[0][0]) < 2:
+    if 0.5 < (limits[1][1] - limits[1][0]) / (limits[0][1] - limits[0][0]) < 2:
         ax.set_aspect("equal", adjustable="box")
     else:
         ax.set_box_aspect(1)
@@ -499,15 +538,15 @@ def _marker(n: int) -> tuple[float, float]:
     return (14.0, 0.75) if n <= 300 else (7.0, 0.55) if n <= 1500 else (3.5, 0.45)
 
 
-def _shape(frame: Sequence[tuple[float, float]]) -> float:
+def _shape(limits: Sequence[tuple[float, float]]) -> float:
     """Height of a panel in units of its width, by the rule of :func:`_same_scale`."""
-    (left, right), (low, high) = frame
+    (left, right), (low, high) = limits
     ratio = (high - low) / (right - left)
     return ratio if 0.5 < ratio < 2 else 1.0
 
 
-def _share_outside(points: np.ndarray, frame: Sequence[tuple[float, float]]) -> float:
-    inside = [(points[:, i] >= low) & (points[:, i] <= high) for i, (low, high) in enumerate(frame)]
+def _share_outside(points: np.ndarray, limits: Sequence[tuple[float, float]]) -> float:
+    inside = [(points[:, i] >= low) & (points[:, i] <= high) for i, (low, high) in enumerate(limits)]
     return float(1 - np.all(inside, axis=0).mean())
 
 
@@ -581,7 +620,7 @@ def _loss_range(
     return low - 0.08 * span, min(high + 0.45 * span, max(float(values.max()) + 0.08 * span, high + 0.1 * span))
 
 
-def _signed(value: float, digits: int) -> str:
+def signed(value: float, digits: int) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
 
 

@@ -1,4 +1,4 @@
-"""Named architectures: from the report's plain flow to the best general one, each fitted to a shape, a context and levels."""
+"""Named architectures, each made for an event shape, a context and, for integers, their levels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from surflow.bijections.elementwise import Logit, Softplus
 from surflow.bijections.linear import LULinear, Orthonormal
 from surflow.bijections.normalize import Standardize
 from surflow.bijections.ordered import LogGaps
-from surflow.bijections.shape import Reshape
+from surflow.bijections.shape import Reshape, Reverse
 from surflow.bijections.splines import IntervalSplineMap, SplineMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
 from surflow.distribution import Distribution, Shape, as_shape
@@ -37,6 +37,8 @@ _PRESETS: dict[str, Callable[..., _Chain]] = {}
 
 # Past this many coordinates an autoregressive layer inverts in fewer passes than coordinates, in groups.
 _MOST_PASSES = 32
+# With fewer rows a network of the usual size learns them by heart before it learns their law.
+_FEW_ROWS = 1000
 
 
 def names() -> dict[str, str]:
@@ -59,8 +61,8 @@ def build(
 ) -> Flow:
     """A flow of a named architecture; :meth:`Flow.initialize`, which ``fit`` calls, standardises it to the data.
 
-    Events of integers (``levels``) are dequantised first and mapped to the real line coordinate by coordinate; events that
-    are no vectors are laid out as one.
+    Events of integers (``levels``) are dequantised first and mapped to the real line coordinate by coordinate; events
+    that are no vectors are laid out as one.
 
     Args:
         name: one of :func:`names`, or ``"auto"``: ``image`` for events of integers, else ``spline``.
@@ -81,7 +83,7 @@ def build(
     """
     shape = as_shape(event_shape)
     if name == "auto":
-        name = "spline" if levels is None else "image"
+        name, _ = choose(levels, None)
     if name not in _PRESETS:
         raise ConfigError(unknown_name("preset", name, [*_PRESETS, "auto"]))
     make = _PRESETS[name]
@@ -90,7 +92,7 @@ def build(
         if option not in known:
             raise ConfigError(unknown_name(f"option of the preset {name!r}", option, known))
     if context_net is not None:
-        context_shape = tuple(context_net.out_shape)
+        context_shape = tuple(context_net.out_shape)  # type: ignore[arg-type]
     width = 0 if context_shape is None else math.prod(as_shape(context_shape))
     if context_shape is not None and len(as_shape(context_shape)) != 1:
         raise ShapeError(
@@ -105,6 +107,15 @@ def build(
     except TypeError as error:
         raise ConfigError(f"the options {options} of the preset {name!r} have wrong types: {error}") from error
     return Flow([*start, *layers], base=base, context_net=context_net)
+
+
+def choose(levels: int | None, rows: int | None) -> tuple[str, dict[str, Any]]:
+    """The preset that ``"auto"`` stands for, and options for so many training rows; None means ever fresh ones."""
+    if levels is not None:
+        return "image", {}
+    if rows is not None and rows < _FEW_ROWS:
+        return "spline", {"layers": 2, "hidden": [32], "bins": 8}
+    return "spline", {}
 
 
 def _continuous(shape: Shape, levels: int) -> list[Transform]:
@@ -140,7 +151,7 @@ def _splines(size: int, context: int, layers: int, hidden: Sequence[int], bins: 
 
 
 def _couplings(size: int, context: int, layers: int, hidden: Sequence[int]) -> list[Transform]:
-    """The report's pair of layers, again and again: affine coupling, fixed random rotation."""
+    """Pairs of an affine coupling and a fixed random rotation."""
     pairs = [(_coupling(size, context, hidden), Orthonormal(size)) for _ in range(layers)]
     return [layer for pair in pairs for layer in pair]
 
@@ -162,9 +173,21 @@ def _spline(size: int, context: int, *, layers: int = 3, hidden: Sequence[int] =
     return _splines(size, context, layers, hidden, bins), Normal(size)
 
 
+@_preset("image")
+def _image(size: int, context: int, *, layers: int = 2, hidden: Sequence[int] = (128,), bins: int = 8) -> _Chain:
+    """the best general one for small images: autoregressive splines over the pixels, forth and back"""
+    chain: list[Transform] = [Standardize(size)]
+    for i in range(layers):
+        if i:
+            chain.append(Reverse(size))
+        passes = min(size, _MOST_PASSES)
+        chain.append(Autoregressive(size, _given(context), map=SplineMap(bins), hidden=hidden, passes=passes))
+    return chain, Normal(size)
+
+
 @_preset("nf")
 def _nf(size: int, context: int, *, layers: int = 10, hidden: Sequence[int] = (64,) * 5) -> _Chain:
-    """the report's plain flow: (affine coupling, random rotation) x 10 on standardised data"""
+    """the plain flow: standardised, then (affine coupling, random rotation) x 10"""
     return [Standardize(size), *_couplings(size, context, layers, hidden)], Normal(size)
 
 

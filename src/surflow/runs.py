@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import tomllib
@@ -92,7 +93,7 @@ class ModelConfig(BaseModel):
             )
         if encoding is not None and flow.context_shape != (len(encoding.columns),):
             raise ConfigError(
-                f"the data's context has {len(encoding.columns)} columns, but the chain's takes shape {flow.context_shape}"
+                f"the data's context has {len(encoding.columns)} columns, the chain's has shape {flow.context_shape}"
             )
         return flow
 
@@ -111,6 +112,10 @@ class TrainingConfig(_Section):
     def _whole_number(cls, value: Any) -> Any:
         return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
+    def options(self) -> dict[str, Any]:
+        """The keywords for :func:`surflow.fit` that are stated."""
+        return self.model_dump(exclude_none=True)
+
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingConfig:
         if self.steps is not None and self.minutes is not None:
@@ -126,9 +131,27 @@ class Config(_Section):
     model: ModelConfig = Field(default_factory=ModelConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
 
-    def to_toml(self) -> str:
+    def settled(self, splits: Splits) -> Config:
+        """With a definite preset, and with training's entries filled in, so that the file states the whole run."""
+        from surflow import presets
+
+        model, training = self.model, self.training.model_copy()
+        if model.preset == "auto":
+            name, options = presets.choose(splits.levels, None if self.fresh(splits) else len(splits.train.x))
+            model = ModelConfig(preset=name, **(options | (model.model_extra or {})))
+        if training.steps is None and training.minutes is None:
+            training.steps = 3000
+        if training.batch_size is None:
+            training.batch_size = 512 if self.fresh(splits) else min(256, len(splits.train.x))
+        return self.model_copy(update={"model": model, "training": training})
+
+    def fresh(self, splits: Splits) -> bool:
+        """Whether every step sees fresh rows of a known law, so that nothing can be learnt by heart."""
+        return splits.truth is not None and self.data.rows is None
+
+    def to_toml(self, *, without_model: bool = False) -> str:
         """The text of config.toml; :func:`read_config` reads it back."""
-        return tomli_w.dumps(self.model_dump(exclude_none=True))
+        return tomli_w.dumps(self.model_dump(exclude_none=True, exclude={"model"} if without_model else None))
 
 
 def read_config(path: str | Path) -> Config:
@@ -211,7 +234,7 @@ def from_table(table: Mapping[str, Any]) -> Any:
         ConfigError: for an unknown class or argument, named with its place.
         SurflowError: what building raises, e.g. ShapeError for a chain that does not fit.
 
-    >>> from_table({"class": "Abs", "shape": 2, "signs": {"class": "Bernoulli", "event_shape": 2, "learned": True}}).kind
+    >>> from_table({"class": "Abs", "shape": 2, "signs": {"class": "Bernoulli", "event_shape": 2}}).kind
     'inference surjection'
     """
     return build(_untable(table))
@@ -316,7 +339,8 @@ class RunFolder:
         missing = [p.name for p in (run.config_path, run.data_path, run.model_path) if not p.exists()]
         if missing:
             raise FileError(
-                f"{run.path} holds no finished training: {', '.join(missing)} missing; expected a run made by 'surflow train'"
+                f"{run.path} holds no finished training, {', '.join(missing)} missing: expected a run made by "
+                "'surflow train'"
             )
         return run
 
@@ -336,6 +360,19 @@ class RunFolder:
             "context": None if splits.context is None else splits.context.to_dict(),
         }
         self.data_path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+    def log(self) -> list[dict[str, Any]]:
+        """The training log: rows with step, split, nll, learning_rate and seconds.
+
+        Raises:
+            FileError: if it is missing or damaged.
+        """
+        try:
+            with self.log_path.open(newline="", encoding="utf-8") as file:
+                rows = [{k: v if k == "split" else _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        except (OSError, ValueError, TypeError) as error:
+            raise FileError(f"{self.log_path} cannot be read: {error}") from error
+        return rows
 
     def facts(self) -> Facts:
         """What :meth:`write_data` kept.
@@ -361,6 +398,10 @@ class Facts:
     event_shape: tuple[int, ...]
     levels: int | None
     context: ContextEncoding | None
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def next_folder(parent: str | Path, name: str) -> Path:

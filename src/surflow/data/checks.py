@@ -48,8 +48,8 @@ def data_columns(raw: Raw, columns: Sequence[str] | None, context: list[str]) ->
         index = [name for name in used if name == "" or name.startswith(_INDEX)]
         if index:
             raise DataError(
-                f"{raw.origin} has a column named {index[0]!r}, which looks like a row index: write the file without it "
-                "(index=False in pandas), or name the data columns with --columns"
+                f"{raw.origin} has a column named {index[0]!r}, which looks like a row index: "
+                "write the file without it (index=False in pandas), or name the data columns with --columns"
             )
     else:
         used = [existing(raw, name) for name in columns]

@@ -122,7 +122,7 @@ def _reading(path: Path) -> Iterator[None]:
                 f"{path} holds Python objects, which could run code when they are read: "
                 "save an array of numbers instead, such as x.astype('float32')"
             ) from error
-        if "pickled data" in reason:
+        elif "pickle" in reason:  # NumPy's guess at any file that is not its own
             reason = "it does not begin as a NumPy file does"
         raise FileError(
             f"{path} cannot be read as {path.suffix.lower()}; it is damaged, cut off or of another kind ({reason}): "
@@ -206,7 +206,8 @@ def _read_npy(path: Path) -> Raw:
 
 
 def _read_npz(path: Path) -> Raw:
-    with _reading(path), np.load(path, allow_pickle=False) as archive:
+    # Opened here, because NumPy leaves a damaged archive open.
+    with _reading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         if "x" not in archive.files:
             raise FileError(
                 f"{path} holds the arrays {sorted(archive.files)}: expected one named 'x', "

@@ -77,7 +77,7 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
         x, context = _rows_to_score(flow, splits)
         add("test_rows", float(len(x)), unit="rows")
         best = _likelihood(flow, x, context, add)
-        _against_truth(best, splits.truth, x, context if conditional else None, add)
+        _against_truth(best, splits, x, context if conditional else None, add)
         if splits.levels is not None:
             per_dim = math.log(2) * math.prod(x.shape[1:])
             value, error = mean_and_error(-best / per_dim)
@@ -115,7 +115,8 @@ def _likelihood(flow: Distribution, x: Tensor, context: Tensor | None, add: Any)
     return best
 
 
-def _against_truth(best: Tensor, truth: Any, x: Tensor, context: Tensor | None, add: Any) -> None:
+def _against_truth(best: Tensor, splits: Any, x: Tensor, context: Tensor | None, add: Any) -> None:
+    truth = splits.truth
     if truth is None or not getattr(truth, "has_density", True):
         return
     if context is None:
@@ -123,7 +124,10 @@ def _against_truth(best: Tensor, truth: Any, x: Tensor, context: Tensor | None, 
         log_p = truth.log_prob(x)
     elif truth.classes is not None and context[:1].numel() == 1:
         entropy, error = truth.entropy_given_label()
-        log_p = truth.log_prob_labelled(x, context.reshape(-1).round().long())
+        labels = context.reshape(-1).round().long()
+        if splits.context is not None:  # the raw context is the place of the label's name among the categories
+            labels = torch.tensor([int(name) for name in splits.context.columns[0].categories])[labels]
+        log_p = truth.log_prob_labelled(x, labels)
     else:
         return
     if not math.isfinite(entropy):

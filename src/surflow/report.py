@@ -1,0 +1,411 @@
+"""The report of a run: one self-contained HTML page with figures of merit, pictures and what made them."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jinja2 import Environment
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from surflow import plots
+from surflow.distribution import seeded
+from surflow.distributions.normal import Normal
+from surflow.evaluation.likelihood import account, codes, draws
+from surflow.evaluation.results import Row, machine, versions
+from surflow.flow import Flow
+
+if TYPE_CHECKING:
+    from surflow.data import Splits
+
+_POINTS = 4000
+_IMAGES = 600
+_CONDITIONS = 8
+
+_NAMES = {
+    "test_rows": ("held-out rows", "scored; training and validation never saw them"),
+    "nll": ("negative log-likelihood", "exact density, mean over the held-out rows"),
+    "zero_density": ("density zero", "held-out rows that the flow calls impossible"),
+    "entropy": ("entropy of the data's law", "the floor: no model has a lower NLL"),
+    "entropy_gap": ("entropy gap", "NLL − entropy, paired on the held-out rows: the KL divergence from the truth"),
+    "bits_per_dim": ("bits per dimension", "NLL / (number of dimensions × log 2)"),
+    "gaussian_nll": ("Gaussian baseline", "NLL of the baseline on the same rows"),
+    "gain_over_gaussian": ("gain over the Gaussian", "paired difference on the held-out rows; positive is better"),
+    "samples_not_finite": ("samples that are not finite", "left out of the comparison"),
+    "energy_distance": ("energy distance", "samples against held-out rows, coordinates standardised; 0 is the best"),
+    "energy_p": ("energy test", "p-value of 199 permutations; small: samples and data differ"),
+    "classifier_accuracy": ("classifier two-sample test", "accuracy of a random forest; 0.5 is guessing, the best"),
+    "code_mean": ("code, mean", "all coordinates; 0 is the best"),
+    "code_sd": ("code, standard deviation", "all coordinates; 1 is the best"),
+    "code_ks": ("code, Kolmogorov-Smirnov", "largest distance of a coordinate to N(0, 1); 0 is the best"),
+    "code_ks_p": ("code, p-value", "of that distance, times the number of coordinates"),
+    "seconds_per_1000_samples": ("time for 1000 samples", "wall clock, on the machine below"),
+}
+
+
+@dataclass
+class _Picture:
+    data: str
+    width: int
+    caption: str
+
+
+@dataclass
+class _Section:
+    id: str
+    title: str
+    texts: list[str] = field(default_factory=list)
+    cards: list[dict[str, str]] = field(default_factory=list)
+    pictures: list[_Picture] = field(default_factory=list)
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    blocks: list[dict[str, str]] = field(default_factory=list)
+
+
+def write_report(
+    folder: str | Path,
+    *,
+    flow: Flow,
+    splits: Splits,
+    rows: Sequence[Row],
+    log: Sequence[Mapping[str, Any]],
+    command: str,
+    config_text: str,
+    seed: int = 0,
+) -> Path:
+    """Write ``folder/report.html`` and ``folder/pictures/*.png``; returns the path of the page.
+
+    Args:
+        folder: the run's folder.
+        flow: the trained flow.
+        splits: its data, :class:`surflow.data.Splits`.
+        rows: what :func:`surflow.evaluation.evaluate` returned.
+        log: training log, rows with step, split ("train" or "validation"), nll, learning_rate and seconds.
+        command: the command that made the run.
+        config_text: its configuration.
+        seed: of the draws that are shown.
+    """
+    folder = Path(folder)
+    show = _Shower(folder / "pictures")
+    figures = {row["metric"]: row for row in rows}
+    with seeded(seed):
+        sections = [
+            _merit(flow, rows, figures, show),
+            _training(log, figures, show),
+            _samples(flow, splits, show),
+            _code(flow, splits, figures, show),
+            _account(flow, splits, show),
+            _Section("model", "Model", blocks=[{"title": "", "text": flow.summary()}]),
+            _data(splits),
+            _made(command, config_text),
+        ]
+    text = files("surflow").joinpath("report.html.j2").read_text(encoding="utf-8")
+    # Column names, labels and commands come from outside: everything that the template prints is escaped.
+    template = Environment(autoescape=True, trim_blocks=False).from_string(text)
+    model = rows[0]["model"] if rows else "flow"
+    page = template.render(
+        title=f"{model} on {splits.name} · surflow",
+        model=model,
+        case=splits.name,
+        description=splits.description,
+        facts=_facts(flow, log),
+        sections=[section for section in sections if section is not None],
+        versions=", ".join(f"{name} {version}" for name, version in versions().items()),
+        machine=", ".join(f"{value} processors" if name == "processors" else str(value) for name, value in machine().items()),
+    )
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+class _Shower:
+    """Saves pictures in a folder and gives them back for the page."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, name: str, figure: Figure, caption: str) -> _Picture:
+        width = round(figure.get_figwidth() * 100)
+        path = plots.save(figure, self.folder / f"{name}.png")
+        return _Picture(base64.b64encode(path.read_bytes()).decode("ascii"), width, caption)
+
+
+# -- sections -----------------------------------------------------------------------------------------------
+
+
+def _facts(flow: Flow, log: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    parameters = sum(p.numel() for p in flow.parameters())
+    facts = [
+        {"kind": "exact", "text": "exact density"} if flow.exact else {"kind": "bound", "text": "a bound, no exact density"},
+        {"kind": "", "text": f"events of shape {_shape_text(flow.event_shape)}"},
+        {"kind": "", "text": f"{len(flow.transforms)} layers, {parameters:,} parameters"},
+    ]
+    if flow.context_shape is not None:
+        facts.append({"kind": "", "text": "conditional"})
+    if log:
+        seconds = max(float(row.get("seconds") or 0.0) for row in log)
+        facts.append({"kind": "", "text": f"{max(int(row['step']) for row in log):,} steps in {_duration(seconds)}"})
+    return facts
+
+
+def _merit(flow: Flow, rows: Sequence[Row], figures: dict[str, Row], show: _Shower) -> _Section:
+    section = _Section("merit", "Figures of merit")
+    bounds = {int(m.removeprefix("nll_bound_k")): row for m, row in figures.items() if m.startswith("nll_bound_k")}
+    best = figures.get("nll") or (bounds[max(bounds)] if bounds else None)
+    if flow.exact:
+        section.texts.append("Every layer of this flow is exact, so its log-likelihoods are those of a normalised density.")
+    else:
+        section.texts.append(
+            "This flow has layers whose likelihood is a bound. What stands here as its NLL is an upper bound: the true NLL is "
+            "at most that, in expectation. More draws k make the bound tighter."
+        )
+    if best is not None:
+        n = f" on {figures['test_rows']['value']:,.0f} held-out rows" if "test_rows" in figures else ""
+        draws_used = "" if flow.exact else f", at most; {max(bounds)} importance samples"
+        tag = "exact" if flow.exact else "bound"
+        section.cards.append(_card("Held-out NLL", best, f"nats per event{n}{draws_used}", tag))
+    if "bits_per_dim" in figures:
+        section.cards.append(
+            _card("Bits per dimension", figures["bits_per_dim"], "of the integers; lower is better", "" if flow.exact else "bound")
+        )
+    if "entropy_gap" in figures:
+        entropy = figures["entropy"]["value"]
+        note = f"nats per event above the entropy of the data's law, {entropy:.4g}, which no model can pass"
+        section.cards.append(_card("Entropy gap", figures["entropy_gap"], note, "" if flow.exact else "bound"))
+    if "gain_over_gaussian" in figures:
+        gain, baseline = figures["gain_over_gaussian"], figures["gaussian_nll"]
+        word = "better" if gain["value"] >= 0 else "worse"
+        value, error = _plus_minus(abs(gain["value"]), gain["error"])
+        note = f"nats per event {word} than a full-covariance Gaussian, {' ± '.join(filter(None, _plus_minus(baseline['value'], baseline['error'])))}"
+        section.cards.append({"what": "Against the Gaussian", "value": value, "error": error, "note": note, "tag": ""})
+    if "classifier_accuracy" in figures:
+        p = f"; energy test p = {_p(figures['energy_p']['value'])}" if "energy_p" in figures else ""
+        note = f"of rows told apart from samples by a random forest; guessing gives 0.5{p}"
+        section.cards.append(_card("Samples against data", figures["classifier_accuracy"], note))
+    if "seconds_per_1000_samples" in figures:
+        seconds = figures["seconds_per_1000_samples"]["value"]
+        section.cards.append(
+            {"what": "Sampling", "value": _duration(seconds), "error": "", "note": "for 1000 samples", "tag": ""}
+        )
+    if best is not None and "gaussian_nll" in figures:
+        picture = show(
+            "standing", plots.standing(rows),
+            "Where the flow stands, with standard errors: lower NLL is better.",
+        )  # fmt: skip
+        section.pictures.append(picture)
+    if bounds:
+        caption = "The importance-weighted bound with k draws a row. Where it no longer falls, little is lost to the bound."
+        section.pictures.append(show("tightness", plots.tightness(rows), caption))
+        lines = [[str(k), *_plus_minus(row["value"], row["error"])] for k, row in sorted(bounds.items())]
+        section.tables.append({"head": ["draws k", "bound on the NLL", "±"], "rows": lines, "numbers": [0, 1, 2]})
+    lines = []
+    for row in rows:
+        name, note = _NAMES.get(row["metric"], (row["metric"].replace("_", " "), ""))
+        if row["metric"].startswith("nll_bound_k"):
+            name, note = f"bound on the NLL, k = {row['metric'].removeprefix('nll_bound_k')}", "importance-weighted; falls towards the NLL"
+        value, error = _plus_minus(row["value"], row["error"])
+        lines.append([name, value, error, "" if row["unit"] == "1" else row["unit"], note])
+    section.tables.append({"head": ["figure", "value", "±", "unit", "meaning"], "rows": lines, "numbers": [1, 2]})
+    section.texts.append(
+        "The Gaussian is fitted to the same training rows; where the flow has a context it is the best on the validation rows of one "
+        "Gaussian, one whose mean is linear in the context, and one for every context. Integers are scored by it as "
+        "x + u with u uniform on [0, 1), a lower bound of its likelihood for them."
+    )
+    return section
+
+
+def _training(log: Sequence[Mapping[str, Any]], figures: dict[str, Row], show: _Shower) -> _Section | None:
+    if not log:
+        return None
+    entropy = figures["entropy"]["value"] if "entropy" in figures else None
+    caption = "Negative log-likelihood while training; early steps above the frame are cut off."
+    return _Section("training", "Training", pictures=[show("losses", plots.losses(log, entropy), caption)])
+
+
+def _samples(flow: Flow, splits: Splits, show: _Shower) -> _Section:
+    section = _Section("samples", "Samples")
+    shape = flow.event_shape
+    conditional = flow.context_shape is not None
+    x, given = splits.test.x, splits.test.context if conditional else None
+    n = min(len(x), _POINTS if len(shape) == 1 else _IMAGES)
+    x, given = x[:n], None if given is None else given[:n]
+    fake = draws(flow, n, given)
+    labels, names = _labels(splits, given)
+    if conditional:
+        section.texts.append("Every sample was drawn for the context of the held-out row in its place.")
+    columns = list(splits.columns) or [f"x{i + 1}" for i in range(math.prod(shape))]
+    if shape == (2,):
+        figure = plots.samples_beside_data(x, fake, columns, labels, names)
+        section.pictures.append(show("samples", figure, "Held-out data and as many samples, on the same axes."))
+        if splits.levels is None:
+            section.pictures.append(_density(flow, splits, x, given, columns, show))
+    elif len(shape) == 3 and shape[0] in (1, 3):
+        figure = plots.images(x, fake, labels, names, splits.levels)
+        rows = "; every row is a class" if labels is not None else ""
+        section.pictures.append(show("samples", figure, f"Held-out images and samples{rows}."))
+    elif len(shape) == 2 and shape[0] == 2:
+        section.pictures.append(show("samples", plots.clouds(x, fake), "Held-out point clouds and samples."))
+    else:
+        width = x[0].numel()
+        figure = plots.pairs(x.flatten(1), fake.flatten(1), columns)
+        which = f"the first 6 of {width} columns" if width > 6 else "all columns" if width > 1 else "the column"
+        where = ": data below the diagonal, samples above it, both on it" if width > 1 else ""
+        section.pictures.append(show("pairs", figure, f"Held-out data and samples, {which}{where}."))
+    return section
+
+
+def _density(
+    flow: Flow, splits: Splits, x: Tensor, given: Tensor | None, columns: Sequence[str], show: _Shower
+) -> _Picture:
+    frame = plots.frame(x)
+    conditions, titles = _conditions(splits, given)
+    # The law's own density is the one over all labels: it stands beside an unconditional flow only.
+    truth = splits.truth if conditions is None else None
+    figure = plots.density(flow, frame, conditions, truth=truth, columns=columns, titles=titles)
+    caption = "Density over the plane" if flow.exact else "Lower bound of the density over the plane, 16 importance samples a point"
+    return show("density", figure, f"{caption}{', one panel for a context' if titles else ''}.")
+
+
+def _code(flow: Flow, splits: Splits, figures: dict[str, Row], show: _Shower) -> _Section | None:
+    if not (isinstance(flow.base, Normal) and flow.base.fixed):
+        return None
+    x, given = splits.test.x[:_POINTS], splits.test.context
+    z = codes(flow, x, None if given is None else given[:_POINTS])
+    text = "The flow maps held-out data to this code. For a perfect flow it is standard normal."
+    if "code_mean" in figures and "code_sd" in figures:
+        mean, sd = figures["code_mean"], figures["code_sd"]
+        text += (
+            f" Over all coordinates its mean is {' ± '.join(filter(None, _plus_minus(mean['value'], mean['error'])))} and its "
+            f"standard deviation {' ± '.join(filter(None, _plus_minus(sd['value'], sd['error'])))}."
+        )
+    caption = "Code of held-out data against N(0, 1)" + (", and its first two coordinates." if z.shape[1] > 1 else ".")
+    return _Section("code", "Code", [text], pictures=[show("codes", plots.codes(z), caption)])
+
+
+def _account(flow: Flow, splits: Splits, show: _Shower) -> _Section:
+    given = splits.test.context
+    terms = account(flow, splits.test.x[:_POINTS], None if given is None else given[:_POINTS])
+    text = "log p(x) is the sum of what the layers and the base contribute. These are means over held-out rows, in nats per event."
+    kind = {True: "exact", False: "bound"}
+    lines = [
+        [str(i) if i < len(terms) - 1 else "base", term.name, plots.signed(term.nats, 3), kind[term.exact]]
+        for i, term in enumerate(terms)
+    ]
+    lines.append(["", "log p(x)", plots.signed(sum(term.nats for term in terms), 3), kind[flow.exact]])
+    table = {"head": ["place", "layer", "nats", "kind"], "rows": lines, "numbers": [2], "total": True}
+    caption = "Contribution of every layer, data side on top."
+    return _Section(
+        "account", "Account of nats", [text], pictures=[show("account", plots.account(terms), caption)], tables=[table]
+    )
+
+
+def _data(splits: Splits) -> _Section:
+    section = _Section("data", "Data", [splits.description])
+    parts = (("training", splits.train), ("validation", splits.validation), ("test", splits.test))
+    lines = [[name, f"{len(part.x):,}", _shape_text(tuple(part.x.shape[1:]))] for name, part in parts]
+    section.tables.append({"head": ["part", "rows", "shape of an event"], "rows": lines, "numbers": [1]})
+    if splits.levels is not None:
+        section.texts.append(f"The data are integers from 0 to {splits.levels - 1}.")
+    if splits.columns:
+        x = splits.train.x.flatten(1).double()
+        lines = [
+            [str(name), f"{x[:, i].mean():.4g}", f"{x[:, i].std():.4g}", f"{x[:, i].min():.4g}", f"{x[:, i].max():.4g}"]
+            for i, name in enumerate(splits.columns)
+        ]
+        head = ["column", "mean", "standard deviation", "least", "greatest"]
+        section.tables.append({"head": head, "rows": lines, "numbers": [1, 2, 3, 4]})
+    if splits.context is not None:
+        lines = []
+        for column in splits.context.columns:
+            if column.categories is not None:
+                shown = ", ".join(map(str, column.categories[:30])) + (" …" if len(column.categories) > 30 else "")
+                lines.append([str(column.name), f"{len(column.categories)} categories", shown])
+            else:
+                lines.append([str(column.name), "number", f"mean {column.mean:.4g}, scale {column.scale:.4g}"])
+        section.tables.append({"head": ["context", "kind", "values"], "rows": lines, "numbers": []})
+    return section
+
+
+def _made(command: str, config_text: str) -> _Section:
+    blocks = [{"title": "Command", "text": command}]
+    if config_text.strip():
+        blocks.append({"title": "Configuration", "text": config_text.strip()})
+    found = [[name, version] for name, version in versions().items()]
+    found += [[name, str(value)] for name, value in machine().items()]
+    table = {"head": ["what", "which"], "rows": found, "numbers": []}
+    return _Section("made", "How it was made", tables=[table], blocks=blocks)
+
+
+# -- pieces -------------------------------------------------------------------------------------------------
+
+
+def _labels(splits: Splits, given: Tensor | None) -> tuple[Tensor | None, list[str] | None]:
+    """The category of every row with the categories' names, where the context is one categorical column."""
+    if given is None or splits.context is None or len(splits.context.columns) != 1:
+        return None, None
+    column = splits.context.columns[0]
+    if column.categories is None or len(column.categories) > 24:
+        return None, None
+    return given.reshape(-1).round().long(), [str(name) for name in column.categories]
+
+
+def _conditions(splits: Splits, given: Tensor | None) -> tuple[Tensor | None, list[str] | None]:
+    """Contexts to draw densities for, with their titles: every category, or a few held-out rows."""
+    if given is None:
+        return None, None
+    labels, names = _labels(splits, given)
+    if labels is not None and names is not None:
+        kept = range(min(len(names), _CONDITIONS))
+        rows = torch.tensor([float(i) for i in kept], dtype=given.dtype).reshape(-1, *given.shape[1:])
+        name = splits.context.columns[0].name if splits.context is not None else "label"
+        return rows, [f"{name}: {names[i]}" for i in kept]
+    rows = given[:4]
+    return rows, [_context_text(splits, row) for row in rows]
+
+
+def _context_text(splits: Splits, row: Tensor) -> str:
+    if splits.context is None:
+        return ", ".join(f"{value:.3g}" for value in row.reshape(-1)[:4].tolist())
+    texts = []
+    for column, value in zip(splits.context.columns, row.reshape(-1).tolist(), strict=True):
+        shown = f"{value:.3g}" if column.categories is None else column.categories[round(value)]
+        texts.append(f"{column.name}: {shown}")
+    return ", ".join(texts)
+
+
+def _card(what: str, row: Row, note: str, tag: str = "") -> dict[str, str]:
+    value, error = _plus_minus(row["value"], row["error"])
+    return {"what": what, "value": value, "error": error, "note": note, "tag": tag}
+
+
+def _plus_minus(value: float, error: float | None) -> tuple[str, str]:
+    """Value and error to the digits that the error supports: two significant ones of it."""
+    if not math.isfinite(value):
+        return ("infinite" if value == math.inf else "not finite"), ""
+    if error is None or not math.isfinite(error) or error <= 0:
+        plain = f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 10 else f"{value:.4g}"
+        return plain.replace("-", "−"), ""
+    digits = min(6, max(0, 1 - math.floor(math.log10(error))))
+    return f"{value:.{digits}f}".replace("-", "−"), f"{error:.{digits}f}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape)) if shape else "one number"
