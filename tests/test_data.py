@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,7 +151,8 @@ def test_quadrature_along_a_curve_agrees_with_a_fine_one() -> None:
         n = 20_000
         s = (torch.arange(n, dtype=torch.float64) + 0.5) / n
         fine.points, fine.weights = fine._place(fine._curve(s**power)), power * s ** (power - 1) / n
-        torch.testing.assert_close(law.log_prob(x), fine.log_prob(x), rtol=0, atol=1e-5)
+        # What remains is the rounding of the stored nodes to float32.
+        torch.testing.assert_close(law.log_prob(x), fine.log_prob(x), rtol=0, atol=5e-5)
 
 
 def test_noisy_circle_of_small_noise_is_a_thin_ring() -> None:
@@ -344,7 +346,7 @@ def test_built_in_tables(name: str, rows: int, width: int, target: str, classes:
     by_target = load(name, context="target")
     assert by_target.context == splits.context and by_target.train.context is not None
     assert torch.equal(by_target.train.context, splits.train.context)
-    assert str(rows)[0] in splits.description and name in splits.description
+    assert f"{len(splits.train.x)} training" in splits.description and f"load_{name}" in splits.description
 
 
 def test_linnerud_has_three_targets() -> None:
@@ -410,7 +412,7 @@ def test_wrong_names(call: object, message: str) -> None:
 # -- files ----------------------------------------------------------------------------------------------------
 
 
-def table(n: int = 40) -> dict[str, list[object]]:
+def table(n: int = 40) -> dict[str, list[Any]]:
     draw = np.random.default_rng(0)
     return {
         "height": draw.normal(170, 10, n).round(3).tolist(),
@@ -420,7 +422,7 @@ def table(n: int = 40) -> dict[str, list[object]]:
     }
 
 
-def write_csv(path: Path, columns: dict[str, list[object]]) -> Path:
+def write_csv(path: Path, columns: dict[str, list[Any]]) -> Path:
     lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -444,7 +446,7 @@ def test_csv_and_parquet_hold_the_same(tmp_path: Path) -> None:
     assert one.train.context is not None and two.train.context is not None
     assert torch.equal(one.train.context, two.train.context)
     again = read_rows(tmp_path / "people.csv", one.columns, one.context)
-    assert again.x.tolist() == pytest.approx(np.stack([columns["height"], columns["weight"]], 1).tolist(), rel=1e-6)
+    torch.testing.assert_close(again.x, torch.tensor([columns["height"], columns["weight"]]).T)
     assert again.context is not None
     assert again.context[:, 0].tolist() == [float(i % 3) for i in range(40)]
     assert again.context[:, 1].tolist() == columns["visits"]
@@ -552,9 +554,8 @@ def broken(kind: str, folder: Path) -> Path:
         return folder / "cut.npz"
     if kind == "damaged npz":
         np.savez_compressed(folder / "damaged.npz", x=draw.normal(size=(30, 3)))
-        whole = bytearray((folder / "damaged.npz").read_bytes())
-        whole[200:260] = b"?" * 60
-        (folder / "damaged.npz").write_bytes(whole)
+        whole = (folder / "damaged.npz").read_bytes()
+        (folder / "damaged.npz").write_bytes(whole[:200] + b"?" * 60 + whole[260:])
         return folder / "damaged.npz"
     assert kind == "npz without x"
     np.savez(folder / "y.npz", y=np.zeros(3))
@@ -593,7 +594,7 @@ def test_broken_files(kind: str, error: type[Exception], message: str, tmp_path:
         read_rows(path, ["a", "b"])
 
 
-def spoil(column: str, row: int, value: object) -> dict[str, list[object]]:
+def spoil(column: str, row: int, value: object) -> dict[str, list[Any]]:
     columns = table()
     del columns["city"]
     columns[column][row] = value
@@ -626,7 +627,7 @@ def spoil(column: str, row: int, value: object) -> dict[str, list[object]]:
     ],
 )
 def test_data_that_no_model_can_be_trained_on(
-    columns: dict[str, list[object]], options: dict[str, object], message: str, tmp_path: Path
+    columns: dict[str, list[Any]], options: dict[str, object], message: str, tmp_path: Path
 ) -> None:
     path = write_csv(tmp_path / "people.csv", columns)
     with pytest.raises((DataError, ConfigError), match=message):
@@ -634,9 +635,7 @@ def test_data_that_no_model_can_be_trained_on(
 
 
 def test_category_that_is_in_no_training_row(tmp_path: Path) -> None:
-    columns = table()
-    columns["city"] = ["Ulm"] * 38 + ["Kiel"] * 2
-    path = write_csv(tmp_path / "people.csv", columns)
+    path = write_csv(tmp_path / "people.csv", {**table(), "city": ["Ulm"] * 38 + ["Kiel"] * 2})
     with pytest.raises(DataError, match=r"category 'Kiel' .*occurs 2 times, but in no training row"):
         for seed in range(200):  # a split that puts both rows elsewhere: one in about twelve
             load(path, context="city", seed=seed)

@@ -124,7 +124,9 @@ def train(
     context: Annotated[str | None, typer.Option(help="Columns to condition on, separated by commas.")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="At most so many rows to train on.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Instead of steps: how long to train.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="How long to train; reproducible only with --steps.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows per step.")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Largest learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of everything that draws.")] = None,
@@ -133,22 +135,24 @@ def train(
 ) -> None:
     """Train a model on data, evaluate it on held-out rows, and write a run: model, metrics, log, report."""
     config = _config(data, model, columns, context, rows, steps, minutes, batch_size, lr, seed)
+    from surflow.evaluation import write_results
     from surflow.runs import RunFolder, next_folder
 
     splits = _load(config)
     config = config.settled(splits)
     flow = _built(config, splits)
     name = f"{splits.name}-{config.model.preset or 'chain'}"
-    run = RunFolder.create(out or next_folder("runs", name), overwrite=overwrite)
-    run.config_path.write_text(config.to_toml(), encoding="utf-8")
+    run = RunFolder.create(out or next_folder("runs", name), config, overwrite=overwrite)
     run.write_data(splits)
     typer.echo(f"{splits.description}\n\n{flow.summary()}\n")
-    _fit(flow, splits, config, run)
-    flow.save(run.model_path)
-    rows_ = _evaluate(flow, splits, config)
-    command = "surflow " + shlex.join(sys.argv[1:])
-    _finish(run, rows_, command)
-    _print(rows_)
+    if run.trained:
+        flow = run.flow()  # cut off in the evaluation
+    else:
+        _fit(flow, splits, config, run)
+        flow.save(run.model_path)
+    figures = _evaluate(flow, splits, config)
+    write_results(run.metrics_path, _command(), figures)
+    _print(figures)
     typer.echo(f"report: {_report(run)}")
 
 
@@ -165,8 +169,6 @@ def _config(
     seed: int | None,
 ) -> Config:
     """The configuration file, if there is one, with the command line's options over it."""
-    if steps is not None and minutes is not None:
-        raise ConfigError("expected --steps or --minutes, got both: leave one out")
     from surflow.runs import parse_config, read_toml
 
     content: dict[str, Any] = {}
@@ -183,9 +185,9 @@ def _config(
         given = {key: value for key, value in entries.items() if value is not None}
         stated = content.get(section, {})
         if given and isinstance(stated, dict):
-            budget = {"steps", "minutes"}
-            kept = {k: v for k, v in stated.items() if not (k in budget and budget & set(given))}
-            content[section] = kept | given
+            # A length on the command line replaces the file's, be it in steps or in minutes.
+            length = {"steps", "minutes"}
+            content[section] = {k: v for k, v in stated.items() if not (k in length and length & set(given))} | given
     if seed is not None:
         content["seed"] = seed
     if not content.get("data"):
@@ -215,7 +217,10 @@ def _fit(flow: Any, splits: Splits, config: Config, run: RunFolder) -> None:
     from surflow.training import fit
 
     data = _fresh(splits) if config.fresh(splits) else _pair(splits.train)
-    fit(flow, data, validation=_pair(splits.validation), seed=config.seed, folder=run.path, **config.training.options())
+    options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": sys.stdout.isatty()}
+    history = fit(flow, data, validation=_pair(splits.validation), **options)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt
 
 
 def _fresh(splits: Splits) -> Any:
@@ -262,7 +267,7 @@ def evaluate(
         splits = replace(splits, name=Path(data).stem, test=test, truth=splits.truth if data == splits.name else None)
     rows = _evaluate(flow, splits, config.model_copy(update={"seed": seed}))
     if output is not None:
-        _writing(output, lambda: write_results(output, "surflow " + shlex.join(sys.argv[1:]), rows))
+        _writing(output, lambda: write_results(output, _command(), rows))
     _print(rows)
 
 
@@ -283,10 +288,8 @@ def _evaluate(flow: Any, splits: Splits, config: Config) -> list[Row]:
     return evaluate(flow, splits, model=config.model.preset or "chain", seed=config.seed)
 
 
-def _finish(run: RunFolder, rows: list[Row], command: str) -> None:
-    from surflow.evaluation import write_results
-
-    write_results(run.metrics_path, command, rows)
+def _command() -> str:
+    return "surflow " + shlex.join(sys.argv[1:])
 
 
 def _report(run: RunFolder) -> Path:
@@ -303,6 +306,7 @@ def _report(run: RunFolder) -> Path:
         log=run.log(),
         command=content["command"],
         config_text=run.config_path.read_text(encoding="utf-8"),
+        seed=config.seed,
     )
     return run.report_path
 

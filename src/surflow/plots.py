@@ -28,6 +28,7 @@ _QUIET, _FAINT, _INK = "#8a929c", "#e6e9ed", "#30363d"
 # Okabe and Ito's colours, in an order of alternating lightness; more classes than these are taken from viridis.
 _CLASSES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#4d4d4d", "#b8ac1a")
 _DPI = 170
+_DASHED = (0, (5, 3))
 _MOST_POINTS = 4000
 _MOST_COLUMNS = 6
 _MOST_TERMS = 40
@@ -94,10 +95,11 @@ def density(
     titles: Sequence[str] | None = None,
     resolution: int | None = None,
 ) -> Figure:
-    """The density over a rectangle of the plane, ``bounds = ((left, right), (bottom, top))``; one panel for each row of the context.
+    """The density over a rectangle of the plane, ``bounds = ((left, right), (bottom, top))``.
 
-    A bound is drawn with 16 importance samples a point and called a bound. With ``truth`` its density stands beside, on the
-    same scale. The scale ends at the 99.8th percentile, so that one spike does not darken the rest.
+    There is one panel for each row of the context. A bound is drawn with 16 importance samples a point and called a
+    bound. With ``truth`` its density stands beside, on the same scale. The scale ends at a density that 2 % of the mass
+    surpass, so that one spike does not darken the rest.
 
     >>> import surflow as sf
     >>> density(sf.Normal(2), ((-3, 3), (-3, 3)), resolution=20).axes[0].get_title()
@@ -124,12 +126,12 @@ def density(
     across = min(len(panels), 4)
     down = math.ceil(len(panels) / across)
     width = {1: 5.0, 2: 4.1}.get(across, 2.7)
-    figure = _figure(width * across + 1.1, (width * _shape(bounds) + 0.45) * down + 0.3)
+    figure = _figure(width * across + 1.1, (0.94 * width * _shape(bounds) + 0.4) * down + 0.3)
     axes = np.atleast_1d(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)).ravel()
-    everything = np.concatenate([panel.ravel() for _, panel in panels])
-    positive = everything[everything > 0]
-    top = float(np.quantile(everything, 0.998)) if positive.size else 1.0
-    top = top if top > 0 else float(everything.max()) or 1.0
+    top = max(_top_of_mass(panel) for _, panel in panels) or 1.0
+    if truth is not None:
+        top = min(top, 2 * float(panels[-1][1].max())) or top
+    beyond = max(float(panel.max()) for _, panel in panels) > 1.001 * top
     for ax, (title, panel) in zip(axes, panels, strict=False):
         drawn = ax.imshow(
             panel, origin="lower", extent=(left, right, low, high), vmin=0, vmax=top, cmap="viridis", aspect="auto"
@@ -144,8 +146,9 @@ def density(
             ax.tick_params(labelbottom=True)
         if i % across == 0:
             ax.set_ylabel(_name(columns[1]))
-    extend = "max" if everything.max() > top * 1.001 else "neither"
-    bar = figure.colorbar(drawn, ax=list(axes[: len(panels)]), extend=extend, pad=0.02, aspect=28)
+    bar = figure.colorbar(
+        drawn, ax=list(axes[: len(panels)]), extend="max" if beyond else "neither", pad=0.02, aspect=28
+    )
     bar.set_label("density (per unit of area)", color=_INK, fontsize=9)
     bar.ax.tick_params(labelsize=8, color=_QUIET, labelcolor=_INK)
     bar.outline.set_visible(False)  # type: ignore[operator]
@@ -153,7 +156,7 @@ def density(
 
 
 def pairs(data: Tensor, samples: Tensor, columns: Sequence[str]) -> Figure:
-    """Every pair of columns, shapes (n, D): data below the diagonal, samples above it, both histograms on it; the first six columns.
+    """Every pair of the first six columns, shapes (n, D): data below the diagonal, samples above, both histograms on it.
 
     >>> import torch
     >>> len(pairs(torch.randn(50, 3), torch.randn(50, 3), ["a", "b", "c"]).axes)
@@ -295,17 +298,23 @@ def losses(log: Sequence[Mapping[str, Any]], entropy: float | None = None) -> Fi
             *validation.T, color=SAMPLES, linewidth=1.5, marker="o" if few else None, markersize=3.5, label="validation"
         )
         best = validation[validation[:, 1].argmin()]
-        ax.plot(*best, "D", color=REFERENCE, markersize=5, label=f"best validation, {best[1]:.3f} at step {best[0]:,.0f}")
+        label = f"best validation: {_plain(best[1])} at step {best[0]:,.0f}"
+        ax.plot(*best, "D", color=REFERENCE, markersize=5, label=label)
     if entropy is not None and math.isfinite(entropy):
-        ax.axhline(entropy, color=REFERENCE, linestyle=(0, (5, 3)), linewidth=1.2, label=f"entropy, {entropy:.3f}: no model is lower")
+        ax.axhline(
+            entropy, color=REFERENCE, linestyle=_DASHED, linewidth=1.2, label=f"entropy, the floor: {_plain(entropy)}"
+        )
     values = np.concatenate([curve[:, 1] for curve in curves.values() if len(curve)] or [np.zeros(1)])
     bottom, top = _loss_range(values, train, validation, entropy)
     ax.set_ylim(bottom, top)
     ax.set_ylabel("NLL (nats per event)")
-    if values.max() > top:
-        note = f"↑ from {values.max():.3g}"
+    early = max(
+        (float(curve[: max(1, len(curve) // 10), 1].max()) for curve in curves.values() if len(curve)), default=0.0
+    )
+    if early > top:
+        note = f"↑ from {early:.3g}"
         ax.annotate(note, (0.008, 0.985), xycoords="axes fraction", va="top", fontsize=8, color=_QUIET)
-    ax.legend(frameon=False, fontsize=8.5, loc="upper right", labelcolor=_INK)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8.5, labelcolor=_INK)
     if with_rates:
         _style(axes[1])
         axes[1].plot(*rates.T, color=_QUIET, linewidth=1.3)
@@ -320,8 +329,9 @@ def losses(log: Sequence[Mapping[str, Any]], entropy: float | None = None) -> Fi
 
 
 def codes(z: Tensor) -> Figure:
-    """The code of held-out data, shape (n, D), against N(0, 1): its histograms, and its first two coordinates with the circle
-    that holds 90 % of a standard normal.
+    """The code of held-out data, shape (n, D), against N(0, 1).
+
+    Its histograms, and its first two coordinates with the circle that holds 90 % of a standard normal.
 
     >>> import torch
     >>> len(codes(torch.randn(500, 2)).axes)
@@ -351,8 +361,9 @@ def codes(z: Tensor) -> Figure:
                 counts, _ = np.histogram(column, bins)
                 ax.stairs(counts / len(rows) / np.diff(bins), bins, color=DATA, alpha=max(0.1, 3 / size), linewidth=0.8)
             counts, _ = np.histogram(rows, bins)
-            ax.stairs(counts / rows.size / np.diff(bins), bins, color=DATA, linewidth=2, label=f"all {size} coordinates")
-            ax.set_xlabel(f"coordinates of the code, the first {min(size, 64)} of them thin")
+            label = f"all {size} coordinates"
+            ax.stairs(counts / rows.size / np.diff(bins), bins, color=DATA, linewidth=2, label=label)
+            ax.set_xlabel("coordinates of the code (thin: each of them)")
         ax.plot(line, normal, color=REFERENCE, linewidth=1.5, label="N(0, 1)")
         ax.set_xlim(-reach, reach)
         ax.set_ylim(0, max(0.62, ax.get_ylim()[1]) if own == size else 0.75)
@@ -376,9 +387,9 @@ def codes(z: Tensor) -> Figure:
 
 
 def account(terms: Sequence[Term]) -> Figure:
-    """Where the nats come from: a bar for every layer and the base, data side on top; exact terms blue, bounds orange and hatched.
+    """Where the nats come from: a bar for every layer and the base, data side on top.
 
-    With more than 40 terms, layers of one name share a bar.
+    Exact terms are blue, bounds orange and hatched. With more than 40 terms, layers of one name share a bar.
 
     >>> len(account([Term("Abs", -1.4, True), Term("Normal", -1.8, True)]).axes[0].patches)
     2
@@ -439,15 +450,15 @@ def standing(rows: Sequence[Mapping[str, Any]]) -> Figure:
     for place, (row, _, colour) in enumerate(lines):
         ax.errorbar(row["value"], place, xerr=row["error"] or 0, fmt="o", color=colour, markersize=8, capsize=4)
         ax.annotate(
-            f"{row['value']:.3f}".replace("-", "−"), (row["value"], place), xytext=(0, 8), textcoords="offset points",
-            ha="center", fontsize=8.5, color=_INK,
+            _plain(row["value"]), (row["value"], place), xytext=(0, 8), textcoords="offset points",
+            ha="center", fontsize=8.5, color=_INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
         )  # fmt: skip
     if "entropy" in found:
-        ax.axvline(found["entropy"]["value"], color=REFERENCE, linestyle=(0, (5, 3)), linewidth=1)
+        ax.axvline(found["entropy"]["value"], color=REFERENCE, linestyle=_DASHED, linewidth=1)
     ax.set_yticks(range(len(lines)), [label for _, label, _ in lines])
     ax.set_ylim(len(lines) - 0.5, -0.85)
     ax.margins(x=0.1)
-    ax.set_xlabel("NLL (nats per event), lower is better")
+    ax.set_xlabel("NLL (nats per event)")
     return figure
 
 
@@ -460,22 +471,28 @@ def tightness(rows: Sequence[Mapping[str, Any]]) -> Figure:
     'draws k'
     """
     found = [(int(row["metric"].rsplit("k", 1)[1]), row) for row in rows if row["metric"].startswith("nll_bound_k")]
-    figure = _figure(5.2, 3.3)
+    figure = _figure(6.4, 3.1)
     ax = figure.subplots()
     _style(ax)
     k = [k for k, _ in found]
     values = [row["value"] for _, row in found]
     errors = [row["error"] or 0.0 for _, row in found]
-    ax.errorbar(k, values, errors, color=DATA, marker="o", markersize=5, capsize=3, linewidth=1.6, label="bound on the NLL")
+    look = {"color": DATA, "marker": "o", "markersize": 5, "capsize": 3, "linewidth": 1.6}
+    ax.errorbar(k, values, errors, label="bound on the NLL", **look)
+    for i, value in zip(k, values, strict=True):
+        ax.annotate(
+            _plain(value), (i, value), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=8.5, color=_INK
+        )
     entropy = next((row["value"] for row in rows if row["metric"] == "entropy"), None)
     if entropy is not None:
-        ax.axhline(entropy, color=REFERENCE, linestyle=(0, (5, 3)), linewidth=1.2, label=f"entropy, {entropy:.3f}")
+        label = f"entropy, the floor: {_plain(entropy)}"
+        ax.axhline(entropy, color=REFERENCE, linestyle=_DASHED, linewidth=1.2, label=label)
     ax.set_xscale("log")
     ax.set_xticks(k, [str(v) for v in k])
     ax.minorticks_off()
     ax.set(xlabel="draws k", ylabel="nats per event")
-    ax.margins(0.12, 0.25)
-    ax.legend(frameon=False, fontsize=8.5, labelcolor=_INK)
+    ax.margins(0.12, 0.3)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8.5, labelcolor=_INK)
     return figure
 
 
@@ -538,6 +555,20 @@ def _marker(n: int) -> tuple[float, float]:
     return (14.0, 0.75) if n <= 300 else (7.0, 0.55) if n <= 1500 else (3.5, 0.45)
 
 
+def _top_of_mass(panel: np.ndarray) -> float:
+    """The density that all but 2 % of the panel's mass do not surpass."""
+    ascending = np.sort(panel.ravel())
+    mass = np.cumsum(ascending)
+    return float(ascending[min(len(mass) - 1, int(np.searchsorted(mass, 0.98 * mass[-1])))])
+
+
+def _plain(value: float) -> str:
+    """A number with the digits that a picture has room for."""
+    return (f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}").replace(
+        "-", "−"
+    )
+
+
 def _shape(limits: Sequence[tuple[float, float]]) -> float:
     """Height of a panel in units of its width, by the rule of :func:`_same_scale`."""
     (left, right), (low, high) = limits
@@ -585,9 +616,7 @@ def _histograms(ax: Axes, real: np.ndarray, fake: np.ndarray, limits: tuple[floa
     width = bins[1] - bins[0]
     for values, colour, label, filled in ((real, DATA, "data", True), (fake, SAMPLES, "samples", False)):
         heights = np.histogram(values, bins)[0] / len(values) / width
-        ax.stairs(
-            heights, bins, fill=filled, color=colour, alpha=0.4 if filled else 1, linewidth=1.5, label=label
-        )
+        ax.stairs(heights, bins, fill=filled, color=colour, alpha=0.4 if filled else 1, linewidth=1.5, label=label)
     ax.set_ylim(bottom=0)
 
 
@@ -601,7 +630,7 @@ def _picture_rows(n: int, across: int, labels: np.ndarray | None) -> list[list[i
 
 def _running_median(values: np.ndarray) -> np.ndarray:
     width = max(3, len(values) // 60) | 1
-    padded = np.pad(values, width // 2, mode="edge")
+    padded = np.pad(values, width // 2, mode="reflect")
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
 
 
@@ -613,7 +642,9 @@ def _loss_range(
     shown = np.concatenate(late)
     low, high = float(np.quantile(shown, 0.005)), float(np.quantile(shown, 0.97))
     if len(validation):
+        # Overfitting is worth seeing: where validation ends belongs to the picture, unless that is very far up.
         low = min(low, float(validation[:, 1].min()))
+        high = max(high, min(float(validation[-1, 1]), high + 2 * (high - low)))
     if entropy is not None and math.isfinite(entropy):
         low = min(low, entropy)
     span = max(high - low, 1e-3 * max(1.0, abs(high)))

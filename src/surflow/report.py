@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _POINTS = 4000
 _IMAGES = 600
 _CONDITIONS = 8
+_COORDINATE = ("code_mean_", "code_sd_", "code_ks_")
 
 _NAMES = {
     "test_rows": ("held-out rows", "scored; training and validation never saw them"),
@@ -66,6 +67,7 @@ class _Section:
     pictures: list[_Picture] = field(default_factory=list)
     tables: list[dict[str, Any]] = field(default_factory=list)
     blocks: list[dict[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def write_report(
@@ -96,7 +98,7 @@ def write_report(
     figures = {row["metric"]: row for row in rows}
     with seeded(seed):
         sections = [
-            _merit(flow, rows, figures, show),
+            _merit(flow, splits, rows, figures, show),
             _training(log, figures, show),
             _samples(flow, splits, show),
             _code(flow, splits, figures, show),
@@ -117,7 +119,7 @@ def write_report(
         facts=_facts(flow, log),
         sections=[section for section in sections if section is not None],
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),
-        machine=", ".join(f"{value} processors" if name == "processors" else str(value) for name, value in machine().items()),
+        machine=f"{machine()['platform']}, {machine()['processors']} processors",
     )
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
@@ -142,82 +144,99 @@ class _Shower:
 def _facts(flow: Flow, log: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     parameters = sum(p.numel() for p in flow.parameters())
     facts = [
-        {"kind": "exact", "text": "exact density"} if flow.exact else {"kind": "bound", "text": "a bound, no exact density"},
-        {"kind": "", "text": f"events of shape {_shape_text(flow.event_shape)}"},
+        {"kind": "exact", "text": "exact density"} if flow.exact else {"kind": "bound", "text": "bound on the density"},
+        {
+            "kind": "",
+            "text": f"{_shape_text(flow.event_shape)} {'numbers' if flow.event_shape != (1,) else 'number'} an event",
+        },
         {"kind": "", "text": f"{len(flow.transforms)} layers, {parameters:,} parameters"},
     ]
     if flow.context_shape is not None:
         facts.append({"kind": "", "text": "conditional"})
     if log:
         seconds = max(float(row.get("seconds") or 0.0) for row in log)
-        facts.append({"kind": "", "text": f"{max(int(row['step']) for row in log):,} steps in {_duration(seconds)}"})
+        steps = [int(row["step"]) for row in log]
+        count = max(steps) + (min(steps) == 0)  # steps may be counted from 0 or from 1
+        facts.append({"kind": "", "text": f"{count:,} steps in {_duration(seconds)}"})
     return facts
 
 
-def _merit(flow: Flow, rows: Sequence[Row], figures: dict[str, Row], show: _Shower) -> _Section:
+def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, Row], show: _Shower) -> _Section:
     section = _Section("merit", "Figures of merit")
     bounds = {int(m.removeprefix("nll_bound_k")): row for m, row in figures.items() if m.startswith("nll_bound_k")}
     best = figures.get("nll") or (bounds[max(bounds)] if bounds else None)
     if flow.exact:
-        section.texts.append("Every layer of this flow is exact, so its log-likelihoods are those of a normalised density.")
+        section.texts.append("Every layer of this flow is exact: its likelihoods are those of a normalised density.")
     else:
         section.texts.append(
-            "This flow has layers whose likelihood is a bound. What stands here as its NLL is an upper bound: the true NLL is "
-            "at most that, in expectation. More draws k make the bound tighter."
+            "This flow has layers whose likelihood is a bound: the NLL given here is an upper bound, and the true one is at "
+            "most that. More draws k make the bound tighter."
         )
+    tag = "exact" if flow.exact else "bound"
     if best is not None:
         n = f" on {figures['test_rows']['value']:,.0f} held-out rows" if "test_rows" in figures else ""
-        draws_used = "" if flow.exact else f", at most; {max(bounds)} importance samples"
-        tag = "exact" if flow.exact else "bound"
-        section.cards.append(_card("Held-out NLL", best, f"nats per event{n}{draws_used}", tag))
+        how = "" if flow.exact else f"; an upper bound, with k = {max(bounds)} draws a row"
+        section.cards.append(_card("Held-out NLL", best, f"nats per event{n}{how}", tag))
     if "bits_per_dim" in figures:
-        section.cards.append(
-            _card("Bits per dimension", figures["bits_per_dim"], "of the integers; lower is better", "" if flow.exact else "bound")
-        )
+        note = "of the integers; lower is better"
+        section.cards.append(_card("Bits per dimension", figures["bits_per_dim"], note, tag))
     if "entropy_gap" in figures:
         entropy = figures["entropy"]["value"]
         note = f"nats per event above the entropy of the data's law, {entropy:.4g}, which no model can pass"
-        section.cards.append(_card("Entropy gap", figures["entropy_gap"], note, "" if flow.exact else "bound"))
+        section.cards.append(_card("Entropy gap", figures["entropy_gap"], note, tag))
     if "gain_over_gaussian" in figures:
         gain, baseline = figures["gain_over_gaussian"], figures["gaussian_nll"]
         word = "better" if gain["value"] >= 0 else "worse"
-        value, error = _plus_minus(abs(gain["value"]), gain["error"])
-        note = f"nats per event {word} than a full-covariance Gaussian, {' ± '.join(filter(None, _plus_minus(baseline['value'], baseline['error'])))}"
-        section.cards.append({"what": "Against the Gaussian", "value": value, "error": error, "note": note, "tag": ""})
+        card = _card("Against the Gaussian", gain, "", "" if word == "better" else "worse")
+        card["value"] = card["value"].removeprefix("−")
+        card["note"] = f"nats per event {word} than a full-covariance Gaussian, whose NLL is {_joined(baseline)}"
+        section.cards.append(card)
     if "classifier_accuracy" in figures:
         p = f"; energy test p = {_p(figures['energy_p']['value'])}" if "energy_p" in figures else ""
         note = f"of rows told apart from samples by a random forest; guessing gives 0.5{p}"
         section.cards.append(_card("Samples against data", figures["classifier_accuracy"], note))
     if "seconds_per_1000_samples" in figures:
         seconds = figures["seconds_per_1000_samples"]["value"]
-        section.cards.append(
-            {"what": "Sampling", "value": _duration(seconds), "error": "", "note": "for 1000 samples", "tag": ""}
-        )
+        card = {"what": "Sampling", "value": _duration(seconds), "error": "", "note": "for 1000 samples", "tag": ""}
+        section.cards.append(card)
     if best is not None and "gaussian_nll" in figures:
-        picture = show(
-            "standing", plots.standing(rows),
-            "Where the flow stands, with standard errors: lower NLL is better.",
-        )  # fmt: skip
-        section.pictures.append(picture)
+        caption = "Where the flow stands, with standard errors; lower is better."
+        section.pictures.append(show("standing", plots.standing(rows), caption))
     if bounds:
-        caption = "The importance-weighted bound with k draws a row. Where it no longer falls, little is lost to the bound."
+        caption = "Tightness of the bound: where it no longer falls with k, little is lost to it."
         section.pictures.append(show("tightness", plots.tightness(rows), caption))
-        lines = [[str(k), *_plus_minus(row["value"], row["error"])] for k, row in sorted(bounds.items())]
-        section.tables.append({"head": ["draws k", "bound on the NLL", "±"], "rows": lines, "numbers": [0, 1, 2]})
     lines = []
     for row in rows:
+        if row["metric"].startswith(_COORDINATE):  # they have a table beside the code
+            continue
         name, note = _NAMES.get(row["metric"], (row["metric"].replace("_", " "), ""))
         if row["metric"].startswith("nll_bound_k"):
-            name, note = f"bound on the NLL, k = {row['metric'].removeprefix('nll_bound_k')}", "importance-weighted; falls towards the NLL"
+            name = f"bound on the NLL, k = {row['metric'].removeprefix('nll_bound_k')}"
+            note = "importance-weighted; falls towards the NLL as k grows"
         value, error = _plus_minus(row["value"], row["error"])
         lines.append([name, value, error, "" if row["unit"] == "1" else row["unit"], note])
     section.tables.append({"head": ["figure", "value", "±", "unit", "meaning"], "rows": lines, "numbers": [1, 2]})
-    section.texts.append(
-        "The Gaussian is fitted to the same training rows; where the flow has a context it is the best on the validation rows of one "
-        "Gaussian, one whose mean is linear in the context, and one for every context. Integers are scored by it as "
-        "x + u with u uniform on [0, 1), a lower bound of its likelihood for them."
-    )
+    if "gaussian_nll" in figures:
+        section.notes.append(
+            f"The Gaussian is fitted to the same training rows. {_baseline_note(flow, splits)}".strip()
+        )
     return section
+
+
+def _baseline_note(flow: Flow, splits: Splits) -> str:
+    """What else there is to say about the Gaussian: the candidates where there is a context, and how it scores integers."""
+    notes = []
+    if flow.context_shape is not None:
+        notes.append(
+            "It is the best, on the validation rows, of one Gaussian, one whose mean is linear in the context, and, where "
+            "the rows suffice, one for every context."
+        )
+    if splits.levels is not None:
+        notes.append(
+            "It scores integers as x + u with u uniform on [0, 1): its NLL for them is an upper bound as well, which no "
+            "importance samples tighten."
+        )
+    return " ".join(notes)
 
 
 def _training(log: Sequence[Mapping[str, Any]], figures: dict[str, Row], show: _Shower) -> _Section | None:
@@ -268,8 +287,8 @@ def _density(
     # The law's own density is the one over all labels: it stands beside an unconditional flow only.
     truth = splits.truth if conditions is None else None
     figure = plots.density(flow, frame, conditions, truth=truth, columns=columns, titles=titles)
-    caption = "Density over the plane" if flow.exact else "Lower bound of the density over the plane, 16 importance samples a point"
-    return show("density", figure, f"{caption}{', one panel for a context' if titles else ''}.")
+    caption = "Density" if flow.exact else "Lower bound of the density, 16 importance samples a point,"
+    return show("density", figure, f"{caption} over the plane{', one panel for a context' if titles else ''}.")
 
 
 def _code(flow: Flow, splits: Splits, figures: dict[str, Row], show: _Shower) -> _Section | None:
@@ -279,19 +298,27 @@ def _code(flow: Flow, splits: Splits, figures: dict[str, Row], show: _Shower) ->
     z = codes(flow, x, None if given is None else given[:_POINTS])
     text = "The flow maps held-out data to this code. For a perfect flow it is standard normal."
     if "code_mean" in figures and "code_sd" in figures:
-        mean, sd = figures["code_mean"], figures["code_sd"]
-        text += (
-            f" Over all coordinates its mean is {' ± '.join(filter(None, _plus_minus(mean['value'], mean['error'])))} and its "
-            f"standard deviation {' ± '.join(filter(None, _plus_minus(sd['value'], sd['error'])))}."
-        )
+        mean, sd = _joined(figures["code_mean"]), _joined(figures["code_sd"])
+        text += f" Over all coordinates its mean is {mean} and its standard deviation {sd}."
     caption = "Code of held-out data against N(0, 1)" + (", and its first two coordinates." if z.shape[1] > 1 else ".")
-    return _Section("code", "Code", [text], pictures=[show("codes", plots.codes(z), caption)])
+    section = _Section("code", "Code", [text], pictures=[show("codes", plots.codes(z), caption)])
+    lines = []
+    for i in range(z.shape[1]):
+        found = [figures.get(f"{name}{i}") for name in _COORDINATE]
+        if all(row is not None for row in found):
+            lines.append([f"z{i + 1}", *(_joined(row) for row in found if row is not None)])
+    if lines:
+        head = ["coordinate", "mean", "standard deviation", "Kolmogorov-Smirnov distance"]
+        section.tables.append({"head": head, "rows": lines, "numbers": [1, 2, 3]})
+    return section
 
 
 def _account(flow: Flow, splits: Splits, show: _Shower) -> _Section:
     given = splits.test.context
     terms = account(flow, splits.test.x[:_POINTS], None if given is None else given[:_POINTS])
-    text = "log p(x) is the sum of what the layers and the base contribute. These are means over held-out rows, in nats per event."
+    text = (
+        "log p(x) is the sum of what the layers and the base contribute; means over held-out rows, in nats per event."
+    )
     kind = {True: "exact", False: "bound"}
     lines = [
         [str(i) if i < len(terms) - 1 else "base", term.name, plots.signed(term.nats, 3), kind[term.exact]]
@@ -382,6 +409,10 @@ def _context_text(splits: Splits, row: Tensor) -> str:
 def _card(what: str, row: Row, note: str, tag: str = "") -> dict[str, str]:
     value, error = _plus_minus(row["value"], row["error"])
     return {"what": what, "value": value, "error": error, "note": note, "tag": tag}
+
+
+def _joined(row: Row) -> str:
+    return " ± ".join(filter(None, _plus_minus(row["value"], row["error"])))
 
 
 def _plus_minus(value: float, error: float | None) -> tuple[str, str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -20,6 +19,12 @@ from surflow.data import ContextEncoding, Splits
 from surflow.errors import ConfigError, DataError, FileError, unknown_name
 from surflow.flow import Flow
 from surflow.saving import load as load_flow
+
+# Training where the configuration says nothing: on fresh draws; on tables, which small networks learn by heart within
+# a few hundred steps, so that validation must be frequent; on images.
+_FRESH: dict[str, Any] = {"steps": 3000, "batch_size": 512, "lr": 5e-3, "clip": 5.0}
+_TABLE: dict[str, Any] = {"steps": 1000, "batch_size": 256, "lr": 2e-3, "clip": 5.0, "validate_every": 20}
+_IMAGES: dict[str, Any] = {"steps": 1500, "batch_size": 128, "lr": 3e-3, "clip": 20.0, "validate_every": 50}
 
 # TOML has no null; this table stands for it.
 _NONE = {"none": True}
@@ -105,9 +110,15 @@ class TrainingConfig(_Section):
     minutes: float | None = Field(default=None, gt=0)
     batch_size: int | None = Field(default=None, gt=0)
     lr: float | None = Field(default=None, gt=0)
+    schedule: Literal["cosine", "constant", "step"] | None = None
+    decay: float | None = Field(default=None, gt=0)
+    decay_every: int | None = Field(default=None, gt=0)
+    clip: float | None = Field(default=None, gt=0)
     patience: int | None = Field(default=None, gt=0)
+    validate_every: int | None = Field(default=None, gt=0)
+    importance_samples: int | None = Field(default=None, gt=0)
 
-    @field_validator("minutes", "lr", mode="before")
+    @field_validator("minutes", "lr", "decay", "clip", mode="before")
     @classmethod
     def _whole_number(cls, value: Any) -> Any:
         return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -115,12 +126,6 @@ class TrainingConfig(_Section):
     def options(self) -> dict[str, Any]:
         """The keywords for :func:`surflow.fit` that are stated."""
         return self.model_dump(exclude_none=True)
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> TrainingConfig:
-        if self.steps is not None and self.minutes is not None:
-            raise ValueError("expected steps or minutes, got both: remove one")
-        return self
 
 
 class Config(_Section):
@@ -139,10 +144,10 @@ class Config(_Section):
         if model.preset == "auto":
             name, options = presets.choose(splits.levels, None if self.fresh(splits) else len(splits.train.x))
             model = ModelConfig(preset=name, **(options | (model.model_extra or {})))
-        if training.steps is None and training.minutes is None:
-            training.steps = 3000
-        if training.batch_size is None:
-            training.batch_size = 512 if self.fresh(splits) else min(256, len(splits.train.x))
+        defaults = _FRESH if self.fresh(splits) else _TABLE if splits.levels is None else _IMAGES
+        for name, value in defaults.items():
+            if getattr(training, name) is None and not (name == "steps" and training.minutes is not None):
+                setattr(training, name, value)
         return self.model_copy(update={"model": model, "training": training})
 
     def fresh(self, splits: Splits) -> bool:
@@ -296,35 +301,52 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def trained(self) -> bool:
+        """Whether training came to its end."""
+        return self.model_path.exists()
+
+    @property
     def finished(self) -> bool:
-        """Whether training and evaluation came to their end."""
+        """Whether evaluation came to its end too."""
         return self.metrics_path.exists()
 
     @classmethod
-    def create(cls, path: str | Path, *, overwrite: bool = False) -> RunFolder:
-        """A folder to write a run into: made, and proved writable, before any training.
+    def create(cls, path: str | Path, config: Config, *, overwrite: bool = False) -> RunFolder:
+        """A folder to write a run into: made, proved writable and given its config.toml, before any training.
+
+        A run that was cut off is taken up again where its checkpoint stands, if the configuration is the same.
 
         Raises:
-            FileError: if it cannot be written, or holds a finished run and ``overwrite`` is false.
+            FileError: if it cannot be written, or holds something else: a finished run, or an unfinished one of another
+                configuration (unless ``overwrite``), or files that are no run's.
         """
         run = cls(Path(path))
-        if run.finished and not overwrite:
-            raise FileError(f"{run.path} holds a finished run: choose another folder with --out, or pass --overwrite")
-        if run.path.is_dir() and any(run.path.iterdir()) and not run.config_path.exists():
-            raise FileError(f"{run.path} holds other files and no run: choose a new folder with --out")
         try:
+            if run.path.is_dir() and any(run.path.iterdir()):
+                run._check_takes(config, overwrite)
             run.path.mkdir(parents=True, exist_ok=True)
-            probe = run.path / f".{os.getpid()}.probe"
-            probe.touch()
-            probe.unlink()
-            # An old run's results must not be taken for those of the run that now begins.
-            for stale in (run.metrics_path, run.report_path, run.model_path, run.log_path):
-                stale.unlink(missing_ok=True)
+            run.config_path.write_text(config.to_toml(), encoding="utf-8")
         except OSError as error:
             raise FileError(
-                f"the folder {run.path} cannot be written: {error.strerror}: choose another with --out"
+                f"the folder {run.path} cannot be written: {error.strerror or error}: choose another with --out"
             ) from error
         return run
+
+    def _check_takes(self, config: Config, overwrite: bool) -> None:
+        if not self.config_path.exists():
+            raise FileError(f"{self.path} holds other files and no run: choose a new folder with --out")
+        if overwrite:
+            for stale in ("metrics.json", "report.html", "model.safetensors", "log.csv", "checkpoint.safetensors"):
+                (self.path / stale).unlink(missing_ok=True)
+        elif self.finished:
+            raise FileError(f"{self.path} holds a finished run: choose another folder with --out, or pass --overwrite")
+        elif read_config(self.config_path) != config:
+            raise FileError(
+                f"{self.path} holds an unfinished run of another configuration: repeat its command to resume it, "
+                "choose another folder with --out, or pass --overwrite"
+            )
+        elif self.log_path.exists() and not (self.path / "checkpoint.safetensors").exists() and not self.trained:
+            self.log_path.unlink()  # cut off between training and saving: begin again
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:

@@ -36,7 +36,9 @@ def explain(flow: Distribution, batch: Batch) -> str:
             )
     base = flow.base.elbo(x, flow._for_base(x, context))
     if not base.isfinite().all():
-        return f"the first values that are not finite come from the base {type(flow.base).__name__}{_weights(flow.base)}"
+        return (
+            f"the first values that are not finite come from the base {type(flow.base).__name__}{_weights(flow.base)}"
+        )
     return "every layer alone gives finite values, but their sum is not"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import Tensor
 
 from surflow._training.batches import HOLD_OUT, Loaded, Table
-from surflow._training.checkpoints import write
+from surflow._training.checkpoints import read, write
 from surflow._training.loop import Plan, Training, copy_of
 from surflow._training.seeding import mix, reseed
 from surflow.distribution import Distribution
@@ -31,6 +32,9 @@ CHECKPOINT_SECONDS = 30.0
 _VALIDATIONS = 30
 _TRAIN_ROWS = 200
 _VALIDATION_CHUNK = 1000
+
+# Between refreshes of the progress bar.
+_BAR_SECONDS = 0.25
 
 
 class Row(NamedTuple):
@@ -190,28 +194,37 @@ class Record(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
-        self.rows = [
-            Row(int(step), _SPLITS[int(split)], *rest) for step, split, *rest in state["rows"].tolist()
-        ]
+        self.rows = [Row(int(step), _SPLITS[int(split)], *rest) for step, split, *rest in state["rows"].tolist()]
 
 
 class Bar(TQDMProgressBar):
     """One line: steps, time, and the latest losses in nats, or in bits per dimension for integers."""
 
     def __init__(self, record: Record, flow: Distribution) -> None:
-        super().__init__(refresh_rate=record.log_every)
+        super().__init__()
         self.record = record
         discrete = isinstance(flow.support, Integers)
         self.unit = "bits/dim" if discrete else "nats"
         self.per = math.log(2) * math.prod(flow.event_shape) if discrete else 1.0
+        self.shown_at = -math.inf
 
     def get_metrics(self, trainer: Trainer, module: Any) -> dict[str, str]:  # type: ignore[override]
-        latest = {row.split: row.nll for row in self.record.rows[-2 * _VALIDATIONS :]}
-        return {split: f"{nll / self.per:.3f} {self.unit}" for split, nll in latest.items()}
+        latest = {row.split: row.nll for row in self.record.rows}
+        return {split: f"{latest[split] / self.per:.3f} {self.unit}" for split in _SPLITS if split in latest}
+
+    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+        super().on_train_start(trainer)
+        self.train_progress_bar.total = self.record.plan.steps
+        self.train_progress_bar.set_description("fit")
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        super().on_train_epoch_start(trainer)
-        self.train_progress_bar.set_description("fit")
+        """A run is one epoch to Lightning; there is nothing to say about it."""
+
+    def on_train_batch_end(self, *arguments: Any) -> None:
+        now = time.monotonic()
+        if now - self.shown_at >= _BAR_SECONDS or self.record.stopped:
+            self.shown_at = now
+            super().on_train_batch_end(*arguments)
 
 
 def latest_checkpoint(folder: Path, settings: dict[str, Any], flow: Distribution) -> dict[str, Any] | None:
@@ -220,8 +233,6 @@ def latest_checkpoint(folder: Path, settings: dict[str, Any], flow: Distribution
     Raises:
         FileError: if the folder cannot be written to, or holds a finished run, or one with other settings.
     """
-    from surflow._training.checkpoints import read
-
     path = folder / CHECKPOINT
     try:
         folder.mkdir(parents=True, exist_ok=True)

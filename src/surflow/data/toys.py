@@ -34,7 +34,7 @@ def _checkerboard(name: str, tile: float) -> Synthetic:
     """Eight of the sixteen tiles around the origin, numbered by rows from the lower left."""
     corners = [(i, j) for j in range(-2, 2) for i in range(-2, 2) if (i + j) % 2 == 0]
     boxes = [(tile * i, tile * j, tile * (i + 1), tile * (j + 1)) for i, j in corners]
-    return Rectangles(name, boxes, range(len(boxes)))
+    return Rectangles(name, boxes, list(range(len(boxes))))
 
 
 def noisy_circle(noise: float, radius: float = 4.0) -> Synthetic:

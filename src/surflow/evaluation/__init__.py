@@ -1,4 +1,4 @@
-"""Figures of merit: likelihoods and their bounds, entropy gaps, baselines, two-sample tests, codes, recorded results."""
+"""Figures of merit: likelihoods and bounds, entropy gaps, a baseline, two-sample tests, codes, recorded results."""
 
 from surflow.evaluation.gaussian import Gaussian, fit_gaussian, gaussian_scores
 from surflow.evaluation.likelihood import account, codes, draws, evaluating, mean_and_error, scores

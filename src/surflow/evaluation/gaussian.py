@@ -15,13 +15,16 @@ _RIDGE = 1e-6
 
 
 class Gaussian(NamedTuple):
-    r"""x given c is normal: a mean linear in the design (1, c), shape (1 + C, D), and one covariance (its Cholesky factor)."""
+    """x given c is normal: a mean linear in the design (1, c), and one covariance, as its Cholesky factor.
+
+    ``coefficients`` has shape (1 + C, D), ``cholesky`` (D, D).
+    """
 
     coefficients: Tensor
     cholesky: Tensor
 
     def log_prob(self, x: Tensor, design: Tensor) -> Tensor:
-        r""":math:`-\tfrac12 |L^{-1} (x - m)|^2 - \log \det L - \tfrac D2 \log 2 \pi` of rows x, shape (batch, D), in nats."""
+        r"""Nats of rows x, shape (batch, D): :math:`-\tfrac12 |L^{-1} (x - m)|^2 - \log \det L - \tfrac D2 \log 2 \pi`."""
         noise = torch.linalg.solve_triangular(self.cholesky, (x - design @ self.coefficients).T, upper=False)
         log_det = self.cholesky.diagonal().log().sum()
         return -0.5 * noise.square().sum(0) - log_det - 0.5 * x.shape[1] * math.log(2 * math.pi)
@@ -60,14 +63,15 @@ def fit_gaussian(x: Tensor, c: Tensor | None = None) -> Gaussian:
 
 
 def gaussian_scores(splits: Any, x: Tensor, context: Tensor | None, *, conditional: bool, seed: int = 0) -> Tensor:
-    """Log-density of held-out rows under the strongest simple Gaussian fitted to ``splits.train``; nats, shape (batch,).
+    """Log-density of held-out rows under the strongest simple Gaussian fitted to ``splits.train``; nats, (batch,).
 
-    Without a context it is one Gaussian with full covariance. With a context (``conditional``) there are three candidates: that one; a mean
-    linear in the context, which is the conditional of a joint Gaussian; and, where every context has at least
-    2 (D + 1) training rows, one Gaussian for each context. The one with the lowest validation NLL is scored.
+    Without a context it is one Gaussian with full covariance. With a context (``conditional``) there are three
+    candidates: that one; a mean linear in the context, which is the conditional of a joint Gaussian; and, where every
+    context has at least 2 (D + 1) training rows, one Gaussian for each context. The one with the lowest validation
+    NLL is scored.
 
-    Integer data, ``splits.levels``, are scored as x + u with u uniform on [0, 1), in training too: by Jensen's inequality
-    the mean is a lower bound of the log-likelihood of the integers.
+    Integer data, ``splits.levels``, are scored as x + u with u uniform on [0, 1), in training too: by Jensen's
+    inequality the mean is a lower bound of the log-likelihood of the integers.
     """
     generator = torch.Generator().manual_seed(seed)
 

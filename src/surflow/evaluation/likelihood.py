@@ -76,7 +76,7 @@ def codes(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
 
 
 def draws(model: Distribution, n: int, context: Tensor | None = None) -> Tensor:
-    """n samples, shape (n, *event), on the CPU; of a conditional model one for each of the first n rows of the context."""
+    """n samples, shape (n, *event), on the CPU; of a conditional model one for each of the context's first n rows."""
     parts = []
     at_once = _rows_at_once(math.prod(model.event_shape))
     device, dtype = _home(model)

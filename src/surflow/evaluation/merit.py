@@ -19,7 +19,7 @@ from surflow.evaluation.samples import classifier_test, energy_test
 from surflow.flow import Flow
 
 BOUND_SAMPLES = (1, 10, 100)
-# Numbers that the largest importance-weighted bound passes through the flow; past it, a random part of the rows is scored.
+# Numbers that the largest importance-weighted bound passes through the flow; past it, some rows only are scored.
 _BOUND_ELEMENTS = 2**27
 _TEST_ROWS = 1000
 _TIMED_SAMPLES = 1000
@@ -30,21 +30,24 @@ _CODE_COORDINATES = 8
 def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int = 0) -> list[Row]:
     """Figures of merit on ``splits.test``, with standard errors, as rows of the results' schema.
 
-    =============================  =====================================================================================
-    nll                            held-out negative log-likelihood of an exact model, nats per event
-    nll_bound_k1, _k10, _k100      for a bound: the importance-weighted bound with k draws; it falls towards the NLL as k grows
-    entropy, entropy_gap           where the truth is known: its entropy H, and the mean of log p(x) - log q(x) over the held-out
-                                   points, an estimate of NLL - H; for a bound with k = 100
-    bits_per_dim                   integer data: NLL / (D log 2); for a bound with k = 100
-    gaussian_nll                   the Gaussian baseline on the same rows (:func:`gaussian_scores`); for integer data a bound as well
-    gain_over_gaussian             gaussian_nll - NLL, paired
-    energy_distance, energy_p      samples against held-out rows, at most 1000 of each (:func:`energy_test`), with the context joined
-    classifier_accuracy            the same rows told apart by a random forest (:func:`classifier_test`); 0.5 is the best
-    code_mean, code_sd, code_ks    base Normal: moments over all coordinates of the code, and the largest Kolmogorov-Smirnov distance
-                                   of a coordinate to N(0, 1); code_ks_p is its p-value, times the number of coordinates
-    seconds_per_1000_samples       wall-clock time on this machine
-    zero_density                   the share of held-out rows with density zero, if there are any (the NLL is then infinite)
-    =============================  =====================================================================================
+    ==========================  ================================================================================
+    nll                         held-out negative log-likelihood of an exact model, nats per event
+    nll_bound_k1, _k10, _k100   for a bound: the importance-weighted bound with k draws; it falls towards the NLL
+    zero_density                share of held-out rows with density zero, if there are any (the NLL is then infinite)
+    entropy, entropy_gap        where the truth is known: its entropy H, and the mean of log p(x) - log q(x) over the
+                                held-out rows, an estimate of NLL - H; for a bound with k = 100
+    bits_per_dim                integer data: NLL / (D log 2); for a bound with k = 100
+    gaussian_nll                the Gaussian baseline on the same rows (:func:`gaussian_scores`); for integer data it
+                                is an upper bound, as it scores x + u with u uniform on [0, 1)
+    gain_over_gaussian          gaussian_nll - NLL, paired; for a bound with k = 100
+    energy_distance, energy_p   samples against held-out rows, at most 1000 of each, with the context joined
+                                (:func:`energy_test`)
+    classifier_accuracy         the same rows told apart by a random forest (:func:`classifier_test`); 0.5 is the best
+    code_mean, code_sd          base N(0, 1): moments over all coordinates of the code, and of each of up to eight
+    code_ks, code_ks_p          largest Kolmogorov-Smirnov distance of a coordinate to N(0, 1), and its p-value times
+                                the number of coordinates; the distance of each of up to eight
+    seconds_per_1000_samples    wall-clock time on this machine
+    ==========================  ================================================================================
 
     Args:
         flow: the flow, or any other distribution.
@@ -64,9 +67,7 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
     rows: list[Row] = []
 
     def add(metric: str, value: float, error: float | None = None, unit: str = "") -> None:
-        rows.append(
-            Row(case=splits.name, model=model, seed=seed, metric=metric, value=value, error=error, unit=unit)
-        )
+        rows.append(Row(case=splits.name, model=model, seed=seed, metric=metric, value=value, error=error, unit=unit))
 
     conditional = flow.context_shape is not None
     if not len(splits.test.x):
@@ -174,16 +175,23 @@ def _code(z: Tensor, add: Any) -> None:
     z = z[finite]
     if len(z) < 2:
         return
-    n, size = z.shape
+    size = z.shape[1]
     each = [kstest(column.numpy(), "norm") for column in z.T]
     worst = max(each, key=lambda test: test.statistic)
-    # Rows are independent, coordinates of one row need not be: the error of the pooled mean is that of the rows' means.
+    # Rows are independent, coordinates of one row need not be: errors come from the spread of the rows' means.
     add("code_mean", *mean_and_error(z.mean(1)), "1")
-    add("code_sd", z.std().item(), z.std().item() / math.sqrt(2 * (n - 1)), "1")
+    add("code_sd", *_sd_and_error(z), "1")
     add("code_ks", float(worst.statistic), None, "1")
     add("code_ks_p", min(1.0, size * float(worst.pvalue)), None, "p-value")
     if size <= _CODE_COORDINATES:
         for i, test in enumerate(each):
             add(f"code_mean_{i}", *mean_and_error(z[:, i]), "1")
-            add(f"code_sd_{i}", z[:, i].std().item(), z[:, i].std().item() / math.sqrt(2 * (n - 1)), "1")
+            add(f"code_sd_{i}", *_sd_and_error(z[:, i : i + 1]), "1")
             add(f"code_ks_{i}", float(test.statistic), None, "1")
+
+
+def _sd_and_error(z: Tensor) -> tuple[float, float | None]:
+    """Standard deviation of all entries, and by the delta method its error from the rows' mean squares."""
+    square, error = mean_and_error((z - z.mean()).square().mean(1))
+    sd = math.sqrt(square)
+    return sd, None if error is None or sd == 0 else error / (2 * sd)

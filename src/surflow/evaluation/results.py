@@ -18,7 +18,7 @@ _FIELDS = ("case", "model", "seed", "metric", "value", "error", "unit")
 
 
 class Row(TypedDict):
-    """One figure: what was modelled, by what, with which seed; the metric, its value, standard error (or None) and unit."""
+    """One figure: what was modelled, by what, with which seed; the metric, its value, standard error or None, unit."""
 
     case: str
     model: str

@@ -37,9 +37,9 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
 
 
 def energy_test(x: Tensor, y: Tensor, permutations: int = 199, seed: int = 0) -> tuple[float, float]:
-    r"""Energy distance and its permutation p-value, (1 + number of permutations at least as far apart) / (1 + permutations).
+    """Energy distance and its permutation p-value.
 
-    The coordinates are divided by their pooled standard deviation, so that all count alike. The matrix of all
+    p is (1 + number of permutations that are at least as far apart) / (1 + permutations). The coordinates are divided by their pooled standard deviation, so that all count alike. The matrix of all
     distances is held: pass at most a few thousand rows.
 
     >>> import torch
@@ -65,8 +65,8 @@ def energy_test(x: Tensor, y: Tensor, permutations: int = 199, seed: int = 0) ->
 def classifier_test(x: Tensor, y: Tensor, seed: int = 0) -> tuple[float, float]:
     """Accuracy with which a classifier tells rows of x from rows of y, and its standard error; 0.5 is the best.
 
-    The classifier is a random forest of 100 trees, 5 rows or more a leaf, scored on held-out rows in five folds. The two sets should
-    be of one size.
+    The classifier is a random forest of 100 trees, 5 rows or more a leaf, scored on held-out rows in five folds. The
+    two sets should be of one size.
 
     Source: Lopez-Paz and Oquab, "Revisiting Classifier Two-Sample Tests", arXiv 1610.06545.
 
