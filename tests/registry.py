@@ -19,8 +19,8 @@ from surflow.support import Circle, Integers, Interval, Ordered, Positive, Produ
 class Case:
     """One way to build a layer or a distribution.
 
-    ``reach`` and ``latent_reach`` are the sizes of x and of z up to which floats hold the map's values: exp(1e3) overflows, and
-    sigmoid(1e3) is 1 in any precision.
+    ``reach`` and ``latent_reach`` are the sizes of x and of z up to which floats hold the map's values: exp(1e3)
+    overflows, and sigmoid(1e3) is 1 in any precision.
     """
 
     name: str
@@ -184,7 +184,9 @@ def base_for(support: Support, shape: tuple[int, ...]) -> sf.Distribution:
     return sf.Normal(shape)
 
 
-def events(support: Support, shape: tuple[int, ...], n: int, size: float = 1.0, dtype: torch.dtype = torch.float64) -> Tensor:
+def events(
+    support: Support, shape: tuple[int, ...], n: int, size: float = 1.0, dtype: torch.dtype = torch.float64
+) -> Tensor:
     """``n`` typical events in a support, of about the given size where the support has no scale of its own."""
     if isinstance(support, Product):
         return torch.cat([events(part, (k, *shape[1:]), n, size, dtype) for part, k in support.parts], 1)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from quadrature import grid
 
 import surflow as sf
+from quadrature import grid
 
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
 

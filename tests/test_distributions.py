@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from quadrature import edges, grid
-from registry import CONTEXT, DISTRIBUTIONS, Case, context_of
 
 import surflow as sf
+from quadrature import edges, grid
+from registry import CONTEXT, DISTRIBUTIONS, Case, context_of
 from surflow.support import Integers, Product, Real
 
 every = pytest.mark.parametrize("case", DISTRIBUTIONS, ids=lambda case: case.name)
@@ -75,7 +75,11 @@ def test_a_seed_fixes_the_draws_and_leaves_the_global_generator_alone(case: Case
     law = case.make()
     context = context_of(law, 2)
     state = torch.get_rng_state()
-    first, second, other = law.sample(9, context, seed=1), law.sample(9, context, seed=1), law.sample(9, context, seed=2)
+    first, second, other = (
+        law.sample(9, context, seed=1),
+        law.sample(9, context, seed=1),
+        law.sample(9, context, seed=2),
+    )
     assert torch.equal(first, second) and not torch.equal(first, other)
     assert torch.equal(state, torch.get_rng_state())
 

@@ -26,7 +26,9 @@ def _linear(weight: torch.Tensor, log_scale: float) -> nn.Module:
 
 
 def test_supports_must_fit_and_the_message_names_what_fits_between() -> None:
-    with pytest.raises(sf.SupportError, match=r"Abs \(place 0\) lands on the support positive, but Coupling \(place 1\)"):
+    with pytest.raises(
+        sf.SupportError, match=r"Abs \(place 0\) lands on the support positive, but Coupling \(place 1\)"
+    ):
         sf.Flow([sf.Abs(2), sf.Coupling(2)], base=sf.Normal(2))
     with pytest.raises(sf.SupportError, match=r"Log\(shape\) or Inverse\(Softplus\(shape\)\)"):
         sf.Flow([sf.Abs(2)], base=sf.Normal(2))
@@ -82,7 +84,7 @@ def test_exactness_follows_from_the_layers() -> None:
 
 @pytest.mark.parametrize("name", ["augment", "vae", "slice of a bound"])
 def test_importance_weighting_rises_to_the_closed_form(name: str) -> None:
-    """Linear-Gaussian chains: the k-sample bound rises with k, and never exceeds log p(x) by more than three standard errors."""
+    """Linear-Gaussian chains: the bound rises with k, and never exceeds log p(x) by more than three standard errors."""
     torch.manual_seed(1)
     x = torch.randn(400, 2).double()
     if name == "augment":

@@ -1,4 +1,4 @@
-"""What must hold for every transform: one V for both directions, Jacobians, total mass, dtypes, gradients, compilation."""
+"""What must hold for every transform: one V for both directions, Jacobians, mass, dtypes, gradients, compilation."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import math
 
 import pytest
 import torch
-from quadrature import grid
-from registry import DISTRIBUTIONS, TRANSFORMS, Case, base_for, context_of, events
 
 import surflow as sf
+from quadrature import grid
+from registry import DISTRIBUTIONS, TRANSFORMS, Case, base_for, context_of, events
 from surflow.support import Ordered
 
 FLOATS = [torch.float64, torch.float32]
@@ -74,7 +74,7 @@ def test_contribution_of_a_bijection_is_the_log_determinant(case: Case) -> None:
     "case", [c for c in TRANSFORMS if math.prod(c.make().in_shape) <= 2], ids=lambda case: case.name
 )
 def test_total_mass(case: Case) -> None:
-    """exp(log p) integrates to one; for bounds, so does the mean of exp(elbo) over draws, and exp(mean elbo) to at most one."""
+    """exp(log p) integrates to one; for bounds the mean of exp(elbo) does, and exp(mean elbo) to at most one."""
     layer = case.make()
     flow = sf.Flow([layer], base=base_for(layer.codomain, layer.out_shape)).double()
     if isinstance(layer.domain, Ordered):

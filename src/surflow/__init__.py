@@ -94,14 +94,14 @@ __all__ = [
     # contract
     "Configurable", "Distribution", "Flow", "Inverse", "On", "Transform", "load",
     # bijections
-    "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "Coupling", "Elementwise", "Exp", "IntervalSplineMap",
-    "LULinear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute", "PermuteAxes", "Polar", "Reshape", "Reverse",
-    "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "UnivariateMap",
+    "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "Coupling", "Elementwise", "Exp",
+    "IntervalSplineMap", "LULinear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute", "PermuteAxes", "Polar", "Reshape",
+    "Reverse", "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation", "Slice", "Sort", "VAE",
     # distributions
-    "Bernoulli", "Categorical", "Exponential", "HalfNormal", "Independent", "JointBernoulli", "Logistic", "Mixture", "Normal",
-    "PlackettLuce", "Uniform", "UniformCircle",
+    "Bernoulli", "Categorical", "Exponential", "HalfNormal", "Independent", "JointBernoulli", "Logistic", "Mixture",
+    "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports
     "Circle", "Integers", "Interval", "Ordered", "Positive", "Product", "Real", "Support", "circle", "positive",
     "product", "real", "unit_interval",

@@ -221,8 +221,8 @@ class Distribution(Configurable, nn.Module):
         extra = own[0] - shape[0] if len(own) == len(shape) and own[1:] == shape[1:] else 0
         if extra <= 0:
             raise ShapeError(
-                f"{type(self).__name__} inside a layer is conditioned on z of shape {shape}, or on z joined with the "
-                f"context; got context_shape={own}: expected {shape} or ({shape[0]} + context, {', '.join(map(str, shape[1:]))})"
+                f"{type(self).__name__} inside a layer is conditioned on z, context_shape={shape}, or on z joined "
+                f"with the flow's context, ({shape[0]} + context, *{shape[1:]}); got context_shape={own}"
             )
         return (extra,)
 

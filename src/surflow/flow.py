@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from surflow.distribution import Distribution, Shape, check_context, check_rows
 from surflow.errors import BoundError, ShapeError, SupportError
 from surflow.support import Real, Support, bridge
-from surflow.transform import Transform
+from surflow.transform import Inverse, On, Transform
 
 # Rows that importance sampling holds in memory at once, per coordinate of the event.
 _CHUNK_ELEMENTS = 2**20
@@ -25,6 +25,15 @@ class Term(NamedTuple):
     name: str
     nats: float
     exact: bool
+
+
+class ContextNet(Protocol):
+    """A network that contexts pass through before any layer sees them, with its shapes stated."""
+
+    in_shape: Shape
+    out_shape: Shape
+
+    def __call__(self, context: Tensor) -> Tensor: ...
 
 
 class Flow(Distribution):
@@ -42,7 +51,7 @@ class Flow(Distribution):
 
     Raises:
         ShapeError: if neighbours differ in shape or two layers want different contexts.
-        SupportError: if a layer lands on another support than the next one lives on; the message names what fits between.
+        SupportError: if a layer lands on another support than the next one lives on; the message names what fits.
 
     Source: Nielsen et al., "SurVAE Flows: Surjections to Bridge the Gap between VAEs and Flows", arXiv 2007.02731;
     the k-sample bound: Burda et al., "Importance Weighted Autoencoders", arXiv 1509.00519.
@@ -58,7 +67,7 @@ class Flow(Distribution):
     """
 
     def __init__(
-        self, transforms: Sequence[Transform], base: Distribution, context_net: nn.Module | None = None
+        self, transforms: Sequence[Transform], base: Distribution, context_net: ContextNet | None = None
     ) -> None:
         transforms = list(transforms)
         _check_chain(transforms, base)
@@ -77,9 +86,9 @@ class Flow(Distribution):
             support=first.domain if isinstance(first, Transform) else first.support,
             context_shape=context_shape,
         )
-        self.transforms = nn.ModuleList(transforms)
+        self.transforms: Sequence[Transform] = nn.ModuleList(transforms)  # type: ignore[assignment]
         self.base = base
-        self.context_net = context_net
+        self.context_net = cast("nn.Module | None", context_net)
 
     @property
     def exact(self) -> bool:
@@ -252,9 +261,9 @@ class Flow(Distribution):
 
 def layer_name(layer: Transform) -> str:
     """The class name, with what it wraps."""
-    inner = getattr(layer, "layer", None)
-    wraps = type(layer).__name__ in ("Inverse", "On") and isinstance(inner, Transform)
-    return f"{type(layer).__name__}({layer_name(inner)})" if wraps else type(layer).__name__
+    if type(layer) in (Inverse, On):
+        return f"{type(layer).__name__}({layer_name(cast(Transform, layer.layer))})"
+    return type(layer).__name__
 
 
 def _count(module: nn.Module) -> int:

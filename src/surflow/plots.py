@@ -156,7 +156,7 @@ def density(
 
 
 def pairs(data: Tensor, samples: Tensor, columns: Sequence[str]) -> Figure:
-    """Every pair of the first six columns, shapes (n, D): data below the diagonal, samples above, both histograms on it.
+    """Every pair of the first six columns, shapes (n, D): data below the diagonal, samples above, both on it.
 
     >>> import torch
     >>> len(pairs(torch.randn(50, 3), torch.randn(50, 3), ["a", "b", "c"]).axes)
@@ -463,7 +463,7 @@ def standing(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def tightness(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """The importance-weighted bound on the NLL against its number of draws k, from the rows nll_bound_k... of an evaluation.
+    """The importance-weighted bound on the NLL against its number of draws k, from the rows of an evaluation.
 
     >>> from surflow.evaluation import Row
     >>> row = Row(case="", model="", seed=0, metric="nll_bound_k1", value=1.0, error=0.1, unit="")
@@ -477,8 +477,7 @@ def tightness(rows: Sequence[Mapping[str, Any]]) -> Figure:
     k = [k for k, _ in found]
     values = [row["value"] for _, row in found]
     errors = [row["error"] or 0.0 for _, row in found]
-    look = {"color": DATA, "marker": "o", "markersize": 5, "capsize": 3, "linewidth": 1.6}
-    ax.errorbar(k, values, errors, label="bound on the NLL", **look)
+    ax.errorbar(k, values, errors, fmt="-o", color=DATA, markersize=5, capsize=3, label="bound on the NLL")
     for i, value in zip(k, values, strict=True):
         ax.annotate(
             _plain(value), (i, value), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=8.5, color=_INK

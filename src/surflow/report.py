@@ -169,8 +169,8 @@ def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, R
         section.texts.append("Every layer of this flow is exact: its likelihoods are those of a normalised density.")
     else:
         section.texts.append(
-            "This flow has layers whose likelihood is a bound: the NLL given here is an upper bound, and the true one is at "
-            "most that. More draws k make the bound tighter."
+            "This flow has layers whose likelihood is a bound: the NLL given here is an upper bound, and the true one "
+            "is at most that. More draws k make the bound tighter."
         )
     tag = "exact" if flow.exact else "bound"
     if best is not None:
@@ -224,17 +224,17 @@ def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, R
 
 
 def _baseline_note(flow: Flow, splits: Splits) -> str:
-    """What else there is to say about the Gaussian: the candidates where there is a context, and how it scores integers."""
+    """What else there is to say about the Gaussian: the candidates for a context, and how it scores integers."""
     notes = []
     if flow.context_shape is not None:
         notes.append(
-            "It is the best, on the validation rows, of one Gaussian, one whose mean is linear in the context, and, where "
-            "the rows suffice, one for every context."
+            "It is the best, on the validation rows, of one Gaussian, one whose mean is linear in the context, and, "
+            "where the rows suffice, one for every context."
         )
     if splits.levels is not None:
         notes.append(
-            "It scores integers as x + u with u uniform on [0, 1): its NLL for them is an upper bound as well, which no "
-            "importance samples tighten."
+            "It scores integers as x + u with u uniform on [0, 1): its NLL for them is an upper bound as well, which "
+            "no importance samples tighten."
         )
     return " ".join(notes)
 

@@ -103,7 +103,7 @@ class Integers(Support):
 
 @dataclass(frozen=True)
 class Ordered(Support):
-    """Values that ascend along the last axis: of a vector, or, for points of shape (coordinates, points), in row ``by``."""
+    """Values that ascend along the last axis: of a vector, or in row ``by`` of points (coordinates, points)."""
 
     by: int | None = None
 

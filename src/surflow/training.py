@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch import Tensor
 
-from surflow._training.batches import FIRST, Loaded, Source, Table, as_batch, source_of, split, table_of
+from surflow._training.batches import FIRST, Loaded, Source, Table, source_of, split, table_of
 from surflow._training.checkpoints import SafetensorsIO, read
 from surflow._training.loop import CountedSteps, Plan, Steps, Training, number_type
 from surflow._training.record import CHECKPOINT, Bar, Record, Row, latest_checkpoint
@@ -88,7 +87,7 @@ def fit(
     strategy: Any = "auto",
     precision: Any = "32-true",
 ) -> History:
-    r"""Train ``flow`` with Adam on the mean of :math:`-\mathrm{elbo}(x)`, in nats per event; it is left in ``eval`` mode.
+    r"""Train ``flow`` with Adam on the mean of :math:`-\mathrm{elbo}(x)` in nats, and leave it in ``eval`` mode.
 
     Everything random, the order of the data and the noise of the layers, is a function of (seed, step). The caller's
     random state is left as it was. With validation, the flow ends with the weights of the lowest validation loss.
@@ -121,7 +120,7 @@ def fit(
         DataError: NaN, infinite values, values outside the flow's support, nothing at all.
         ShapeError: data or contexts of another shape than the flow's, or a missing context.
         ConfigError: an option that does not exist or contradicts another.
-        FileError: a folder that cannot be written to, or holds a finished run, one with other settings, or a damaged one.
+        FileError: a folder that cannot be written to, or holds a finished run, another run, or a damaged one.
         NonFiniteError: the loss is NaN or infinite; says at which step, and which layer is first to blame. The flow
             keeps its last good weights.
 
@@ -160,7 +159,7 @@ def fit(
             max_steps=-1 if steps is None else steps,
             max_epochs=-1,
             gradient_clip_val=clip,
-            logger=TensorBoardLogger(path, name="", version="tensorboard") if tensorboard and path else False,
+            logger=_tensorboard(path) if tensorboard and path else False,
             callbacks=[record, *([Bar(record, flow)] if progress else [])],
             plugins=[SafetensorsIO()],
             default_root_dir=path,
@@ -172,7 +171,8 @@ def fit(
         )
         _run(trainer, training, record, path / CHECKPOINT if resumed and path else None)
     if record.stopped == "interrupted":
-        print(f"fit: interrupted after {record.steps} steps", file=sys.stderr)
+        again = "" if path is None else "; the same call goes on from its last checkpoint"
+        print(f"fit: interrupted after {record.steps} steps{again}", file=sys.stderr)
     elif path is not None and trainer.is_global_zero:
         (path / CHECKPOINT).unlink(missing_ok=True)
     validated = record.best is not None
@@ -193,14 +193,20 @@ def _run(trainer: Trainer, training: Training, record: Record, checkpoint: Path 
     home = next(flow.parameters()).device
     loader = Steps(training, None) if plan.steps is None else CountedSteps(training, plan.steps)
     root = trainer.strategy.root_device
-    spawned = isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
-    generators = [root] if root.type == "cuda" and not spawned else []
+    # Processes that are yet to be forked need a CUDA that has not been touched.
+    here = trainer.strategy.launcher is None or torch.cuda.is_initialized()
+    generators = [root] if root.type == "cuda" and here else []
     training.train()
     try:
-        with torch.random.fork_rng(devices=generators), tempfile.TemporaryDirectory() as scratch:
-            record.handover = Path(scratch) / "record.safetensors" if spawned else None
+        # Lightning switches gradients on for good; enable_grad switches back.
+        with (
+            torch.enable_grad(),
+            torch.random.fork_rng(devices=generators),
+            tempfile.TemporaryDirectory() as scratch,
+        ):
+            record.handover = Path(scratch) / "record.safetensors"
             trainer.fit(training, train_dataloaders=loader, ckpt_path=checkpoint)
-            if record.handover is not None:
+            if record.handover.exists():  # the run was in processes of its own
                 record.load_state_dict(read(record.handover))
     except SystemExit as exit:
         # Lightning turns Ctrl-C into an exit; what is learned so far is worth more than that.
@@ -266,6 +272,13 @@ def _check_options(
         raise ConfigError(f"snapshots must lie from 0 to steps={plan.steps}, got {sorted(snapshots)}")
     if tensorboard and folder is None:
         raise ConfigError("tensorboard=True writes into the folder of the run: pass folder= as well")
+
+
+def _tensorboard(folder: Path) -> TensorBoardLogger:
+    try:
+        return TensorBoardLogger(folder, name="", version="tensorboard")
+    except ModuleNotFoundError as error:
+        raise ConfigError("tensorboard=True needs another package: pip install tensorboard") from error
 
 
 @contextmanager

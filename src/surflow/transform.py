@@ -120,8 +120,8 @@ class Inverse(Transform):
         for piece in layer.children():
             if isinstance(piece, Distribution) and not piece.exact:
                 raise BoundError(
-                    f"Inverse({type(layer).__name__}) would use the bound of {type(piece).__name__} as the density of an "
-                    "encoder, which bounds nothing: use a piece with an exact density"
+                    f"Inverse({type(layer).__name__}) would use the bound of {type(piece).__name__} as the density of "
+                    "an encoder, which bounds nothing: use a piece with an exact density"
                 )
         super().__init__(
             layer.out_shape,

@@ -1,4 +1,4 @@
-"""Where batches come from: tensors, a Dataset, a DataLoader, a Distribution, a callable; batch k is a function of (seed, k)."""
+"""Where batches come from: sets of rows, a DataLoader, a sampler; batch k is a function of (seed, k)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from surflow.errors import ConfigError, DataError
 # Salts that keep the streams of random numbers of one run apart.
 ORDER, DRAW, NOISE, FIRST, HOLD_OUT = range(5)
 
-# Rows that the layers fitted to data see, and rows that a fresh source is checked on.
-FIRST_ROWS = 10_000
-_FRESH_ROWS = 1000
+# Rows that the layers fitted to data see: at least so many, and of small events more, up to so many numbers.
+_FIRST_ROWS = 1000
+_FIRST_NUMBERS = 2**20
+
+# Tensors of up to so many bytes are kept on the device that trains.
+_DEVICE_BYTES = 2**28
 
 
 class Batch(NamedTuple):
@@ -31,7 +34,8 @@ class Batch(NamedTuple):
 
     def map(self, f: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with ``f`` applied to each of its tensors."""
-        return Batch(*(None if part is None else f(part) for part in self))
+        x, context, weight = self
+        return Batch(f(x), None if context is None else f(context), None if weight is None else f(weight))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Batch:
         """Where and as what the flow computes; integer contexts stay integers, for they may be labels."""
@@ -48,7 +52,7 @@ def as_batch(value: Any, conditional: bool) -> Batch:
     parts = list(value) if isinstance(value, tuple | list) else [value]
     if not 1 <= len(parts) <= 3:
         raise DataError(f"a batch is x, (x, context) or (x, context, weight), got {len(parts)} parts")
-    tensors = []
+    tensors: list[Any] = []
     for name, part in zip(("x", "context", "weight"), parts, strict=False):
         if isinstance(part, np.ndarray) and part.dtype.kind in "biuf":
             part = torch.from_numpy(part)
@@ -72,7 +76,7 @@ def check(batch: Batch, flow: Distribution, what: str) -> None:
         if part is not None:
             _refuse(~part.isfinite().flatten(1).all(1) if part.ndim > 1 else ~part.isfinite(), what, name,
                     "NaN or infinite values", "drop or fill them")  # fmt: skip
-    inside = torch.cat([flow.support.contains(rows) for rows in x.split(_FRESH_ROWS * 10)])
+    inside = torch.cat([flow.support.contains(rows) for rows in x.split(10_000)])
     _refuse(~inside, what, "x", f"values outside the flow's support {flow.support!r}",
             "bring the data there, or start the flow with a layer whose domain holds them")  # fmt: skip
     if weight is not None:
@@ -118,7 +122,11 @@ class Table:
         """Tensors are checked whole, a Dataset by its first rows."""
         if self.size == 0:
             raise DataError(f"{what}: expected at least one row, got none")
-        check(self.rows if isinstance(self.rows, Batch) else self.take(torch.arange(min(self.size, 100))), flow, what)
+        check(
+            self.rows if isinstance(self.rows, Batch) else self.take(torch.arange(min(self.size, _FIRST_ROWS))),
+            flow,
+            what,
+        )
 
     def chunks(self, size: int) -> Iterator[Batch]:
         """All rows in their order."""
@@ -161,6 +169,9 @@ class Source:
         """The rows that the flow is initialised with and that a stream is checked on."""
         raise NotImplementedError
 
+    def to(self, device: torch.device) -> None:
+        """Keep what is small there."""
+
     def check(self, flow: Distribution) -> None:
         """Raise before training on what cannot be trained on."""
         check(self.first(), flow, "training data")
@@ -198,7 +209,16 @@ class Rows(Source):
         return self._order[1]
 
     def first(self) -> Batch:
-        return self.table.take(self.order(0)[:FIRST_ROWS])
+        table = self.table.rows
+        rows = _FIRST_ROWS
+        if isinstance(table, Batch):
+            rows = max(rows, _FIRST_NUMBERS // table.x[0].numel())
+        return self.table.take(self.order(0)[:rows])
+
+    def to(self, device: torch.device) -> None:
+        rows = self.table.rows
+        if isinstance(rows, Batch) and sum(part.nbytes for part in rows if part is not None) <= _DEVICE_BYTES:
+            self.table = Table(rows.map(lambda part: part.to(device)), self.table.conditional)
 
     def check(self, flow: Distribution) -> None:
         self.table.check(flow, "training data")
@@ -223,7 +243,7 @@ class Fresh(Source):
         return whole.map(lambda part: part[rank * size : (rank + 1) * size])
 
     def first(self) -> Batch:
-        return self._draw(max(_FRESH_ROWS, self.batch_size), FIRST)
+        return self._draw(max(_FIRST_ROWS, self.batch_size), FIRST)
 
 
 class Stream(Source):
@@ -264,12 +284,19 @@ class Stream(Source):
         raise DataError("the DataLoader is empty: it gave no batch")
 
     def first(self) -> Batch:
-        batches, rows = [], 0
-        while rows < _FRESH_ROWS and (not self.length or len(batches) < self.length):
+        batches: list[Batch] = []
+        rows = 0
+        while rows < _FIRST_ROWS and (not self.length or len(batches) < self.length):
             batches.append(self.batch(len(batches)))
             rows += batches[-1].x.shape[0]
         self.position, self.iterator = 0, None
-        return Batch(*(None if parts[0] is None else torch.cat(parts) for parts in zip(*batches, strict=True)))  # type: ignore[arg-type]
+        x, context, weight = zip(*batches, strict=True)
+        return Batch(torch.cat(x), _joined(context), _joined(weight))
+
+
+def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:
+    given = [part for part in parts if part is not None]
+    return torch.cat(given) if len(given) == len(parts) else None
 
 
 def source_of(data: Any, flow: Distribution, batch_size: int, seed: int) -> Source:

@@ -1,4 +1,4 @@
-"""An unfinished run as one .safetensors file: nested plain values as JSON in the header, tensors as tensors, no pickle."""
+"""An unfinished run as one .safetensors file: tensors, and all else as JSON in the header; no pickle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file

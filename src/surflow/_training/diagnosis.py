@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from surflow._training.batches import Batch
 from surflow.distribution import Distribution
 from surflow.flow import Flow, layer_name
+from surflow.transform import Transform
 
 
 @torch.no_grad()
@@ -26,6 +27,7 @@ def explain(flow: Distribution, batch: Batch) -> str:
     if given is not None and not given.isfinite().all():
         return f"the context_net gives values that are not finite{_weights(flow.context_net)}"
     for place, layer in enumerate(flow.transforms):
+        assert isinstance(layer, Transform)  # as the flow checked
         x, V = layer(x, given)
         bad = [name for name, value in (("z", x), ("V", V)) if not value.isfinite().all()]
         if bad:
@@ -39,7 +41,7 @@ def explain(flow: Distribution, batch: Batch) -> str:
         return (
             f"the first values that are not finite come from the base {type(flow.base).__name__}{_weights(flow.base)}"
         )
-    return "every layer alone gives finite values, but their sum is not"
+    return "every layer alone gives finite values on the rows of this device"
 
 
 def _bad_rows(x: Tensor, V: Tensor) -> int:

@@ -92,7 +92,8 @@ class Training(LightningModule):
         self.loss = math.nan
         self.seconds = self.seconds_before = 0.0
         self.started = time.monotonic()
-        self.good: dict[str, Tensor] | None = None
+        self.good: dict[str, Tensor] = {}
+        self.good_step = 0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [p for p in self.flow.parameters() if p.requires_grad]
@@ -102,6 +103,7 @@ class Training(LightningModule):
     def on_train_start(self) -> None:
         self.number_type = number_type(self.flow)  # the precision may have changed it
         self.seconds = self.seconds_before
+        self.source.to(self.device)
         self.started = time.monotonic()
 
     def batch(self, step: int) -> Batch:
@@ -150,25 +152,27 @@ class Training(LightningModule):
             self.loss, self.seconds = self._report.item(), self._seconds
         if not math.isfinite(self.loss):
             self._give_up()
-        if self.trainer.global_step % _KEEP_EVERY == 0:
-            self.good = copy_of(self.flow.state_dict())  # they gave a finite loss, and are about to change
+        if not self.good or self.trainer.global_step % _KEEP_EVERY == 0:
+            # They gave a finite loss, and are about to change.
+            self.good, self.good_step = copy_of(self.flow.state_dict()), self.trainer.global_step
 
     def _give_up(self) -> None:
         step = self.trainer.global_step
         batch = self.batch(step)
         self.seed_noise(step)
         message = f"the loss of step {step} is {self.loss}: {explain(self.flow, batch)}"
-        damaged = any(not p.isfinite().all() for p in self.flow.parameters())
-        if damaged and self.good is not None:
+        kept = step
+        if self.good and any(not p.isfinite().all() for p in self.flow.parameters()):
             self.flow.load_state_dict(self.good)
+            kept = self.good_step
         raise NonFiniteError(
-            f"{message}. The flow keeps its last good weights. Try a smaller lr, clip=1, or other layers there"
+            f"{message}. The flow has its last good weights, of step {kept}: try a smaller lr, or clip=1"
         )
 
 
 def copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights that further training does not change."""
-    return {name: tensor.detach().clone() for name, tensor in state.items()}
+    """Weights that further training does not change, on the CPU."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
 
 
 def number_type(flow: Distribution) -> torch.dtype:

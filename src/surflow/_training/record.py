@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -63,7 +64,7 @@ class Record(Callback):
     ) -> None:
         self.plan, self.wanted, self.validation = plan, frozenset(snapshots), validation
         self.folder, self.settings = folder, settings
-        self.log_every = min(max((plan.steps or 0) // _TRAIN_ROWS, 1), 100) if plan.steps else 20
+        self.log_every = min(max(plan.steps // _TRAIN_ROWS, 1), 100) if plan.steps else 20
         self.rows: list[Row] = []
         self.snapshots: dict[int, dict[str, Tensor]] = {}
         self.best: dict[str, Tensor] | None = None
@@ -74,6 +75,7 @@ class Record(Callback):
         self.sum, self.count = 0.0, 0  # of the training loss since its last row
         self.saved_at = 0.0
         self.handover: Path | None = None
+        self.process = os.getpid()
 
     # -- hooks ------------------------------------------------------------------------------------------
 
@@ -110,7 +112,7 @@ class Record(Callback):
 
     def on_fit_end(self, trainer: Trainer, module: Training) -> None:  # type: ignore[override]
         # Processes that were started for the run end with it: the first one leaves what it knows.
-        if self.handover is not None and trainer.is_global_zero:
+        if self.handover is not None and trainer.is_global_zero and os.getpid() != self.process:
             write(self.state_dict(), self.handover)
 
     # -- validation -----------------------------------------------------------------------------------------
@@ -148,8 +150,8 @@ class Record(Callback):
             batch = batch.to(module.device, module.number_type)
             reseed(mix(self.plan.seed, HOLD_OUT, i), module.device)
             with trainer.precision_plugin.val_step_context():
-                nll = module.nll(batch).double().cpu()
-            weight = torch.ones_like(nll) if batch.weight is None else batch.weight.double().cpu()
+                nll = module.nll(batch).cpu().double()
+            weight = torch.ones_like(nll) if batch.weight is None else batch.weight.cpu().double()
             total += torch.stack([(nll * weight).sum(), weight.sum()])
         module.train()
         if trainer.world_size > 1:
@@ -236,7 +238,7 @@ def latest_checkpoint(folder: Path, settings: dict[str, Any], flow: Distribution
     path = folder / CHECKPOINT
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
+        probe = folder / f".{os.getpid()}.probe"
         probe.touch()
         probe.unlink()
     except OSError as error:

@@ -25,7 +25,7 @@ def mix(*numbers: int) -> int:
 
 
 def reseed(number: int, device: torch.device | None = None) -> None:
-    """Seed the default generators of the CPU and of ``device``; cheaper than torch.manual_seed, which seeds them all."""
+    """Seed the default generators of the CPU and of ``device``; torch.manual_seed seeds all, and costs more."""
     # The CPU's generator keeps only the low 32 bits, which mix has already made depend on everything.
     torch.default_generator.manual_seed(number)
     if device is not None and device.type != "cpu":

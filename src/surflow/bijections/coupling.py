@@ -46,6 +46,8 @@ class Coupling(Transform):
     (True, torch.Size([5]))
     """
 
+    mask: Tensor
+
     def __init__(
         self,
         shape: int | Shape,
@@ -63,7 +65,9 @@ class Coupling(Transform):
         self.axis = axis
         if mask is None:
             if not 0 <= axis < len(self.in_shape):
-                raise ShapeError(f"axis must be from 0 to {len(self.in_shape) - 1} for events of shape {self.in_shape}, got {axis}")
+                raise ShapeError(
+                    f"axis must be from 0 to {len(self.in_shape) - 1} for events of shape {self.in_shape}, got {axis}"
+                )
             half = self.in_shape[axis] // 2
             self.sizes = [half, self.in_shape[axis] - half]
             shapes = [(*self.in_shape[:axis], size, *self.in_shape[axis + 1 :]) for size in self.sizes]

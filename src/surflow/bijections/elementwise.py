@@ -97,7 +97,7 @@ class Sigmoid(Transform):
 
 
 class Logit(Inverse):
-    r"""The logarithm of the odds of (x - low) / (high - low), from an interval to the real line. The inverse of :class:`Sigmoid`.
+    r"""The log-odds of (x - low) / (high - low), from an interval to the real line. The inverse of :class:`Sigmoid`.
 
     >>> import torch, surflow as sf
     >>> sf.Logit(1)(torch.full((1, 1), 0.5))[0]

@@ -52,7 +52,9 @@ class Permute(_Rearrangement):
         if sorted(places.tolist()) != list(range(size)):
             raise ShapeError(f"order must name each of 0 to {size - 1} once, got {places.tolist()}")
         if order is None and isinstance(support, Product):
-            raise ShapeError(f"a random permutation needs one support for all coordinates, got {support!r}: pass order=")
+            raise ShapeError(
+                f"a random permutation needs one support for all coordinates, got {support!r}: pass order="
+            )
         coordinates = support.coordinates(size)
         codomain = product(coordinates[i] for i in places.tolist())
         super().__init__(shape, domain=support, codomain=codomain)
@@ -140,7 +142,9 @@ class Squeeze(_Rearrangement):
     def __init__(self, shape: Shape, factor: int = 2, *, support: Support = real) -> None:
         channels, height, width = shape
         if height % factor or width % factor:
-            raise ShapeError(f"Squeeze by {factor} needs height and width divisible by {factor}, got {tuple(shape)}: pad first")
+            raise ShapeError(
+                f"Squeeze by {factor} needs height and width divisible by {factor}, got {tuple(shape)}: pad first"
+            )
         out = (channels * factor**2, height // factor, width // factor)
         super().__init__(shape, out, domain=_coordinatewise("Squeeze", support))
         self.factor = factor

@@ -39,8 +39,9 @@ def rational_quadratic(
     :math:`\xi = (x - x_k) / w`:
 
     .. math::
-        z = z_k + h \frac{s \xi^2 + d_0 \xi (1 - \xi)}{s + (d_0 + d_1 - 2 s) \xi (1 - \xi)}, \qquad
-        \frac{dz}{dx} = s^2 \frac{d_1 \xi^2 + 2 s \xi (1 - \xi) + d_0 (1 - \xi)^2}{(s + (d_0 + d_1 - 2 s) \xi (1 - \xi))^2}
+        z = z_k + \frac{h}{q} (s \xi^2 + d_0 \xi (1 - \xi)), \qquad
+        \frac{dz}{dx} = \frac{s^2}{q^2} (d_1 \xi^2 + 2 s \xi (1 - \xi) + d_0 (1 - \xi)^2), \qquad
+        q = s + (d_0 + d_1 - 2 s) \xi (1 - \xi)
 
     Args:
         x: points (batch, *event); with ``inverse``, values z.

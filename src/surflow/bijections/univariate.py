@@ -13,7 +13,7 @@ from surflow.transform import Transform
 
 
 class UnivariateMap(Configurable):
-    """An increasing map of ``domain`` onto itself with ``n_parameters`` unconstrained numbers; all zero is the identity.
+    """An increasing map of ``domain`` onto itself with ``n_parameters`` unconstrained numbers; zeros give the identity.
 
     ``forward(x, raw)`` and ``inverse(z, raw)`` take x of shape (batch, *event) and raw of shape
     (batch or 1, n_parameters, *event), and return the other side and log dz/dx, elementwise.
@@ -98,4 +98,3 @@ class Elementwise(Transform):
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x, log_slope = self.map.inverse(z, self._raw(context))
         return x, sum_event(log_slope)
-

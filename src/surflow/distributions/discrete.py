@@ -66,6 +66,7 @@ class JointBernoulli(Parametric):
     """
 
     discrete = True
+    powers: Tensor
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class JointBernoulli(Parametric):
 
 
 class Categorical(Parametric):
-    r"""Independent integers 0, ..., levels - 1 in every coordinate: uniform, learned or conditional; raw parameters are logits.
+    r"""Independent integers 0, ..., levels - 1: uniform, learned or conditional; raw parameters are logits.
 
     .. math:: \log p(k) = \sum_i \log \mathrm{softmax}(l_i)_{k_i}
 
@@ -136,7 +137,7 @@ class Categorical(Parametric):
 
 
 def draw_categories(n: int, logits: Tensor, event_shape: Shape = ()) -> Tensor:
-    """Indices along axis 1 of ``logits`` (n or 1, categories, *event_shape), by the Gumbel maximum; shape (n, *event_shape)."""
+    """Indices (n, *event_shape) along axis 1 of logits (n or 1, categories, *event_shape), by the Gumbel maximum."""
     shape = (n, logits.shape[1], *event_shape)
     gumbel = -torch.empty(shape, dtype=logits.dtype, device=logits.device).exponential_().log()
     return (logits + gumbel).argmax(1)

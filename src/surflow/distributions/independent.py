@@ -45,7 +45,7 @@ class Independent(Distribution):
             support=product(s for part in parts for s in part.support.coordinates(part.event_shape[0])),
             context_shape=next(iter(contexts), None),
         )
-        self.parts = nn.ModuleList(parts)
+        self.parts: Sequence[Distribution] = nn.ModuleList(parts)  # type: ignore[assignment]
         self.sizes = sizes
 
     @property

@@ -39,11 +39,13 @@ class Mixture(Distribution):
                     f"{first.support!r} and {other.event_shape} on {other.support!r}"
                 )
             if other.context_shape not in (None, first.context_shape):
-                raise ShapeError(f"components with contexts {first.context_shape} and {other.context_shape}: they share one")
+                raise ShapeError(
+                    f"components with contexts {first.context_shape} and {other.context_shape}: they share one"
+                )
             if not other.exact:
                 raise BoundError(f"a mixture needs exact densities, {type(other).__name__} has a bound")
         super().__init__(first.event_shape, support=first.support, context_shape=first.context_shape)
-        self.components = nn.ModuleList(components)
+        self.components: Sequence[Distribution] = nn.ModuleList(components)  # type: ignore[assignment]
         self.logits = nn.Parameter(torch.zeros(len(components)))
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:

@@ -24,7 +24,10 @@ class Gaussian(NamedTuple):
     cholesky: Tensor
 
     def log_prob(self, x: Tensor, design: Tensor) -> Tensor:
-        r"""Nats of rows x, shape (batch, D): :math:`-\tfrac12 |L^{-1} (x - m)|^2 - \log \det L - \tfrac D2 \log 2 \pi`."""
+        r"""Log-density of rows x, shape (batch, D), in nats, shape (batch,).
+
+        .. math:: -\tfrac12 |L^{-1} (x - m)|^2 - \log \det L - \tfrac D2 \log 2 \pi
+        """
         noise = torch.linalg.solve_triangular(self.cholesky, (x - design @ self.coefficients).T, upper=False)
         log_det = self.cholesky.diagonal().log().sum()
         return -0.5 * noise.square().sum(0) - log_det - 0.5 * x.shape[1] * math.log(2 * math.pi)

@@ -39,8 +39,9 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
 def energy_test(x: Tensor, y: Tensor, permutations: int = 199, seed: int = 0) -> tuple[float, float]:
     """Energy distance and its permutation p-value.
 
-    p is (1 + number of permutations that are at least as far apart) / (1 + permutations). The coordinates are divided by their pooled standard deviation, so that all count alike. The matrix of all
-    distances is held: pass at most a few thousand rows.
+    p is (1 + number of permutations that are at least as far apart) / (1 + permutations). The coordinates are divided
+    by their pooled standard deviation, so that all count alike. The matrix of all distances is held: pass at most a
+    few thousand rows.
 
     >>> import torch
     >>> _, p = energy_test(torch.zeros(50, 1), torch.ones(50, 1), permutations=99)

@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -60,7 +61,7 @@ class _Bare(nn.Module):
         self.nets = nn.ModuleList()
         for _ in range(10):
             layers: list[nn.Module] = []
-            for a, b in zip(widths[:-1], widths[1:], strict=True):
+            for a, b in pairwise(widths):
                 layers += [nn.Linear(a, b), nn.ReLU()]
             self.nets.append(nn.Sequential(*layers, nn.Linear(64, 2)))
         self.register_buffer("rotations", torch.linalg.qr(torch.randn(10, 2, 2))[0])
@@ -120,7 +121,9 @@ def overhead(steps: int = 300, rounds: int = 7) -> list[Row]:
 
 
 @torch.no_grad()
-def chi_square(flow: sf.Flow, draws: int, seed: int, boxes: int = 20, inner: int = 16, k: int = 64) -> tuple[float, float]:
+def chi_square(
+    flow: sf.Flow, draws: int, seed: int, boxes: int = 20, inner: int = 16, k: int = 64
+) -> tuple[float, float]:
     """Statistic and p-value of ``draws`` samples against the density integrated over boxes of a square around zero.
 
     Box edges lie on the axes, where the densities of sign layers jump. A bound enters as the mean of exp(bound) over k
@@ -146,10 +149,10 @@ def chi_square(flow: sf.Flow, draws: int, seed: int, boxes: int = 20, inner: int
     rest = draws * (1 - share.sum())
     variance = expected + (draws * error).square()
     used = expected >= 10
-    statistic = ((observed - expected).square() / variance)[used].sum()
+    statistic = ((observed - expected).square() / variance)[used].sum().item()
     left = float(draws - observed[used].sum())
     left_expected = float(rest + expected[~used].sum())
-    statistic = float(statistic) + (left - left_expected) ** 2 / max(left_expected, 1.0)
+    statistic += (left - left_expected) ** 2 / max(left_expected, 1.0)
     return statistic, float(chi2.sf(statistic, int(used.sum())))
 
 
@@ -235,7 +238,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
 
 
 def main(parts: list[str]) -> None:
-    """Run the parts, print their rows, and put them into the results file in place of earlier ones of the same parts."""
+    """Run the parts, print their rows, and put them into the results file in place of the parts' earlier ones."""
     torch.set_num_threads(1)
     chosen = parts or list(PARTS)
     for part in chosen:
@@ -245,7 +248,10 @@ def main(parts: list[str]) -> None:
         new = PARTS[part]()
         for row in new:
             error = "" if row["error"] is None else f" +- {row['error']:.2g}"
-            print(f"{row['case']:32} {row['model']:20} {row['metric']:14} {row['value']:.4g}{error} {row['unit']}", flush=True)
+            print(
+                f"{row['case']:32} {row['model']:20} {row['metric']:14} {row['value']:.4g}{error} {row['unit']}",
+                flush=True,
+            )
         cases = {(row["case"], row["metric"]) for row in new}
         kept = read_results(RESULTS)["rows"] if RESULTS.exists() else []
         kept = [row for row in kept if (row["case"], row["metric"]) not in cases]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -35,7 +36,7 @@ class MLP(Configurable, nn.Module):
         self.in_shape, self.out_shape = as_shape(in_shape), as_shape(out_shape)
         widths = [math.prod(self.in_shape), *hidden]
         layers: list[nn.Module] = []
-        for a, b in zip(widths[:-1], widths[1:], strict=True):
+        for a, b in pairwise(widths):
             layers += [nn.Linear(a, b), nn.ReLU()]
         last = nn.Linear(widths[-1], math.prod(self.out_shape))
         if zero_init:
@@ -45,4 +46,4 @@ class MLP(Configurable, nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, *in_shape) to (batch, *out_shape)."""
-        return self.layers(x.reshape(x.shape[0], self.layers[0].in_features)).reshape(-1, *self.out_shape)
+        return self.layers(x.reshape(x.shape[0], math.prod(self.in_shape))).reshape(-1, *self.out_shape)

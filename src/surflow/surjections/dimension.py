@@ -39,7 +39,9 @@ class Slice(Transform):
     ) -> None:
         shape = as_shape(shape)
         if not 0 < keep < shape[0]:
-            raise ShapeError(f"Slice must keep 1 to {shape[0] - 1} of the {shape[0]} entries of the first axis, got {keep}")
+            raise ShapeError(
+                f"Slice must keep 1 to {shape[0] - 1} of the {shape[0]} entries of the first axis, got {keep}"
+            )
         gone = (shape[0] - keep, *shape[1:])
         dropped = Normal(gone) if dropped is None else dropped
         if dropped.event_shape != gone:

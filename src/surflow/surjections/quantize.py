@@ -22,9 +22,9 @@ class Dequantize(Transform):
     Args:
         shape: event shape.
         levels: number of levels; 256 for bytes.
-        noise: distribution on the unit interval, of exact density and the same event shape; uniform by default, a flow that
-            ends in :class:`Logit` for variational dequantisation. Its context is x scaled to [-1, 1], or that
-            joined with the flow's context.
+        noise: distribution on the unit interval, of exact density and the same event shape; uniform by default, a flow
+            that begins with :class:`Logit` for variational dequantisation. Its context is x scaled to [-1, 1], or
+            that joined with the flow's context.
 
     Source: Theis et al., "A note on the evaluation of generative models", arXiv 1511.01844; Ho et al., "Flow++",
     arXiv 1902.00275.

@@ -1,0 +1,320 @@
+"""The command line from end to end, and every bad input: exit status 2 and a message, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import torch
+from matplotlib.image import imread
+from typer.testing import CliRunner
+
+import surflow as sf
+from surflow.cli import app
+
+TINY = ["--steps", "20", "--batch-size", "32"]
+
+
+def _run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def _good(*arguments: object) -> str:
+    result = _run(*arguments)
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.stdout
+
+
+def _bad(*arguments: object) -> str:
+    result = _run(*arguments)
+    assert result.exit_code == 2, result.output + repr(result.exception)
+    assert result.stderr.startswith("error: ") and "Traceback" not in result.output
+    return " ".join(result.stderr.split())
+
+
+def _flowers(path: Path, n: int = 90, **columns: Sequence[object]) -> Path:
+    """A table like iris: two numbers, and a kind that shifts them."""
+    generator = np.random.default_rng(0)
+    kind = np.arange(n) % 3
+    table: dict[str, Sequence[object]] = {
+        "length": list(generator.normal(kind, 0.5)),
+        "width": list(generator.normal(2, 1, n)),
+        "kind": [("setosa", "versicolor", "virginica")[k] for k in kind],
+    }
+    table |= columns
+    rows = [",".join(table), *(",".join(map(str, row)) for row in zip(*table.values(), strict=True))]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a data file and a conditional run on it; the working directory of all tests here."""
+    folder = tmp_path_factory.mktemp("work")
+    before = Path.cwd()
+    os.chdir(folder)
+    _flowers(folder / "flowers.csv")
+    output = _good("train", "flowers.csv", "--context", "kind", "--seed", 3, *TINY)
+    assert output.splitlines()[-1] == "report: runs/flowers-spline-1/report.html"
+    yield folder
+    os.chdir(before)
+
+
+RUN = "runs/flowers-spline-1"
+
+
+# -- what works ----------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_complete(workplace: Path) -> None:
+    names = {path.name for path in (workplace / RUN).iterdir()}
+    assert names >= {
+        "config.toml",
+        "data.json",
+        "log.csv",
+        "metrics.json",
+        "model.safetensors",
+        "pictures",
+        "report.html",
+    }
+    metrics = json.loads((workplace / RUN / "metrics.json").read_text())
+    assert {"nll", "gaussian_nll"} <= {row["metric"] for row in metrics["rows"]}
+    assert {(row["case"], row["model"], row["seed"]) for row in metrics["rows"]} == {("flowers", "spline", 3)}
+    flow = sf.load(workplace / RUN / "model.safetensors")
+    assert flow.context_shape == (1,)
+
+
+def test_the_same_command_gives_the_same_numbers(workplace: Path) -> None:
+    _good("train", "flowers.csv", "--context", "kind", "--seed", 3, *TINY, "--out", "again")
+    first, second = (sf.load(workplace / run / "model.safetensors").state_dict() for run in (RUN, "again"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    metrics = [json.loads((workplace / run / "metrics.json").read_text())["rows"] for run in (RUN, "again")]
+    timed = "seconds_per_1000_samples"
+    assert [r for r in metrics[0] if r["metric"] != timed] == [r for r in metrics[1] if r["metric"] != timed]
+
+
+def test_a_finished_run_is_kept_and_a_cut_off_one_is_resumed(workplace: Path) -> None:
+    command = ("train", "moons", "--rows", 100, "--out", "kept", *TINY)
+    _good(*command)
+    assert "holds a finished run" in _bad(*command)
+    _good(*command, "--overwrite")
+    (workplace / "kept" / "metrics.json").unlink()
+    weights = (workplace / "kept" / "model.safetensors").read_bytes()
+    assert "unfinished run of another configuration" in _bad(*command, "--lr", 0.5)
+    _good(*command)
+    assert (workplace / "kept" / "model.safetensors").read_bytes() == weights
+    assert (workplace / "kept" / "metrics.json").exists()
+
+
+def test_sampling_needs_no_data_file(workplace: Path) -> None:
+    _good("sample", RUN, "-n", 50, "--context", "setosa", "-o", "a.csv")
+    table = pyarrow.csv.read_csv("a.csv")
+    assert table.column_names == ["length", "width"] and table.num_rows == 50
+    _good("sample", RUN, "-n", 50, "--context", "kind=setosa", "--seed", 0, "-o", "a.parquet")
+    again = pyarrow.parquet.read_table("a.parquet")
+    assert np.allclose(table["length"].to_numpy(), again["length"].to_numpy(), rtol=1e-5)
+    _good("sample", RUN, "-n", 50, "--context", "setosa", "--seed", 1, "-o", "b.npy")
+    assert np.load("b.npy").shape == (50, 2)
+    assert not np.allclose(np.load("b.npy")[:, 0], table["length"].to_numpy())
+
+
+def test_scores_are_the_models_densities(workplace: Path) -> None:
+    output = _good("score", RUN, "flowers.csv", "-o", "scores.csv")
+    table = pyarrow.csv.read_csv("scores.csv")
+    assert set(table["kind"].to_pylist()) == {"exact"} and "mean log-density" in output
+    data = pyarrow.csv.read_csv("flowers.csv")
+    x = torch.tensor(np.stack([data["length"].to_numpy(), data["width"].to_numpy()], 1), dtype=torch.float32)
+    names = ["setosa", "versicolor", "virginica"]
+    context = torch.tensor([[float(names.index(k))] for k in data["kind"].to_pylist()])
+    expected = sf.load(Path(RUN) / "model.safetensors").log_prob(x, context).detach().numpy()
+    assert np.allclose(table["log_prob"].to_numpy(), expected, atol=1e-4)
+
+
+def test_evaluate_report_and_show(workplace: Path) -> None:
+    assert "nll" in _good("evaluate", RUN, "--seed", 1)
+    _flowers(workplace / "more.csv", n=60)
+    _good("evaluate", RUN, "more.csv", "-o", "more.json")
+    rows = json.loads((workplace / "more.json").read_text())["rows"]
+    assert {row["case"] for row in rows} == {"more"}
+    assert next(row["value"] for row in rows if row["metric"] == "test_rows") == 60
+    (workplace / RUN / "report.html").unlink()
+    assert _good("report", RUN).strip() == f"report: {RUN}/report.html"
+    assert (workplace / RUN / "report.html").exists()
+    text = _good("show", RUN)
+    assert "# 0 Standardize" in text
+    assert tomllib.loads(text)["model"]["transforms"][0]["class"] == "Standardize"
+
+
+def test_show_states_a_chain_that_trains(workplace: Path) -> None:
+    (workplace / "chain.toml").write_text(_good("show", RUN))
+    output = _good("train", "--model", "chain.toml", "--out", "chain")
+    assert output.splitlines()[-1] == "report: chain/report.html"
+    shown = [tomllib.loads(_good("show", run))["model"] for run in (RUN, "chain", "chain/config.toml")]
+    assert shown[0] == shown[1] == shown[2]
+    # The same seed builds, and so trains, the same weights, whether by preset or by chain.
+    first, second = (sf.load(Path(run) / "model.safetensors").state_dict() for run in (RUN, "chain"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_bounds_are_marked(workplace: Path) -> None:
+    _good("train", "moons", "--model", "augment", "--rows", 100, "--out", "bound", *TINY)
+    output = _good("score", "bound", "moons", "--importance-samples", 2, "-o", "scores.parquet")
+    assert "lower bound" in output
+    assert set(pyarrow.parquet.read_table("scores.parquet")["kind"].to_pylist()) == {"bound"}
+
+
+def test_images(workplace: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 1, 4, 4), dtype=np.uint8)
+    np.save("images.npy", pixels)
+    _good("train", "images.npy", "--out", "images", *TINY)
+    _good("sample", "images", "-n", 10, "-o", "grid.png")
+    assert imread("grid.png").shape[:2] == (12, 12)
+    _good("sample", "images", "-n", 4, "-o", "pixels.npy")
+    drawn = np.load("pixels.npy")
+    assert drawn.shape == (4, 1, 4, 4) and set(drawn.ravel()) <= set(range(256))
+    assert "are no images" in _bad("sample", RUN, "-o", "a.png", "--context", "setosa")
+
+
+def test_synthetic_data_with_labels_are_drawn_afresh(workplace: Path) -> None:
+    output = _good("train", "moons", "--context", "label", "--columns", "x,y", "--out", "labelled", *TINY)
+    assert "entropy_gap" in output
+    _good("sample", "labelled", "-n", 3, "--context", "1", "-o", "one.csv")
+
+
+def test_names_are_listed() -> None:
+    output = _good("list")
+    assert all(name in output for name in ("checkerboard", "digits", "abs-joint", "Experiments"))
+    assert _good("--version").strip() == sf.__version__
+    assert "train" in _good("--help")
+
+
+# -- what is refused -------------------------------------------------------------------------------------------
+
+
+def test_unknown_names(workplace: Path) -> None:
+    assert "did you mean 'moons'" in _bad("train", "mons")
+    assert "did you mean 'spline'" in _bad("train", "moons", "--model", "splin")
+    assert "no data" in _bad("train")
+    assert "did you mean 'flowers.csv'" in _bad("train", "flowrs.csv")
+    assert "did you mean 'length'" in _bad("train", "flowers.csv", "--columns", "lenth,width")
+    assert "no folder" in _bad("sample", "runs/nothing", "-o", "a.csv")
+    assert "cannot be read" in _bad("show", "nothing.toml")
+    assert "cannot be read" in _bad("train", "--model", "nothing.toml")
+    assert not (workplace / "runs" / "moons-splin-1").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"width": ["nan"] * 5 + [1.0, 2.0] * 50}, "NaN"),
+        ({"width": ["inf"] + [1.0, 2.0] * 50}, "infinite"),
+        ({"width": [""] * 90}, "missing"),
+        ({"width": [2.0] * 90}, "constant"),
+        ({}, "holds text"),
+    ],
+    ids=["nan", "infinite", "empty", "constant", "text"],
+)
+def test_columns_that_cannot_be_modelled(workplace: Path, columns: dict, message: str) -> None:
+    columns = {name: values[:90] for name, values in columns.items()}
+    path = _flowers(workplace / "wrong.csv", **columns)
+    arguments = ["--context", "kind"] if columns else []
+    error = _bad("train", path, *arguments, "--out", "never")
+    assert message.lower() in error.lower() and ("'width'" in error or "'kind'" in error)
+    assert not (workplace / "never").exists()
+
+
+def test_labels_unseen_in_training(workplace: Path) -> None:
+    assert "did you mean 'setosa'" in _bad("sample", RUN, "--context", "setose", "-o", "a.csv")
+    unseen = [("setosa", "virginika")[i % 2] for i in range(40)]
+    _flowers(workplace / "unseen.csv", n=40, kind=unseen)
+    assert "did you mean 'virginica'" in _bad("score", RUN, "unseen.csv", "-o", "a.csv")
+    assert "the model is conditional" in _bad("sample", RUN, "-o", "a.csv")
+    assert "without a context" in _bad("sample", _plain(), "--context", "setosa", "-o", "a.csv")
+    assert "context column 'kin'" in _bad("sample", RUN, "--context", "kin=setosa", "-o", "a.csv")
+
+
+def _plain() -> str:
+    if not Path("plain").exists():
+        _good("train", "flowers.csv", "--columns", "length,width", "--out", "plain", *TINY)
+    return "plain"
+
+
+@pytest.mark.parametrize(
+    ("chain", "message"),
+    [
+        ('{class = "Abs", shape = 2}, {class = "Coupling", shape = 2}', "lands on the support positive"),
+        ('{class = "Coupling", shape = 3}', "starts from (3,)"),
+        ('{class = "Coupling", shape = 2}, {class = "Slice", shape = 2, keep = 1}', "ends in shape (1,)"),
+        ('{class = "Couplin", shape = 2}', "did you mean 'Coupling'"),
+        ('{class = "Coupling", shap = 2}', "did you mean 'shape'"),
+        ('{class = "Coupling"}', "needs the argument shape"),
+        ('{class = "os.system", command = "true"}', "unknown class 'os.system'"),
+        ("{shape = 2}", "Transform"),
+    ],
+)
+def test_chains_that_do_not_fit(workplace: Path, chain: str, message: str) -> None:
+    size = 3 if "= 3" in chain else 2
+    base = f'base = {{class = "Normal", event_shape = {size}}}'
+    (workplace / "wrong.toml").write_text(f'[data]\nsource = "moons"\n[model]\ntransforms = [{chain}]\n{base}\n')
+    assert message in _bad("train", "--model", "wrong.toml", "--out", "never")
+    assert not (workplace / "never").exists()
+
+
+def test_configurations_name_the_entry(workplace: Path) -> None:
+    path = workplace / "wrong.toml"
+    path.write_text('[data]\nsource = "moons"\n[training]\nstep = 3\n')
+    assert "'training.step'; did you mean 'training.steps'" in _bad("train", "--model", path)
+    path.write_text("[data\n")
+    assert "not a TOML file" in _bad("train", "--model", path)
+    path.write_text('[data]\nsource = "moons"\n[model]\npreset = "nf"\nlayer = 3\n')
+    assert "did you mean 'layers'" in _bad("train", "--model", path)
+    path.write_text("training = 3\n")
+    assert "training" in _bad("train", "moons", "--model", path)
+
+
+def test_folders_that_cannot_be_written(workplace: Path) -> None:
+    # A path below a regular file cannot be made, even by root.
+    assert "cannot be written" in _bad("train", "moons", "--out", "flowers.csv/run", "--steps", 10**9)
+    assert "cannot be written" in _bad("train", "moons", "--out", "flowers.csv", "--steps", 10**9)
+    (workplace / "photos").mkdir()
+    (workplace / "photos" / "cat.txt").write_text("meow")
+    assert "holds other files" in _bad("train", "moons", "--out", "photos", "--steps", 10**9)
+    assert "no folder" in _bad("sample", RUN, "--context", "setosa", "-o", "nowhere/a.csv")
+    assert "expected one of .csv" in _bad("sample", RUN, "--context", "setosa", "-o", "a.xlsx")
+    assert "cannot be written" in _bad("sample", RUN, "--context", "setosa", "-o", "flowers.csv/a.csv")
+
+
+def test_runs_and_files_that_are_damaged(workplace: Path) -> None:
+    good = (workplace / RUN / "model.safetensors").read_bytes()
+    broken = workplace / "broken"
+    broken.mkdir()
+    assert "config.toml, data.json, model.safetensors missing" in _bad("show", broken)
+    for name in ("config.toml", "data.json"):
+        (broken / name).write_bytes((workplace / RUN / name).read_bytes())
+    for content, message in [
+        (good[: len(good) // 2], "damaged or cut short"),
+        (b"PK\x03\x04 and so on", "looks like a pickle"),
+        (b"hello, world", "not a safetensors file"),
+        (good.replace(b'\\"class\\": \\"LULinear\\"', b'\\"class\\": \\"LULinera\\"'), "did you mean 'LULinear'"),
+    ]:
+        (broken / "model.safetensors").write_bytes(content)
+        assert message in _bad("sample", broken, "--context", "setosa", "-o", "a.csv")
+    assert "did not finish" in _bad("report", broken)
+    (broken / "model.safetensors").write_bytes(good)
+    (broken / "data.json").write_text("{}")
+    assert "data.json is damaged" in _bad("sample", broken, "--context", "setosa", "-o", "a.csv")
+
+
+def test_data_that_do_not_fit_the_model(workplace: Path) -> None:
+    np.save("cube.npy", np.random.default_rng(0).normal(size=(40, 2, 2, 2)))
+    _bad("score", RUN, "cube.npy", "-o", "a.csv")
+    (workplace / "narrow.csv").write_text("length,kind\n" + "1.0,setosa\n2.0,virginica\n" * 15)
+    assert "unknown column 'width'" in _bad("evaluate", RUN, "narrow.csv")
