@@ -102,13 +102,18 @@ def test_the_same_command_gives_the_same_numbers(workplace: Path) -> None:
 
 
 def test_a_finished_run_is_kept_and_a_cut_off_one_is_resumed(workplace: Path) -> None:
-    command = ("train", "moons", "--rows", 100, "--out", "kept", *TINY)
+    command = ("train", "flowers.csv", "--context", "kind", "--out", "kept", *TINY)
     _good(*command)
     assert "holds a finished run" in _bad(*command)
     _good(*command, "--overwrite")
     (workplace / "kept" / "metrics.json").unlink()
     weights = (workplace / "kept" / "model.safetensors").read_bytes()
     assert "unfinished run of another configuration" in _bad(*command, "--lr", 0.5)
+    _good(*command)
+    assert (workplace / "kept" / "model.safetensors").read_bytes() == weights
+    # Cut off between the end of training and the saving of its result: trained again, to the same weights.
+    for name in ("metrics.json", "model.safetensors"):
+        (workplace / "kept" / name).unlink()
     _good(*command)
     assert (workplace / "kept" / "model.safetensors").read_bytes() == weights
     assert (workplace / "kept" / "metrics.json").exists()
@@ -165,8 +170,8 @@ def test_show_states_a_chain_that_trains(workplace: Path) -> None:
 
 
 def test_bounds_are_marked(workplace: Path) -> None:
-    _good("train", "moons", "--model", "augment", "--rows", 100, "--out", "bound", *TINY)
-    output = _good("score", "bound", "moons", "--importance-samples", 2, "-o", "scores.parquet")
+    _good("train", "flowers.csv", "--columns", "length,width", "--model", "augment", "--out", "bound", *TINY)
+    output = _good("score", "bound", "flowers.csv", "--importance-samples", 2, "-o", "scores.parquet")
     assert "lower bound" in output
     assert set(pyarrow.parquet.read_table("scores.parquet")["kind"].to_pylist()) == {"bound"}
 

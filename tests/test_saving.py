@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -102,7 +103,15 @@ def test_a_users_own_class_is_saved_and_loaded(tmp_path: Path) -> None:
     # {"slope": 0.5}
 
 
-def test_a_file_states_the_defaults_too(tmp_path: Path) -> None:
+def test_the_same_flow_makes_the_same_file(tmp_path: Path) -> None:
+    flow = _small()
+    paths = [tmp_path / f"{i}.safetensors" for i in range(2)]
+    for path in paths:
+        flow.save(path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_file_states_the_defaults_too() -> None:
     assert describe(sf.SplineMap()) == {"class": "SplineMap", "arguments": {}}
     assert describe(sf.SplineMap(), full=True)["arguments"] == {"bins": 8, "bound": 5.0}
 
@@ -136,14 +145,18 @@ def _small() -> sf.Flow:
     return sf.Flow([sf.Abs(2), sf.Log(2), sf.Coupling(2, hidden=(4,))], base=sf.Normal(2, learned=True))
 
 
-def _rewritten(tmp_path: Path, change: Callable[[dict], None], **metadata: str) -> Path:
+def _rewritten(tmp_path: Path, change: Callable[[dict], None], **entries: Any) -> Path:
     """A saved flow with its architecture changed."""
     path = tmp_path / "flow.safetensors"
     _small().save(path)
     architecture = describe(_small())
     change(architecture)
-    header = {"surflow_format": "1", "surflow_version": "0.1.0", "architecture": json.dumps(architecture)}
-    save_file(load_file(path), path, header | metadata)
+    header = {"format": 1, "version": "0.1.0", "architecture": architecture, "buffers": {}} | entries
+    return _with_header(path, json.dumps(header))
+
+
+def _with_header(path: Path, header: str) -> Path:
+    save_file(load_file(path), path, {"surflow": header})
     return path
 
 
@@ -226,14 +239,16 @@ def test_deep_nesting(tmp_path: Path) -> None:
             a["arguments"]["transforms"][0] = {"class": "Inverse", "arguments": {"layer": _first(a)}}
 
     _refused(_rewritten(tmp_path, inverse), "nested deeper")
-    _refused(_rewritten(tmp_path, lambda a: None, architecture="[" * 100_000), "damaged or not to be trusted")
-    _refused(_rewritten(tmp_path, lambda a: None, architecture='{"class": "Flow"'), "damaged or not to be trusted")
+    path = _rewritten(tmp_path, lambda a: None)
+    for header in ("[" * 100_000, '{"format": 1', "3", "[]", "{}"):
+        _refused(_with_header(path, header), "damaged header")
 
 
 def test_newer_formats_and_odd_headers(tmp_path: Path) -> None:
-    _refused(_rewritten(tmp_path, lambda a: None, surflow_format="2"), "has format 2.*install a newer surflow")
-    _refused(_rewritten(tmp_path, lambda a: None, surflow_format="x"), "has format x")
-    _refused(_rewritten(tmp_path, lambda a: None, buffers='{"transforms.0.signs.raw": "load"}'), "not to be trusted")
+    _refused(_rewritten(tmp_path, lambda a: None, format=2), "has format 2.*install a newer surflow")
+    _refused(_rewritten(tmp_path, lambda a: None, format="x"), "has format x")
+    _refused(_rewritten(tmp_path, lambda a: None, buffers={"transforms.0.signs.raw": "load"}), "not to be trusted")
+    _refused(_rewritten(tmp_path, lambda a: None, buffers=None), "not to be trusted")
 
 
 def test_damaged_and_foreign_files(tmp_path: Path) -> None:

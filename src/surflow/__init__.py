@@ -95,8 +95,8 @@ __all__ = [
     "Configurable", "Distribution", "Flow", "Inverse", "On", "Transform", "load",
     # bijections
     "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "Coupling", "Elementwise", "Exp",
-    "IntervalSplineMap", "LULinear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute", "PermuteAxes", "Polar", "Reshape",
-    "Reverse", "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "UnivariateMap",
+    "IntervalSplineMap", "LULinear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute", "PermuteAxes", "Polar",
+    "Reshape", "Reverse", "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation", "Slice", "Sort", "VAE",
     # distributions

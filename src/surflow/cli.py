@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from surflow.data import ContextEncoding, Splits
     from surflow.evaluation import Row
     from surflow.runs import Config, RunFolder
+
+
+# Rows of the figures of merit that are about one coordinate of the code: too many for a terminal.
+_ONE_COORDINATE = re.compile(r"code_\w+_\d+")
 
 
 class _Group(TyperGroup):
@@ -321,8 +326,11 @@ def _print(rows: list[Row]) -> None:
     table.add_column("± error", justify="right")
     table.add_column("unit")
     for row in rows:
+        if _ONE_COORDINATE.fullmatch(row["metric"]):
+            continue  # in metrics.json and in the report
         error = "" if row["error"] is None else f"{row['error']:.4f}"
-        table.add_row(row["metric"], f"{row['value']:.4f}", error, row["unit"])
+        value = f"{row['value']:,.0f}" if row["unit"] == "rows" else f"{row['value']:.4f}"
+        table.add_row(row["metric"], value, error, row["unit"])
     # A pipe or a file gets the whole table, however narrow the terminal is thought to be.
     Console(width=None if sys.stdout.isatty() else 100).print(table)
 
@@ -410,12 +418,13 @@ def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Ten
     expected = ", ".join(f"--context {name}=({what})" for name, what in known.items())
     if not values:
         raise ConfigError(f"the model is conditional: expected {expected}")
-    if len(known) == 1 and len(values) == 1 and not values[0].startswith(f"{encoding.names[0]}="):
-        return encoding.encode({encoding.names[0]: values[0]}).expand(n, -1)
     given = {}
     for value in values:
         name, equals, rest = value.partition("=")
-        if not equals:
+        sole = encoding.columns[0] if len(known) == 1 else None
+        if sole is not None and (not equals or value in (sole.categories or [])):
+            name, rest = sole.name, value
+        elif not equals:
             raise ConfigError(f"--context {value!r} names no column: expected {expected}")
         if name not in known:
             raise ConfigError(unknown_name("context column", name, known))

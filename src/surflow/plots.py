@@ -314,7 +314,8 @@ def losses(log: Sequence[Mapping[str, Any]], entropy: float | None = None) -> Fi
     if early > top:
         note = f"↑ from {early:.3g}"
         ax.annotate(note, (0.008, 0.985), xycoords="axes fraction", va="top", fontsize=8, color=_QUIET)
-    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8.5, labelcolor=_INK)
+    if any(len(curve) for curve in curves.values()) or entropy is not None:
+        figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8.5, labelcolor=_INK)
     if with_rates:
         _style(axes[1])
         axes[1].plot(*rates.T, color=_QUIET, linewidth=1.3)
@@ -398,6 +399,10 @@ def account(terms: Sequence[Term]) -> Figure:
     if len(terms) > _MOST_TERMS:
         terms = _gathered(terms)
         names = [_name(term.name) for term in terms]
+    # Held-out rows of density zero make a term infinite: it has no bar, and its label says so.
+    labels = [signed(term.nats, 2) if math.isfinite(term.nats) else "not finite" for term in terms]
+    total = sum(term.nats for term in terms)
+    terms = [term if math.isfinite(term.nats) else term._replace(nats=0.0) for term in terms]
     figure = _figure(8.6, 0.27 * len(terms) + 1.1)
     ax = figure.subplots()
     _style(ax)
@@ -411,9 +416,8 @@ def account(terms: Sequence[Term]) -> Figure:
             )
     reach = max(*(abs(term.nats) for term in terms), 1e-6)
     for i, term in enumerate(terms):
-        text = signed(term.nats, 2)
         ax.annotate(
-            text, (term.nats, i), xytext=(4 if term.nats >= 0 else -4, 0), textcoords="offset points",
+            labels[i], (term.nats, i), xytext=(4 if term.nats >= 0 else -4, 0), textcoords="offset points",
             ha="left" if term.nats >= 0 else "right", va="center", fontsize=8, color=_INK,
         )  # fmt: skip
     ax.axvline(0, color=REFERENCE, linewidth=0.9)
@@ -422,9 +426,9 @@ def account(terms: Sequence[Term]) -> Figure:
     ax.set_yticks(places, names)
     ax.set_ylim(len(terms) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(f"mean contribution to log p(x) (nats per event); sum {signed(sum(t.nats for t in terms), 3)}")
+    ax.set_xlabel(f"mean contribution to log p(x) (nats per event); sum {signed(total, 3)}")
     if not all(term.exact for term in terms):
-        ax.legend(frameon=False, fontsize=8.5, labelcolor=_INK)
+        figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8.5, labelcolor=_INK)
     return figure
 
 
@@ -437,13 +441,14 @@ def standing(rows: Sequence[Mapping[str, Any]]) -> Figure:
     ['spline']
     """
     found = {row["metric"]: row for row in rows}
+    finite = {name for name, row in found.items() if math.isfinite(row["value"])}
     bounds = sorted((name for name in found if name.startswith("nll_bound_k")), key=len)
     flow = found["nll"] if "nll" in found else found[bounds[-1]]
     lines = [(found[name], label, colour) for name, label, colour in (
         ("gaussian_nll", "Gaussian", _QUIET),
         (flow["metric"], _name(flow["model"]) + ("" if "nll" in found else " (bound)"), DATA),
         ("entropy", "entropy", REFERENCE),
-    ) if name in found]  # fmt: skip
+    ) if name in finite]  # fmt: skip
     figure = _figure(8.0, 0.42 * len(lines) + 0.75)
     ax = figure.subplots()
     _style(ax)
@@ -471,6 +476,7 @@ def tightness(rows: Sequence[Mapping[str, Any]]) -> Figure:
     'draws k'
     """
     found = [(int(row["metric"].rsplit("k", 1)[1]), row) for row in rows if row["metric"].startswith("nll_bound_k")]
+    found = [(k, row) for k, row in found if math.isfinite(row["value"])]
     figure = _figure(6.4, 3.1)
     ax = figure.subplots()
     _style(ax)
@@ -478,9 +484,10 @@ def tightness(rows: Sequence[Mapping[str, Any]]) -> Figure:
     values = [row["value"] for _, row in found]
     errors = [row["error"] or 0.0 for _, row in found]
     ax.errorbar(k, values, errors, fmt="-o", color=DATA, markersize=5, capsize=3, label="bound on the NLL")
-    for i, value in zip(k, values, strict=True):
+    for i, value, error in zip(k, values, errors, strict=True):
+        above = (i, value + error)
         ax.annotate(
-            _plain(value), (i, value), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=8.5, color=_INK
+            _plain(value), above, xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8.5, color=_INK
         )
     entropy = next((row["value"] for row in rows if row["metric"] == "entropy"), None)
     if entropy is not None:

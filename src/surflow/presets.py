@@ -7,8 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import nn
-
 from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Logit, Softplus
@@ -22,7 +20,7 @@ from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli
 from surflow.distributions.normal import HalfNormal, Normal
 from surflow.errors import ConfigError, ShapeError, unknown_name
-from surflow.flow import Flow
+from surflow.flow import ContextNet, Flow
 from surflow.stochastic.vae import VAE
 from surflow.surjections.absolute import Abs
 from surflow.surjections.dimension import Augment
@@ -38,7 +36,7 @@ _PRESETS: dict[str, Callable[..., _Chain]] = {}
 # Past this many coordinates an autoregressive layer inverts in fewer passes than coordinates, in groups.
 _MOST_PASSES = 32
 # With fewer rows a network of the usual size learns them by heart before it learns their law.
-_FEW_ROWS = 1000
+FEW_ROWS = 1000
 
 
 def names() -> dict[str, str]:
@@ -55,7 +53,7 @@ def build(
     event_shape: int | Shape,
     *,
     context_shape: int | Shape | None = None,
-    context_net: nn.Module | None = None,
+    context_net: ContextNet | None = None,
     levels: int | None = None,
     **options: Any,
 ) -> Flow:
@@ -92,7 +90,7 @@ def build(
         if option not in known:
             raise ConfigError(unknown_name(f"option of the preset {name!r}", option, known))
     if context_net is not None:
-        context_shape = tuple(context_net.out_shape)  # type: ignore[arg-type]
+        context_shape = tuple(context_net.out_shape)
     width = 0 if context_shape is None else math.prod(as_shape(context_shape))
     if context_shape is not None and len(as_shape(context_shape)) != 1:
         raise ShapeError(
@@ -113,8 +111,8 @@ def choose(levels: int | None, rows: int | None) -> tuple[str, dict[str, Any]]:
     """The preset that ``"auto"`` stands for, and options for so many training rows; None means ever fresh ones."""
     if levels is not None:
         return "image", {}
-    if rows is not None and rows < _FEW_ROWS:
-        return "spline", {"layers": 2, "hidden": [32], "bins": 8}
+    if rows is not None and rows < FEW_ROWS:
+        return "spline", {"layers": 2, "hidden": [16], "bins": 4}
     return "spline", {}
 
 

@@ -99,7 +99,7 @@ def write_report(
     with seeded(seed):
         sections = [
             _merit(flow, splits, rows, figures, show),
-            _training(log, figures, show),
+            _training(flow, log, figures, show),
             _samples(flow, splits, show),
             _code(flow, splits, figures, show),
             _account(flow, splits, show),
@@ -145,10 +145,7 @@ def _facts(flow: Flow, log: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]
     parameters = sum(p.numel() for p in flow.parameters())
     facts = [
         {"kind": "exact", "text": "exact density"} if flow.exact else {"kind": "bound", "text": "bound on the density"},
-        {
-            "kind": "",
-            "text": f"{_shape_text(flow.event_shape)} {'numbers' if flow.event_shape != (1,) else 'number'} an event",
-        },
+        {"kind": "", "text": f"event shape {_shape_text(flow.event_shape)}"},
         {"kind": "", "text": f"{len(flow.transforms)} layers, {parameters:,} parameters"},
     ]
     if flow.context_shape is not None:
@@ -175,16 +172,18 @@ def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, R
     tag = "exact" if flow.exact else "bound"
     if best is not None:
         n = f" on {figures['test_rows']['value']:,.0f} held-out rows" if "test_rows" in figures else ""
+        if "zero_density" in figures:
+            n += f", {100 * figures['zero_density']['value']:.2g} % of which the flow calls impossible"
         how = "" if flow.exact else f"; an upper bound, with k = {max(bounds)} draws a row"
         section.cards.append(_card("Held-out NLL", best, f"nats per event{n}{how}", tag))
     if "bits_per_dim" in figures:
         note = "of the integers; lower is better"
         section.cards.append(_card("Bits per dimension", figures["bits_per_dim"], note, tag))
     if "entropy_gap" in figures:
-        entropy = figures["entropy"]["value"]
-        note = f"nats per event above the entropy of the data's law, {entropy:.4g}, which no model can pass"
+        entropy = _joined(figures["entropy"])
+        note = f"nats per event above the entropy of the data's law, {entropy}, which no model can pass"
         section.cards.append(_card("Entropy gap", figures["entropy_gap"], note, tag))
-    if "gain_over_gaussian" in figures:
+    if "gain_over_gaussian" in figures and math.isfinite(figures["gain_over_gaussian"]["value"]):
         gain, baseline = figures["gain_over_gaussian"], figures["gaussian_nll"]
         word = "better" if gain["value"] >= 0 else "worse"
         card = _card("Against the Gaussian", gain, "", "" if word == "better" else "worse")
@@ -207,7 +206,7 @@ def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, R
         section.pictures.append(show("tightness", plots.tightness(rows), caption))
     lines = []
     for row in rows:
-        if row["metric"].startswith(_COORDINATE):  # they have a table beside the code
+        if row["metric"].startswith(_COORDINATE) and row["metric"][-1].isdigit():  # they have a table beside the code
             continue
         name, note = _NAMES.get(row["metric"], (row["metric"].replace("_", " "), ""))
         if row["metric"].startswith("nll_bound_k"):
@@ -239,11 +238,12 @@ def _baseline_note(flow: Flow, splits: Splits) -> str:
     return " ".join(notes)
 
 
-def _training(log: Sequence[Mapping[str, Any]], figures: dict[str, Row], show: _Shower) -> _Section | None:
+def _training(flow: Flow, log: Sequence[Mapping[str, Any]], figures: dict[str, Row], show: _Shower) -> _Section | None:
     if not log:
         return None
     entropy = figures["entropy"]["value"] if "entropy" in figures else None
-    caption = "Negative log-likelihood while training; early steps above the frame are cut off."
+    what = "Negative log-likelihood" if flow.exact else "Bound on the negative log-likelihood, with one draw,"
+    caption = f"{what} of training batches and of the validation rows."
     return _Section("training", "Training", pictures=[show("losses", plots.losses(log, entropy), caption)])
 
 
@@ -342,7 +342,8 @@ def _data(splits: Splits) -> _Section:
     if splits.columns:
         x = splits.train.x.flatten(1).double()
         lines = [
-            [str(name), f"{x[:, i].mean():.4g}", f"{x[:, i].std():.4g}", f"{x[:, i].min():.4g}", f"{x[:, i].max():.4g}"]
+            [str(name)]
+            + [_plus_minus(f(x[:, i]).item(), None)[0] for f in (Tensor.mean, Tensor.std, Tensor.min, Tensor.max)]
             for i, name in enumerate(splits.columns)
         ]
         head = ["column", "mean", "standard deviation", "least", "greatest"]

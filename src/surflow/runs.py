@@ -20,11 +20,14 @@ from surflow.errors import ConfigError, DataError, FileError, unknown_name
 from surflow.flow import Flow
 from surflow.saving import load as load_flow
 
-# Training where the configuration says nothing: on fresh draws; on tables, which small networks learn by heart within
-# a few hundred steps, so that validation must be frequent; on images.
+# Training where the configuration says nothing. On fresh draws nothing can be learnt by heart; a few hundred rows are,
+# within a few hundred steps, so that validation must be frequent there.
 _FRESH: dict[str, Any] = {"steps": 3000, "batch_size": 512, "lr": 5e-3, "clip": 5.0}
-_TABLE: dict[str, Any] = {"steps": 1000, "batch_size": 256, "lr": 2e-3, "clip": 5.0, "validate_every": 20}
-_IMAGES: dict[str, Any] = {"steps": 1500, "batch_size": 128, "lr": 3e-3, "clip": 20.0, "validate_every": 50}
+_TABLE: dict[str, Any] = {"steps": 3000, "batch_size": 256, "lr": 2e-3, "clip": 5.0}
+_SMALL_TABLE: dict[str, Any] = _TABLE | {"steps": 1000, "validate_every": 20}
+_IMAGES: dict[str, Any] = {"steps": 3000, "batch_size": 128, "lr": 3e-3, "clip": 20.0}
+_FEW_IMAGES: dict[str, Any] = _IMAGES | {"steps": 800}
+_MANY_IMAGES = 5000
 
 # TOML has no null; this table stands for it.
 _NONE = {"none": True}
@@ -140,11 +143,16 @@ class Config(_Section):
         """With a definite preset, and with training's entries filled in, so that the file states the whole run."""
         from surflow import presets
 
-        model, training = self.model, self.training.model_copy()
+        model, training, rows = self.model, self.training.model_copy(), len(splits.train.x)
         if model.preset == "auto":
-            name, options = presets.choose(splits.levels, None if self.fresh(splits) else len(splits.train.x))
+            name, options = presets.choose(splits.levels, None if self.fresh(splits) else rows)
             model = ModelConfig(preset=name, **(options | (model.model_extra or {})))
-        defaults = _FRESH if self.fresh(splits) else _TABLE if splits.levels is None else _IMAGES
+        if self.fresh(splits):
+            defaults = _FRESH
+        elif splits.levels is None:
+            defaults = _SMALL_TABLE if rows < presets.FEW_ROWS else _TABLE
+        else:
+            defaults = _FEW_IMAGES if rows < _MANY_IMAGES else _IMAGES
         for name, value in defaults.items():
             if getattr(training, name) is None and not (name == "steps" and training.minutes is not None):
                 setattr(training, name, value)

@@ -18,6 +18,7 @@ from surflow.errors import FileError, SurflowError
 from surflow.flow import Flow
 
 FORMAT = 1
+_KEY = "surflow"
 SUFFIX = ".safetensors"
 
 # Limits on what a file may ask for: the header's size, and elements that loading may make, free and per stored weight.
@@ -57,13 +58,9 @@ def save(flow: Flow, path: str | Path) -> None:
     # Clones, because tensors that share memory, as views or tied weights, cannot be stored otherwise.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     dtypes = {name: str(b.dtype).removeprefix("torch.") for name, b in _unsaved_buffers(flow).items()}
-    metadata = {
-        "format": "pt",  # what other readers of safetensors expect of torch's tensors
-        "surflow_format": str(FORMAT),
-        "surflow_version": _library_version(),
-        "architecture": json.dumps(architecture),
-        "buffers": json.dumps(dtypes),
-    }
+    # One entry, because the order of several in the header would differ from file to file.
+    header = {"format": FORMAT, "version": _library_version(), "architecture": architecture, "buffers": dtypes}
+    metadata = {_KEY: json.dumps(header)}
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(tensors, scratch, metadata)
@@ -84,12 +81,11 @@ def load(path: str | Path) -> Flow:
         FileError: if the file is missing, damaged, foreign, newer than the library, or does not fit.
     """
     path = Path(path)
-    metadata = _read_metadata(path)
+    header = _read_header(path)
     try:
-        architecture = json.loads(metadata["architecture"])
-        dtypes = json.loads(metadata.get("buffers", "{}"))
-        if not isinstance(architecture, dict) or architecture.get("class") != "Flow" or not isinstance(dtypes, dict):
-            raise FileError(f"{path}: expected the architecture of a Flow, got {metadata['architecture'][:60]!r}")
+        architecture, dtypes = header["architecture"], header["buffers"]
+        if not isinstance(architecture, dict) or architecture.get("class") != "Flow":
+            raise FileError(f"{path}: expected the architecture of a Flow, got {str(architecture)[:60]!r}")
         with safe_open(path, framework="pt") as file:
             # Clones, so that the flow does not depend on the file, which is only mapped into memory.
             state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
@@ -121,8 +117,8 @@ def _library_version() -> str:
     return __version__
 
 
-def _read_metadata(path: Path) -> dict[str, str]:
-    """The header's metadata of a file by surflow, or a FileError that says what the file is instead."""
+def _read_header(path: Path) -> dict[str, Any]:
+    """What surflow wrote into a file's header, or a FileError that says what the file is instead."""
     advice = "expected a file written by flow.save(path)"
     try:
         size = path.stat().st_size
@@ -149,17 +145,21 @@ def _read_metadata(path: Path) -> dict[str, str]:
         raise FileError(
             f"{path} is damaged or cut short ({size:,} bytes; {error}): copy it again, or save the flow again"
         ) from error
-    if not {"surflow_format", "architecture"} <= set(metadata):
+    if _KEY not in metadata:
         raise FileError(
             f"{path} is a safetensors file without surflow's header, so it states no architecture; {advice}"
         )
-    stated = metadata["surflow_format"]
-    if not stated.isdecimal() or int(stated) > FORMAT:
+    try:
+        header = json.loads(metadata[_KEY])
+        form, author = header["format"], header["version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileError(f"{path} has a damaged header ({type(error).__name__}: {error}); {advice}") from error
+    if not isinstance(form, int) or form > FORMAT:
         raise FileError(
-            f"{path} has format {stated[:20]}, written by surflow {metadata.get('surflow_version', '?')[:20]}; this "
-            f"surflow {_library_version()} reads formats up to {FORMAT}: install a newer surflow"
+            f"{path} has format {str(form)[:20]}, written by surflow {str(author)[:20]}; this surflow "
+            f"{_library_version()} reads formats up to {FORMAT}: install a newer surflow"
         )
-    return metadata
+    return header
 
 
 def _unsaved_buffers(flow: nn.Module) -> dict[str, Tensor]:

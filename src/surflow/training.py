@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import sys
 import tempfile
-import warnings
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +15,13 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from surflow._training.batches import FIRST, Loaded, Source, Table, source_of, split, table_of
+from surflow._training.batches import FIRST, Loaded, Table, table_of
 from surflow._training.checkpoints import SafetensorsIO, read
 from surflow._training.loop import CountedSteps, Plan, Steps, Training, number_type
+from surflow._training.quiet import quiet
 from surflow._training.record import CHECKPOINT, Bar, Record, Row, latest_checkpoint
 from surflow._training.seeding import mix, reseed
+from surflow._training.sources import Source, source_of, split
 from surflow.distribution import Distribution
 from surflow.errors import ConfigError, DataError, unknown_name
 from surflow.flow import Flow
@@ -138,14 +137,16 @@ def fit(
     plan = Plan(steps, minutes, batch_size, lr, schedule, decay, decay_every, clip, patience, validate_every,
                 importance_samples, seed)  # fmt: skip
     _check_options(flow, plan, validation, snapshots, folder, tensorboard)
-    with _quiet(), torch.random.fork_rng(devices=[]):
+    home = next(flow.parameters()).device
+    with quiet(), torch.random.fork_rng(devices=[home] if home.type == "cuda" else []):
         source, held_out = _data(flow, data, validation, plan)
         settings = {**plan.settings(), "snapshots": sorted(snapshots), "rows": _size(source)}
+        settings |= {"devices": str(devices), "precision": str(precision)}
         path = None if folder is None else Path(folder)
         resumed = path is not None and latest_checkpoint(path, settings, flow) is not None
         if isinstance(flow, Flow) and not resumed:
-            first = source.first().to(next(flow.parameters()).device, number_type(flow))
-            reseed(mix(seed, FIRST), first.x.device)
+            first = source.first.to(home, number_type(flow))
+            reseed(mix(seed, FIRST), home)
             flow.train()
             flow.initialize(first.x, first.context)
         record = Record(plan, snapshots, held_out, path, settings)
@@ -279,18 +280,3 @@ def _tensorboard(folder: Path) -> TensorBoardLogger:
         return TensorBoardLogger(folder, name="", version="tensorboard")
     except ModuleNotFoundError as error:
         raise ConfigError("tensorboard=True needs another package: pip install tensorboard") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's notes on devices, loaders and tips, which are about a Trainer that the user does not see."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
-            warnings.filterwarnings("ignore", category=UserWarning, message=r".*GPU available but not used")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -10,6 +10,8 @@ from surflow.distribution import Distribution
 from surflow.flow import Flow, layer_name
 from surflow.transform import Transform
 
+_ADVICE = "; a smaller lr or clip=1 may help"
+
 
 @torch.no_grad()
 def explain(flow: Distribution, batch: Batch) -> str:
@@ -34,13 +36,12 @@ def explain(flow: Distribution, batch: Batch) -> str:
             rows = _bad_rows(x, V)
             return (
                 f"the first values that are not finite come from {layer_name(layer)} (place {place}), in its "
-                f"{' and '.join(bad)}, for {rows} of {len(V)} rows{_weights(layer)}"
+                f"{' and '.join(bad)}, for {rows} of {len(V)} rows{_weights(layer)}{_ADVICE}"
             )
     base = flow.base.elbo(x, flow._for_base(x, context))
     if not base.isfinite().all():
-        return (
-            f"the first values that are not finite come from the base {type(flow.base).__name__}{_weights(flow.base)}"
-        )
+        name = type(flow.base).__name__
+        return f"the first values that are not finite come from the base {name}{_weights(flow.base)}{_ADVICE}"
     return "every layer alone gives finite values on the rows of this device"
 
 

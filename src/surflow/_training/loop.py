@@ -12,9 +12,10 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from surflow._training.batches import NOISE, Batch, Source, steps_from
+from surflow._training.batches import NOISE, Batch
 from surflow._training.diagnosis import explain
 from surflow._training.seeding import mix, reseed
+from surflow._training.sources import Source, steps_from
 from surflow.distribution import Distribution
 from surflow.errors import NonFiniteError
 
@@ -95,6 +96,13 @@ class Training(LightningModule):
         self.good: dict[str, Tensor] = {}
         self.good_step = 0
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning sets some forty attributes a step, and a Module's way of setting them is slow.
+        if name in self.__dict__:
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [p for p in self.flow.parameters() if p.requires_grad]
         fused = self.fused and all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
@@ -165,9 +173,7 @@ class Training(LightningModule):
         if self.good and any(not p.isfinite().all() for p in self.flow.parameters()):
             self.flow.load_state_dict(self.good)
             kept = self.good_step
-        raise NonFiniteError(
-            f"{message}. The flow has its last good weights, of step {kept}: try a smaller lr, or clip=1"
-        )
+        raise NonFiniteError(f"{message}. The flow has its last good weights, of step {kept}")
 
 
 def copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from surflow._training.batches import HOLD_OUT, Loaded, Table
 from surflow._training.checkpoints import read, write
 from surflow._training.loop import Plan, Training, copy_of
+from surflow._training.quiet import hush
 from surflow._training.seeding import mix, reseed
 from surflow.distribution import Distribution
 from surflow.errors import FileError
@@ -26,8 +27,9 @@ from surflow.support import Integers
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"
 
-# Wall time between checkpoints.
+# Wall time between checkpoints, and between writes of the log.
 CHECKPOINT_SECONDS = 30.0
+_LOG_SECONDS = 1.0
 
 # How many validations and how many rows of the training loss a run has by default.
 _VALIDATIONS = 30
@@ -74,10 +76,15 @@ class Record(Callback):
         self.steps, self.seconds, self.stopped = 0, 0.0, ""
         self.sum, self.count = 0.0, 0  # of the training loss since its last row
         self.saved_at = 0.0
+        self.written, self.written_at = 0, 0.0  # rows of the log, and when
         self.handover: Path | None = None
         self.process = os.getpid()
 
     # -- hooks ------------------------------------------------------------------------------------------
+
+    def setup(self, trainer: Trainer, module: Any, stage: str) -> None:
+        if os.getpid() != self.process:
+            hush()
 
     def on_train_start(self, trainer: Trainer, module: Training) -> None:  # type: ignore[override]
         if trainer.global_step:
@@ -86,7 +93,7 @@ class Record(Callback):
             self.snapshots[0] = copy_of(module.flow.state_dict())
         self.saved_at = self.seconds
         if self.folder and trainer.is_global_zero:
-            self._start_log()
+            self._write_log(anew=True)
         if not trainer.global_step:
             self._save(trainer)
 
@@ -107,7 +114,9 @@ class Record(Callback):
             self.snapshots[step] = copy_of(module.flow.state_dict())
         if self.stopped:
             trainer.should_stop = True
-        elif self.folder and self.seconds - self.saved_at >= CHECKPOINT_SECONDS:
+        if self.folder and trainer.is_global_zero and (self.stopped or self.seconds - self.written_at >= _LOG_SECONDS):
+            self._write_log()
+        if self.folder and not self.stopped and self.seconds - self.saved_at >= CHECKPOINT_SECONDS:
             self._save(trainer)
 
     def on_fit_end(self, trainer: Trainer, module: Training) -> None:  # type: ignore[override]
@@ -162,22 +171,18 @@ class Record(Callback):
 
     def _add(self, trainer: Trainer, split: str, nll: float) -> None:
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        row = Row(self.steps, split, nll, rate, self.seconds)
-        self.rows.append(row)
+        self.rows.append(Row(self.steps, split, nll, rate, self.seconds))
         if trainer.is_global_zero:
-            if self.folder:
-                with (self.folder / LOG).open("a", newline="") as file:
-                    csv.writer(file).writerow(row)
             for logger in trainer.loggers:
                 logger.log_metrics({f"nll/{split}": nll, "learning_rate": rate}, step=self.steps)
 
-    def _start_log(self) -> None:
-        """Write the log anew from the rows that the checkpoint knows; later rows belong to steps yet to be redone."""
+    def _write_log(self, anew: bool = False) -> None:
+        """Append the latest rows, or write the rows that the checkpoint knows: later ones belong to steps to be redone."""
         assert self.folder is not None
-        with (self.folder / LOG).open("w", newline="") as file:
+        with (self.folder / LOG).open("w" if anew else "a", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(Row._fields)
-            writer.writerows(self.rows)
+            writer.writerows([Row._fields, *self.rows] if anew else self.rows[self.written :])
+        self.written, self.written_at = len(self.rows), self.seconds
 
     # -- checkpoints ----------------------------------------------------------------------------------------------
 

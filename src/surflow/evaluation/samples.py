@@ -88,11 +88,11 @@ def classifier_test(x: Tensor, y: Tensor, seed: int = 0) -> tuple[float, float]:
 
 
 def _rows(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    if not len(x) or not len(y):
+        raise DataError(f"two sets with at least one row each are expected, got {len(x)} and {len(y)} rows")
     x, y = (part.detach().cpu().double().reshape(part.shape[0], -1) for part in (x, y))
     if x.shape[1] != y.shape[1]:
         raise ShapeError(f"two sets of rows of one length are expected, got lengths {x.shape[1]} and {y.shape[1]}")
-    if not len(x) or not len(y):
-        raise DataError(f"two sets with at least one row each are expected, got {len(x)} and {len(y)} rows")
     return x, y
 
 
