@@ -11,7 +11,7 @@ import torch
 
 import surflow as sf
 from surflow import presets
-from surflow.runs import ModelConfig, chain_toml, from_table, parse_config, read_config, to_table
+from surflow.config import ModelConfig, chain_toml, from_table, parse_config, read_config, to_table
 from surflow.saving import describe
 
 CONTEXT = sf.ContextColumns([3, None], mean=[0.0, 1.0], scale=[1.0, 2.0])
@@ -163,5 +163,7 @@ def test_chains_that_do_not_fit_are_refused() -> None:
         _chain(coupling | {"hiden": [3]}).build((2,), None, None)
     with pytest.raises(sf.ConfigError, match=r"events of shape \(3,\).*starts from \(2,\)"):
         _chain(coupling).build((3,), None, None)
+    with pytest.raises(sf.ConfigError, match=r"integers from 0 to 4.*Dequantize\(shape, 5\)"):
+        _chain(coupling).build((2,), None, 5)
     with pytest.raises(sf.ConfigError, match="no context"):
         _chain(coupling | {"context_shape": 3}).build((2,), None, None)

@@ -12,13 +12,15 @@ import typer
 from typer.core import TyperGroup
 
 from surflow.errors import ConfigError, FileError, SurflowError, unknown_name
+from surflow.output import check_suffix, write_grid, write_table, writing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from surflow.config import Config
     from surflow.data import ContextEncoding, Splits
     from surflow.evaluation import Row
-    from surflow.runs import Config, RunFolder
+    from surflow.runs import RunFolder
 
 
 # Rows of the figures of merit that are about one coordinate of the code: too many for a terminal.
@@ -97,7 +99,8 @@ def _wrapped(names: list[str]) -> list[str]:
 @app.command()
 def show(target: Annotated[Path, typer.Argument(help="A run, a saved .safetensors flow, or a config.toml.")]) -> None:
     """The layers of a model, and a config.toml that states its chain in full."""
-    from surflow.runs import RunFolder, chain_toml, read_config
+    from surflow.config import chain_toml, read_config
+    from surflow.runs import RunFolder
     from surflow.saving import load
 
     if target.is_dir():
@@ -174,7 +177,7 @@ def _config(
     seed: int | None,
 ) -> Config:
     """The configuration file, if there is one, with the command line's options over it."""
-    from surflow.runs import parse_config, read_toml
+    from surflow.config import parse_config, read_toml
 
     content: dict[str, Any] = {}
     origin = "the command line"
@@ -272,7 +275,7 @@ def evaluate(
         splits = replace(splits, name=Path(data).stem, test=test, truth=splits.truth if data == splits.name else None)
     rows = _evaluate(flow, splits, config.model_copy(update={"seed": seed}))
     if output is not None:
-        _writing(output, lambda: write_results(output, _command(), rows))
+        writing(output, lambda: write_results(output, _command(), rows))
     _print(rows)
 
 
@@ -354,7 +357,7 @@ def sample(
     from surflow.runs import RunFolder
 
     kinds = (".csv", ".parquet", ".npy", ".png")
-    _check_suffix(output, kinds)
+    check_suffix(output, kinds)
     folder = RunFolder.open(run)
     facts = folder.facts()
     if output.suffix == ".png" and (len(facts.event_shape) != 3 or facts.event_shape[0] not in (1, 3)):
@@ -366,13 +369,13 @@ def sample(
     if output.suffix == ".npy":
         import numpy as np
 
-        _writing(output, lambda: np.save(output, x.numpy()))
+        writing(output, lambda: np.save(output, x.numpy()))
     elif output.suffix == ".png":
-        _writing(output, lambda: _write_grid(output, x, facts.levels))
+        writing(output, lambda: write_grid(output, x, facts.levels))
     else:
         flat = x.flatten(1)
         names = facts.columns or [f"x{i}" for i in range(flat.shape[1])]
-        _write_table(output, {name: flat[:, i].numpy() for i, name in enumerate(names)})
+        write_table(output, {name: flat[:, i].numpy() for i, name in enumerate(names)})
     typer.echo(f"{n:,} samples: {output}")
 
 
@@ -394,7 +397,7 @@ def score(
     from surflow.evaluation import scores
     from surflow.runs import RunFolder
 
-    _check_suffix(output, (".csv", ".parquet"))
+    check_suffix(output, (".csv", ".parquet"))
     folder = RunFolder.open(run)
     flow, facts = folder.flow(), folder.facts()
     part = read_rows(data, facts.columns, facts.context, levels=facts.levels, seed=seed)
@@ -403,7 +406,7 @@ def score(
     with seeded(seed):
         log_prob = scores(flow, part.x, part.context, importance_samples=importance_samples).numpy()
     kind = "exact" if flow.exact else "bound"
-    _write_table(output, {"log_prob": log_prob, "kind": np.full(len(log_prob), kind)})
+    write_table(output, {"log_prob": log_prob, "kind": np.full(len(log_prob), kind)})
     what = "log-density" if flow.exact else f"lower bound of the log-density with {importance_samples} draws"
     typer.echo(f"mean {what}: {log_prob.mean():.4f} nats over {len(log_prob):,} rows: {output}")
 
@@ -430,47 +433,3 @@ def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Ten
             raise ConfigError(unknown_name("context column", name, known))
         given[name] = rest
     return encoding.encode(given).expand(n, -1)
-
-
-def _check_suffix(path: Path, kinds: tuple[str, ...]) -> None:
-    if path.suffix not in kinds:
-        raise FileError(f"{path} ends in {path.suffix or 'no extension'!r}: expected one of {', '.join(kinds)}")
-    if not path.parent.is_dir():
-        raise FileError(f"{path} cannot be written: there is no folder {path.parent}")
-
-
-def _writing(path: Path, write: Any) -> None:
-    try:
-        write()
-    except OSError as error:
-        raise FileError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def _write_table(path: Path, columns: dict[str, Any]) -> None:
-    import pyarrow as pa
-
-    table = pa.table(columns)
-    if path.suffix == ".csv":
-        from pyarrow import csv
-
-        _writing(path, lambda: csv.write_csv(table, path))
-    else:
-        from pyarrow import parquet
-
-        _writing(path, lambda: parquet.write_table(table, path))
-
-
-def _write_grid(path: Path, images: Tensor, levels: int | None) -> None:
-    """Images (n, channels, height, width) side by side, n rounded down to whole rows, as one PNG."""
-    import math
-
-    import matplotlib.image
-
-    across = math.isqrt(len(images))
-    images = images[: across * (len(images) // across)]
-    low, high = (0.0, levels - 1.0) if levels is not None else (images.min().item(), images.max().item())
-    share = ((images - low) / max(high - low, 1e-12)).clamp(0, 1)
-    n, channels, height, width = share.shape
-    grid = share.reshape(n // across, across, channels, height, width).permute(0, 3, 1, 4, 2)
-    grid = grid.reshape(n // across * height, across * width, channels).expand(-1, -1, 3)
-    matplotlib.image.imsave(path, grid.numpy(), format="png")
