@@ -35,7 +35,7 @@ def log_rows(steps=60):
 @pytest.fixture(scope="module", autouse=True)
 def small_pictures():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "_DPI", 40)
+        patch.setattr(plots.style, "_DPI", 40)
         yield
 
 

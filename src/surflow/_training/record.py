@@ -92,10 +92,10 @@ class Record(Callback):
         elif 0 in self.wanted:
             self.snapshots[0] = copy_of(module.flow.state_dict())
         self.saved_at = self.seconds
+        if not trainer.global_step:
+            self._save(trainer)  # before the log, for a log without a checkpoint is a finished run's
         if self.folder and trainer.is_global_zero:
             self._write_log(anew=True)
-        if not trainer.global_step:
-            self._save(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         plan, step = self.plan, trainer.global_step
@@ -177,7 +177,7 @@ class Record(Callback):
                 logger.log_metrics({f"nll/{split}": nll, "learning_rate": rate}, step=self.steps)
 
     def _write_log(self, anew: bool = False) -> None:
-        """Append the latest rows, or write the rows that the checkpoint knows: later ones belong to steps to be redone."""
+        """Append the latest rows, or write those that the checkpoint knows: the others are of steps to be redone."""
         assert self.folder is not None
         with (self.folder / LOG).open("w" if anew else "a", newline="") as file:
             writer = csv.writer(file)
