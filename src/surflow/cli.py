@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from surflow.config import Config
-    from surflow.data import ContextEncoding, Splits
+    from surflow.data import ContextEncoding
     from surflow.evaluation import Row
-    from surflow.runs import RunFolder
 
 
 # Rows of the figures of merit that are about one coordinate of the code: too many for a terminal.
@@ -99,19 +98,19 @@ def _wrapped(names: list[str]) -> list[str]:
 @app.command()
 def show(target: Annotated[Path, typer.Argument(help="A run, a saved .safetensors flow, or a config.toml.")]) -> None:
     """The layers of a model, and a config.toml that states its chain in full."""
+    from surflow import runs
     from surflow.config import chain_toml, read_config
-    from surflow.runs import RunFolder
     from surflow.saving import load
 
+    config = None
     if target.is_dir():
-        run = RunFolder.open(target)
+        run = runs.RunFolder.open(target)
         flow, config = run.flow(), run.config()
     elif target.suffix == ".toml":
         config = read_config(target)
-        splits = _load(config)
-        flow = config.model.build(splits.event_shape, splits.context, splits.levels)
+        flow = runs.build(config, runs.load_splits(config))
     else:
-        flow, config = load(target), None
+        flow = load(target)
     # Everything but the chain is a comment, or an entry of the configuration: the output as a whole is a config.toml.
     typer.echo("\n".join(f"# {line}" for line in flow.summary().splitlines()) + "\n")
     if config is not None:
@@ -143,25 +142,18 @@ def train(
 ) -> None:
     """Train a model on data, evaluate it on held-out rows, and write a run: model, metrics, log, report."""
     config = _config(data, model, columns, context, rows, steps, minutes, batch_size, lr, seed)
-    from surflow.evaluation import write_results
-    from surflow.runs import RunFolder, next_folder
+    from surflow import runs
 
-    splits = _load(config)
+    splits = runs.load_splits(config)
     config = config.settled(splits)
-    flow = _built(config, splits)
+    flow = runs.build(config, splits)
     name = f"{splits.name}-{config.model.preset or 'chain'}"
-    run = RunFolder.create(out or next_folder("runs", name), config, overwrite=overwrite)
+    run = runs.RunFolder.create(out or runs.next_folder("runs", name), config, overwrite=overwrite)
     run.write_data(splits)
     typer.echo(f"{splits.description}\n\n{flow.summary()}\n")
-    if run.trained:
-        flow = run.flow()  # cut off in the evaluation
-    else:
-        _fit(flow, splits, config, run)
-        flow.save(run.model_path)
-    figures = _evaluate(flow, splits, config)
-    write_results(run.metrics_path, _command(), figures)
-    _print(figures)
-    typer.echo(f"report: {_report(run)}")
+    flow = runs.train(run, flow, splits, config, progress=sys.stdout.isatty())
+    _print(runs.evaluate(flow, splits, config, config.seed, run.metrics_path, _command()))
+    typer.echo(f"report: {runs.report(run)}")
 
 
 def _config(
@@ -207,47 +199,6 @@ def _split(names: str | None) -> list[str] | None:
     return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
 
 
-def _load(config: Config) -> Splits:
-    from surflow.data import load
-
-    data = config.data
-    return load(data.source, columns=data.columns, context=data.context, seed=config.seed, rows=data.rows)
-
-
-def _built(config: Config, splits: Splits) -> Any:
-    from surflow.distribution import seeded
-
-    with seeded(config.seed):
-        return config.model.build(splits.event_shape, splits.context, splits.levels)
-
-
-def _fit(flow: Any, splits: Splits, config: Config, run: RunFolder) -> None:
-    from surflow.training import fit
-
-    data = _fresh(splits) if config.fresh(splits) else _pair(splits.train)
-    options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": sys.stdout.isatty()}
-    history = fit(flow, data, validation=_pair(splits.validation), **options)
-    if history.stopped == "interrupted":
-        raise KeyboardInterrupt
-
-
-def _fresh(splits: Splits) -> Any:
-    """Batches of the law itself, as rows of data and raw context."""
-    law = splits.truth
-    if splits.context is None or law is None:
-        return law
-
-    def draw(n: int) -> tuple[Tensor, Tensor]:
-        x, labels = law.sample_labelled(n)
-        return x, labels[:, None].to(x.dtype)
-
-    return draw
-
-
-def _pair(part: Any) -> Any:
-    return part.x if part.context is None else (part.x, part.context)
-
-
 # -- evaluate and report --------------------------------------------------------------------------------------
 
 
@@ -263,60 +214,28 @@ def evaluate(
     """Figures of merit of a trained model on held-out rows, with standard errors."""
     from dataclasses import replace
 
+    from surflow import runs
     from surflow.data import read_rows
-    from surflow.evaluation import write_results
-    from surflow.runs import RunFolder
 
-    folder = RunFolder.open(run)
+    folder = runs.RunFolder.open(run)
     config, flow, facts = folder.config(), folder.flow(), folder.facts()
-    splits = _load(config)
+    splits = runs.load_splits(config)
     if data is not None:
         test = read_rows(data, facts.columns, facts.context, levels=facts.levels, seed=seed)
         splits = replace(splits, name=Path(data).stem, test=test, truth=splits.truth if data == splits.name else None)
-    rows = _evaluate(flow, splits, config.model_copy(update={"seed": seed}))
-    if output is not None:
-        writing(output, lambda: write_results(output, _command(), rows))
-    _print(rows)
+    _print(runs.evaluate(flow, splits, config, seed, output, _command()))
 
 
 @app.command()
 def report(run: _Run) -> None:
     """Write report.html and the pictures of a finished run again."""
-    from surflow.runs import RunFolder
+    from surflow import runs
 
-    folder = RunFolder.open(run)
-    if not folder.finished:
-        raise FileError(f"{run} has no metrics.json, so its training did not finish: train again with --out {run}")
-    typer.echo(f"report: {_report(folder)}")
-
-
-def _evaluate(flow: Any, splits: Splits, config: Config) -> list[Row]:
-    from surflow.evaluation import evaluate
-
-    return evaluate(flow, splits, model=config.model.preset or "chain", seed=config.seed)
+    typer.echo(f"report: {runs.report(runs.RunFolder.open(run))}")
 
 
 def _command() -> str:
     return "surflow " + shlex.join(sys.argv[1:])
-
-
-def _report(run: RunFolder) -> Path:
-    from surflow.evaluation import read_results
-    from surflow.report import write_report
-
-    content = read_results(run.metrics_path)
-    config = run.config()
-    write_report(
-        run.path,
-        flow=run.flow(),
-        splits=_load(config),
-        rows=content["rows"],
-        log=run.log(),
-        command=content["command"],
-        config_text=run.config_path.read_text(encoding="utf-8"),
-        seed=config.seed,
-    )
-    return run.report_path
 
 
 def _print(rows: list[Row]) -> None:

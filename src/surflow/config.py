@@ -91,8 +91,8 @@ class ModelConfig(BaseModel):
             )
         if levels is not None and flow.support != Integers(levels):
             raise ConfigError(
-                f"the data are integers from 0 to {levels - 1}, but the chain in [model] starts on {flow.support!r}: begin "
-                f"it with Dequantize(shape, {levels})"
+                f"the data are integers from 0 to {levels - 1}, but the chain in [model] starts on {flow.support!r}: "
+                f"begin it with Dequantize(shape, {levels})"
             )
         if flow.context_shape is not None and encoding is None:
             raise ConfigError(
