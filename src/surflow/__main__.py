@@ -1,0 +1,5 @@
+"""``python -m surflow`` is the command line ``surflow``."""
+
+from surflow.cli import main
+
+main()
