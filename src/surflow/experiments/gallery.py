@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -62,7 +63,8 @@ def _grid(ax: Axes, images: Tensor) -> None:
 def main() -> None:
     sets = [("checkerboard", 2.4), ("smiley", 1.6), ("spiral", 6.0)]
     figure = Figure(figsize=(12.6, 6.2), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+    parts = np.asarray(figure.subfigures(2, 1, height_ratios=(1.15, 1)))
+    top, bottom = parts
     axes = top.subplots(1, 6)
     for i, (name, half) in enumerate(sets):
         flow = _plane(name, minutes=0.6)

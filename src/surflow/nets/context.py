@@ -33,7 +33,7 @@ class OneHot(Configurable, nn.Module):
         if classes < 1:
             raise ConfigError(f"OneHot expects at least one class, got {classes}")
         self.in_shape: tuple[int, ...] = ()
-        self.out_shape = (classes,)
+        self.out_shape: tuple[int, ...] = (classes,)
         self.register_buffer("classes", torch.arange(classes), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,8 +79,8 @@ class ContextColumns(Configurable, nn.Module):
         for i, (level, s) in enumerate(zip(levels, scale, strict=True)):
             if level is None and not s > 0:
                 raise ConfigError(f"ContextColumns expects a positive scale, got {s} for column {i}")
-        self.in_shape = (len(levels),)
-        self.out_shape = (sum(1 if level is None else level for level in levels),)
+        self.in_shape: tuple[int, ...] = (len(levels),)
+        self.out_shape: tuple[int, ...] = (sum(1 if level is None else level for level in levels),)
         self.encoders = nn.ModuleList(nn.Identity() if level is None else OneHot(level) for level in levels)
         # Categories pass the standardisation unchanged, whatever their entries say.
         numeric = [level is None for level in levels]
