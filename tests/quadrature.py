@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
 from torch import Tensor
 
-from surflow.support import Circle, Integers, Interval, Ordered, Positive, Product, Support
+from surflow.support import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Support
 
 
 def edges(support: Support, points: int) -> Tensor:
@@ -40,6 +41,9 @@ def axis(support: Support, points: int) -> tuple[Tensor, Tensor]:
 def grid(support: Support, shape: tuple[int, ...], points: int) -> tuple[Tensor, Tensor]:
     """Events of ``shape`` over the support, and the log-weight of each."""
     size = math.prod(shape)
+    if isinstance(support, Permutations):
+        orders = torch.tensor(list(itertools.permutations(range(support.size))), dtype=torch.float64)
+        return orders, torch.zeros(len(orders), dtype=torch.float64)
     if isinstance(support, Product):
         parts = [part for part, n in support.parts for _ in range(n)]
     elif isinstance(support, Ordered):

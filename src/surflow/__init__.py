@@ -49,6 +49,7 @@ from surflow.support import (
     Integers,
     Interval,
     Ordered,
+    Permutations,
     Positive,
     Product,
     Real,
@@ -103,8 +104,8 @@ __all__ = [
     "Bernoulli", "Categorical", "Exponential", "HalfNormal", "Independent", "JointBernoulli", "Logistic", "Mixture",
     "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports
-    "Circle", "Integers", "Interval", "Ordered", "Positive", "Product", "Real", "Support", "circle", "positive",
-    "product", "real", "unit_interval",
+    "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Real", "Support", "circle",
+    "positive", "product", "real", "unit_interval",
     # networks
     "ContextColumns", "MLP", "MaskedMLP", "OneHot",
     # training, data, evaluation

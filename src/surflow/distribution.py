@@ -5,20 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import index
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
-from surflow.errors import BoundError, ShapeError
+from surflow.errors import BoundError, DataError, ShapeError
 from surflow.support import Support, real
 
 Shape = tuple[int, ...]
 
 
 def as_shape(shape: int | tuple[int, ...] | list[int]) -> Shape:
-    """An event shape as a tuple; a bare integer means a vector."""
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+    """An event shape as a tuple; a bare integer means a vector.
+
+    Raises:
+        ShapeError: unless it is made of integers, none of them negative.
+    """
+    try:
+        sizes = (index(shape),) if isinstance(shape, SupportsIndex) else tuple(index(size) for size in shape)
+    except TypeError:
+        sizes = (-1,)
+    if any(size < 0 for size in sizes):
+        raise ShapeError(f"expected a shape, an integer or a tuple of integers such as (3, 28, 28), got {shape!r}")
+    return sizes
 
 
 @contextmanager
@@ -35,7 +47,10 @@ def seeded(seed: int | None) -> Iterator[None]:
         return
     used = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=used):
-        torch.manual_seed(seed)
+        # Not torch.manual_seed, which would also set the devices that are not in use.
+        torch.default_generator.manual_seed(seed)
+        if used:
+            torch.cuda.manual_seed(seed)
         yield
 
 
@@ -47,6 +62,8 @@ def join(z: Tensor, context: Tensor | None) -> Tensor:
     """
     if context is None:
         return z
+    if context.ndim == 1:
+        context = context.unsqueeze(1)
     if z.ndim == 2:
         return torch.cat([z, context.flatten(1)], 1)
     if context.ndim == 2:
@@ -58,7 +75,7 @@ def joined_shape(shape: Shape, context_shape: Shape | None) -> Shape:
     """The event shape of :func:`join`."""
     if context_shape is None:
         return shape
-    channels = math.prod(context_shape) if len(shape) == 1 else context_shape[0]
+    channels = math.prod(context_shape) if len(shape) == 1 or not context_shape else context_shape[0]
     return (shape[0] + channels, *shape[1:])
 
 
@@ -78,6 +95,8 @@ def check_context(owner: object, context: Tensor | None, shape: Shape | None, ba
             f"{type(owner).__name__} is conditional and expects context of shape "
             f"({', '.join(['batch', *map(str, shape)])}), got none: pass context="
         )
+    if not isinstance(context, Tensor):
+        raise ShapeError(f"{type(owner).__name__} expects context as a tensor, got {type(context).__name__}")
     check_rows(owner, "context", context, shape)
     if context.shape[0] != batch:
         raise ShapeError(f"{type(owner).__name__} got {batch} rows but {context.shape[0]} rows of context")
@@ -87,6 +106,19 @@ def check_context(owner: object, context: Tensor | None, shape: Shape | None, ba
 def sum_event(x: Tensor) -> Tensor:
     """Sum over all axes but the first: one number per row."""
     return x.flatten(1).sum(1) if x.ndim > 1 else x
+
+
+def bounds_in(module: nn.Module) -> list[Distribution]:
+    """The distributions inside a module, at any depth, that have only a bound."""
+    return [part for part in module.modules() if isinstance(part, Distribution) and not part.exact]
+
+
+def number_type(module: nn.Module) -> torch.dtype:
+    """The floating type that a module computes in: its first parameter's or buffer's."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.get_default_dtype()
 
 
 class Distribution(Configurable, nn.Module):
@@ -153,6 +185,8 @@ class Distribution(Configurable, nn.Module):
 
     def _rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, Shape]:
         """Flatten the leading axes of x to one batch axis and repeat the context to match."""
+        if not isinstance(x, Tensor):
+            raise DataError(f"expected events as a tensor, got {type(x).__name__}: pass torch.as_tensor(x)")
         batch = tuple(x.shape[: x.ndim - len(self.event_shape)])
         if len(batch) != 1 and tuple(x.shape[len(batch) :]) == self.event_shape:
             x = x.reshape(-1, *self.event_shape)
@@ -160,6 +194,8 @@ class Distribution(Configurable, nn.Module):
                 leading = (*batch[:-1], *context.shape)
                 context = context.expand(leading).reshape(-1, *context.shape[1:])
         check_rows(self, "events", x, self.event_shape)
+        if not x.is_floating_point():
+            x = x.to(number_type(self))
         return x, check_context(self, context, self.context_shape, x.shape[0]), batch
 
     # -- drawing ------------------------------------------------------------------------------------
@@ -177,7 +213,8 @@ class Distribution(Configurable, nn.Module):
         n = math.prod(shape)
         if self.context_shape is None:
             context = None
-        if context is not None:
+        if context is not None and self.context_shape is not None:
+            check_rows(self, "context", context, self.context_shape)
             rows = context.shape[0]
             batch = (*shape, rows)
             context = context.expand(*shape, *context.shape).reshape(-1, *context.shape[1:])

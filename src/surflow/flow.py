@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from surflow.distribution import Distribution, Shape, check_context, check_rows
-from surflow.errors import BoundError, ShapeError, SupportError
-from surflow.support import Real, Support, bridge
+from surflow.errors import BoundError, DataError, ShapeError, SupportError
+from surflow.support import Support, bridge
 from surflow.transform import Inverse, On, Transform
 
 # Rows that importance sampling holds in memory at once, per coordinate of the event.
@@ -69,12 +69,21 @@ class Flow(Distribution):
     def __init__(
         self, transforms: Sequence[Transform], base: Distribution, context_net: ContextNet | None = None
     ) -> None:
+        if isinstance(transforms, nn.Module):
+            raise ShapeError(
+                f"a flow is built from a list of transforms, got a {type(transforms).__name__}: put it in [ ]"
+            )
         transforms = list(transforms)
         _check_chain(transforms, base)
         context_shape = _common_context([*transforms, base])
         if context_net is not None:
             if context_shape is None:
                 raise ShapeError("the flow has a context_net, but no layer takes a context: give them context_shape=")
+            if not (hasattr(context_net, "in_shape") and hasattr(context_net, "out_shape")):
+                raise ShapeError(
+                    f"a context_net states in_shape and out_shape, as surflow.MLP does, {type(context_net).__name__} "
+                    "does not"
+                )
             if tuple(context_net.out_shape) != context_shape:
                 raise ShapeError(
                     f"the context_net ends in shape {tuple(context_net.out_shape)}, but the layers take {context_shape}"
@@ -89,10 +98,12 @@ class Flow(Distribution):
         self.transforms: Sequence[Transform] = nn.ModuleList(transforms)  # type: ignore[assignment]
         self.base = base
         self.context_net = cast("nn.Module | None", context_net)
+        # Layers and pieces do not change after they are built, and scoring asks each time.
+        self._exact = all(layer.exact for layer in transforms) and base.exact
 
     @property
     def exact(self) -> bool:
-        return all(layer.exact for layer in self.transforms) and self.base.exact
+        return self._exact
 
     @property
     def reparameterized(self) -> bool:  # type: ignore[override]
@@ -121,9 +132,19 @@ class Flow(Distribution):
                 f"this flow has a bound, not a density (not exact: {', '.join(bounds) or 'its base'}): "
                 "use flow.elbo(x), or flow.log_prob(x, importance_samples=k)"
             )
-        if importance_samples < 1:
-            raise BoundError(f"importance_samples must be at least 1, got {importance_samples}")
+        if not isinstance(importance_samples, int) or importance_samples < 1:
+            raise BoundError(f"importance_samples must be a whole number from 1, got {importance_samples}")
         return self._importance_weighted(x, context, importance_samples)
+
+    def _rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, Shape]:
+        x, context, batch = super()._rows(x, context)
+        weight = next(self.parameters(), None)
+        if weight is not None and weight.dtype != x.dtype:
+            raise DataError(
+                f"the flow's parameters are {weight.dtype}, the events {x.dtype}: "
+                f"pass x.to({weight.dtype}), or change the flow with flow.to({x.dtype})"
+            )
+        return x, context, batch
 
     def _importance_weighted(self, x: Tensor, context: Tensor | None, k: int) -> Tensor:
         x, context, batch = self._rows(x, context)
@@ -140,17 +161,14 @@ class Flow(Distribution):
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, V = self._forward(x, self._embed(context))
         log_prob = V + self.base.elbo(z, self._for_base(z, context))
-        if not isinstance(self.support, Real):
-            # A layer may be finite beyond its domain (a clamped logarithm); the density there is zero.
-            log_prob = log_prob.where(self.support.contains(x), -math.inf)
-        return log_prob
+        # A layer may be finite beyond its domain (a clamped logarithm); the density there is zero. NaN stays NaN.
+        outside = ~self.support.contains(x) & ~x.isnan().flatten(1).any(1)
+        return log_prob.masked_fill(outside, -math.inf)
 
     def _for_base(self, z: Tensor, context: Tensor | None) -> Tensor | None:
         return None if self.base.context_shape is None else self._embed(context)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        if not x.is_floating_point():
-            x = x.to(torch.get_default_dtype())
         V = x.new_zeros(x.shape[0])
         for layer in self.transforms:
             x, contribution = layer(x, context)
@@ -193,6 +211,8 @@ class Flow(Distribution):
         for layer in self.transforms:
             layer.initialize(x, context)
             x, _ = layer(x, context)
+        if isinstance(self.base, Flow):
+            self.base.initialize(x, context)
 
     # -- explanations -------------------------------------------------------------------------------
 

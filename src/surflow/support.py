@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -63,8 +64,8 @@ class Interval(Support):
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise SupportError(f"an interval needs low < high, got low={self.low}, high={self.high}")
+        if not -math.inf < self.low < self.high < math.inf:
+            raise SupportError(f"an interval needs finite low < high, got low={self.low}, high={self.high}")
 
     def _inside(self, x: Tensor) -> Tensor:
         return (x >= self.low) & (x <= self.high)
@@ -102,6 +103,22 @@ class Integers(Support):
 
 
 @dataclass(frozen=True)
+class Permutations(Support):
+    """Vectors that list each of 0, 1, ..., size - 1 once."""
+
+    size: int
+
+    def contains(self, x: Tensor) -> Tensor:
+        return (x.sort(-1).values == torch.arange(self.size, device=x.device)).flatten(1).all(1)
+
+    def coordinates(self, size: int) -> list[Support]:
+        raise SupportError(f"the support {self!r} ties its coordinates together and cannot be taken apart")
+
+    def __repr__(self) -> str:
+        return f"permutations({self.size})"
+
+
+@dataclass(frozen=True)
 class Ordered(Support):
     """Values that ascend along the last axis: of a vector, or in row ``by`` of points (coordinates, points)."""
 
@@ -133,7 +150,10 @@ class Product(Support):
         return torch.stack(inside).all(0)
 
     def coordinates(self, size: int) -> list[Support]:
-        return [part for part, n in self.parts for _ in range(n)]
+        each = [part for part, n in self.parts for _ in range(n)]
+        if len(each) != size:
+            raise SupportError(f"the support {self!r} has {len(each)} coordinates, the event's first axis {size}")
+        return each
 
     def __repr__(self) -> str:
         return " x ".join(f"{part!r}^{n}" for part, n in self.parts)

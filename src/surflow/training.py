@@ -23,8 +23,9 @@ from surflow._training.record import CHECKPOINT, Bar, Record, Row, latest_checkp
 from surflow._training.seeding import mix, reseed
 from surflow._training.sources import Source, source_of, split
 from surflow.distribution import Distribution
-from surflow.errors import ConfigError, DataError, unknown_name
+from surflow.errors import BoundError, ConfigError, DataError, unknown_name
 from surflow.flow import Flow
+from surflow.transform import Transform
 
 __all__ = ["History", "Row", "fit"]
 
@@ -253,6 +254,12 @@ def _check_options(
 ) -> None:
     if not isinstance(flow, Distribution):
         raise ConfigError(f"expected a Flow or another Distribution to train, got {type(flow).__name__}")
+    for layer in flow.modules():
+        if isinstance(layer, Transform) and not layer.reparameterized_forward:
+            raise BoundError(
+                f"{type(layer).__name__} draws something discrete with learned probabilities in its forward direction, "
+                "and no gradient of the bound reaches them: fix them, or encode with a reparameterised distribution"
+            )
     if not any(p.requires_grad for p in flow.parameters()):
         raise ConfigError(f"{type(flow).__name__} has no parameters to train")
     if plan.schedule not in SCHEDULES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
-from surflow.distribution import Distribution, Shape, as_shape, check_context, check_rows
+from surflow.distribution import Shape, as_shape, bounds_in, check_context, check_rows
 from surflow.errors import BoundError, ShapeError
 from surflow.support import Support, product, real
 
@@ -66,7 +66,7 @@ class Transform(Configurable, nn.Module):
     @property
     def exact(self) -> bool:
         """Whether V makes the likelihood of a chain exact; otherwise the chain has a bound."""
-        return not self.random_forward and all(getattr(child, "exact", True) for child in self.children())
+        return not self.random_forward and not bounds_in(self)
 
     @property
     def kind(self) -> str:
@@ -82,7 +82,12 @@ class Transform(Configurable, nn.Module):
     @property
     def reparameterized(self) -> bool:
         """Whether ``inverse`` passes gradients to all parameters that its draw depends on."""
-        return all(getattr(child, "reparameterized", True) for child in self.children())
+        return not self.random_inverse or _pathwise(self)
+
+    @property
+    def reparameterized_forward(self) -> bool:
+        """The same of ``forward``: what the gradient of a bound needs."""
+        return not self.random_forward or _pathwise(self)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """From data to latent: (z, V), with x of shape (batch, *in_shape) and V of shape (batch,) in nats."""
@@ -103,6 +108,10 @@ class Transform(Configurable, nn.Module):
         return shape + given
 
 
+def _pathwise(layer: Transform) -> bool:
+    return all(getattr(child, "reparameterized", True) for child in layer.children())
+
+
 class Inverse(Transform):
     """The layer turned round: forward is the other's inverse, V changes its sign.
 
@@ -117,12 +126,13 @@ class Inverse(Transform):
     """
 
     def __init__(self, layer: Transform) -> None:
-        for piece in layer.children():
-            if isinstance(piece, Distribution) and not piece.exact:
-                raise BoundError(
-                    f"Inverse({type(layer).__name__}) would use the bound of {type(piece).__name__} as the density of "
-                    "an encoder, which bounds nothing: use a piece with an exact density"
-                )
+        if not isinstance(layer, Transform):
+            raise ShapeError(f"Inverse turns a Transform round, got {type(layer).__name__}")
+        if layer.random_inverse and bounds_in(layer):
+            raise BoundError(
+                f"Inverse({type(layer).__name__}) would use the bound of {type(bounds_in(layer)[0]).__name__} as the "
+                "density of an encoder, which bounds nothing: use a piece with an exact density"
+            )
         super().__init__(
             layer.out_shape,
             layer.in_shape,
@@ -135,8 +145,12 @@ class Inverse(Transform):
         self.random_inverse = layer.random_forward
 
     @property
-    def exact(self) -> bool:
-        return not self.random_forward
+    def reparameterized(self) -> bool:
+        return self.layer.reparameterized_forward
+
+    @property
+    def reparameterized_forward(self) -> bool:
+        return self.layer.reparameterized
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, V = self.layer.inverse(x, context)
@@ -166,6 +180,8 @@ class On(Transform):
 
     def __init__(self, shape: int | Shape, part: list[int], layer: Transform, *, rest: Support = real) -> None:
         shape = as_shape(shape)
+        if not isinstance(layer, Transform):
+            raise ShapeError(f"On puts a Transform on a part of the event, got {type(layer).__name__}")
         expected = (len(part), *shape[1:])
         if not part or len(set(part)) != len(part) or not all(0 <= i < shape[0] for i in part):
             raise ShapeError(f"On expects distinct coordinates from 0 to {shape[0] - 1}, got {part}")
@@ -191,6 +207,14 @@ class On(Transform):
         self.layer = layer
         self.random_forward = layer.random_forward
         self.random_inverse = layer.random_inverse
+
+    @property
+    def reparameterized(self) -> bool:
+        return self.layer.reparameterized
+
+    @property
+    def reparameterized_forward(self) -> bool:
+        return self.layer.reparameterized_forward
 
     def _put(self, x: Tensor, value: Tensor) -> Tensor:
         whole = x.to(value.dtype, copy=True)

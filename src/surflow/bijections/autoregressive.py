@@ -63,17 +63,20 @@ class Autoregressive(Transform):
         self.map = univariate
         groups = [i * self.passes // size for i in range(size)]
         self.register_buffer("groups", torch.tensor(groups), persistent=False)
-        context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
-        self.net = MaskedMLP(groups, univariate.n_parameters, context_size, hidden)
+        self.context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
+        self.net = MaskedMLP(groups, univariate.n_parameters, self.context_size, hidden)
+
+    def _flat(self, context: Tensor | None) -> Tensor | None:
+        return None if context is None else context.reshape(context.shape[0], self.context_size)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         flat = x.flatten(1)
-        z, log_slope = self.map.forward(flat, self.net(flat, None if context is None else context.flatten(1)))
+        z, log_slope = self.map.forward(flat, self.net(flat, self._flat(context)))
         return z.reshape(x.shape), sum_event(log_slope)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         flat = z.flatten(1)
-        given = None if context is None else context.flatten(1)
+        given = self._flat(context)
         x = torch.zeros_like(flat)
         for step in range(self.passes):
             found, log_slope = self.map.inverse(flat, self.net(x, given))

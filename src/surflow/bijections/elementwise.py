@@ -81,13 +81,14 @@ class Sigmoid(Transform):
 
     def __init__(self, shape: int | Shape, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__(shape, codomain=Interval(low, high))
-        self.low, self.width = low, high - low
+        self.low, self.high, self.width = low, high, high - low
 
     def _contribution(self, x: Tensor) -> Tensor:
         return sum_event(F.logsigmoid(x) + F.logsigmoid(-x) + math.log(self.width))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self.low + self.width * x.sigmoid(), self._contribution(x)
+        z = self.low + self.width * x.sigmoid()
+        return z.clamp(self.low, self.high), self._contribution(x)  # rounding may go past the ends
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         info = torch.finfo(z.dtype)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from surflow.distribution import Shape
+from surflow.errors import DataError
 from surflow.transform import Transform
 
 
@@ -23,6 +24,8 @@ class _ShiftScale(Transform):
         if self.fitted or x.shape[0] == 0:
             return
         mean, std = self._statistics(x)
+        if not (mean.isfinite().all() and std.isfinite().all()):
+            raise DataError(f"{type(self).__name__} is fitted to finite data, got NaN or infinite values")
         # A constant coordinate, or a single row, tells nothing about a scale.
         log_scale = std.log().where(std > 1e-6 * mean.abs().clamp(min=1e-12), 0.0)
         with torch.no_grad():

@@ -23,9 +23,11 @@ class Polar(Transform):
         super().__init__(2, codomain=product([positive, circle]))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        # The origin, of measure zero, has no angle: the smallest float keeps value and gradient finite there.
-        r = torch.hypot(x[:, 0], x[:, 1]).clamp(min=torch.finfo(x.dtype).tiny)
-        return torch.stack([r, torch.atan2(x[:, 1], x[:, 0])], 1), -r.log()
+        # The origin, of measure zero, has no angle: a point beside it keeps value and gradient finite.
+        a, b = x.unbind(1)
+        a = a.where((a != 0) | (b != 0), torch.finfo(x.dtype).tiny)
+        r = torch.hypot(a, b)
+        return torch.stack([r, torch.atan2(b, a)], 1), -r.log()
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         r, angle = z.unbind(1)

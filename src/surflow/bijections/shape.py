@@ -140,6 +140,9 @@ class Squeeze(_Rearrangement):
     """
 
     def __init__(self, shape: Shape, factor: int = 2, *, support: Support = real) -> None:
+        shape = as_shape(shape)
+        if len(shape) != 3:
+            raise ShapeError(f"Squeeze takes images of shape (channels, height, width), got {shape}")
         channels, height, width = shape
         if height % factor or width % factor:
             raise ShapeError(

@@ -12,7 +12,7 @@ from surflow.bijections.univariate import UnivariateMap
 from surflow.errors import ConfigError
 from surflow.support import Interval, Support, circle, real
 
-# No bin is narrower or lower than this share of the whole, and no slope smaller: so inverses stay well conditioned.
+# No bin is narrower or lower than this share of the whole, and no slope at a knot smaller: inverses exist in floats.
 _LEAST_BIN = 1e-3
 _LEAST_SLOPE = 1e-3
 # softplus(_UNIT_SLOPE) + _LEAST_SLOPE = 1, so that raw zeros give the identity.
@@ -74,7 +74,8 @@ def rational_quadratic(
         xi = (2 * c / (-b - root)).clamp(0, 1)
         _, slope = _in_bin(xi, h, s, d0, d1, bend)
         return x0 + xi * w, slope.log()
-    value, slope = _in_bin((inside[:, 0] - x0) / w, h, s, d0, d1, bend)
+    xi = ((inside[:, 0] - x0) / w).clamp(0, 1)  # rounding may go past the ends, where slopes can be negative
+    value, slope = _in_bin(xi, h, s, d0, d1, bend)
     return z0 + value, slope.log()
 
 
@@ -119,8 +120,8 @@ class SplineMap(_Spline):
 
     def __init__(self, bins: int = 8, bound: float = 5.0) -> None:
         super().__init__(bins)
-        if bound <= 0:
-            raise ConfigError(f"a spline's bound must be positive, got {bound}")
+        if not 0 < bound < math.inf:
+            raise ConfigError(f"a spline's bound must be positive and finite, got {bound}")
         self.bound = bound
         self.n_parameters = 3 * bins - 1
 
@@ -153,11 +154,15 @@ class IntervalSplineMap(_Spline):
     def _all_slopes(self, raw: Tensor) -> Tensor:
         return _slopes(raw)
 
+    def _within(self, x: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        other, log_slope = self._map(x, raw, self.low, self.high, inverse)
+        return other.clamp(self.low, self.high), log_slope  # rounding may go past the ends
+
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        return self._map(x, raw, self.low, self.high, inverse=False)
+        return self._within(x, raw, inverse=False)
 
     def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        return self._map(z, raw, self.low, self.high, inverse=True)
+        return self._within(z, raw, inverse=True)
 
 
 def wrap(angle: Tensor) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
 from surflow.distribution import Shape, sum_event
+from surflow.errors import ConfigError
 from surflow.nets.mlp import MLP
 from surflow.support import Support, real
 from surflow.transform import Transform
@@ -42,6 +45,8 @@ class AffineMap(UnivariateMap):
     n_parameters = 2
 
     def __init__(self, limit: float = 1.0) -> None:
+        if not 0 < limit < math.inf:
+            raise ConfigError(f"the limit of the log-scale must be positive and finite, got {limit}")
         self.limit = limit
 
     def _log_scale(self, raw: Tensor) -> Tensor:

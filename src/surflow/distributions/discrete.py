@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from surflow.distribution import Shape, as_shape, sum_event
 from surflow.distributions.parametric import Parametric
 from surflow.errors import ConfigError
-from surflow.support import Integers
+from surflow.support import Integers, Permutations
 
 # Joint tables have 2^D entries; past this many bits an autoregressive or latent model is the right tool.
 _MOST_JOINT_BITS = 12
@@ -129,7 +129,7 @@ class Categorical(Parametric):
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
         log_probs = raw.log_softmax(1).expand(x.shape[0], *self.raw_shape)
         valid = (x >= 0) & (x < self.levels) & (x == x.floor())
-        index = x.clamp(0, self.levels - 1).long().unsqueeze(1)
+        index = x.long().clamp(0, self.levels - 1).unsqueeze(1)
         return sum_event(log_probs.gather(1, index)[:, 0].where(valid, -math.inf))
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
@@ -170,15 +170,14 @@ class PlackettLuce(Parametric):
         shape = as_shape(event_shape)
         if len(shape) != 1:
             raise ConfigError(f"PlackettLuce permutes the entries of a vector, got event shape {shape}")
-        super().__init__(shape, context_shape, learned=learned, net=net, support=Integers(shape[0]))
+        super().__init__(shape, context_shape, learned=learned, net=net, support=Permutations(shape[0]))
 
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
         size = self.event_shape[0]
-        index = x.clamp(0, size - 1).long()
-        is_permutation = (x.sort(1).values == torch.arange(size, device=x.device)).all(1)
+        index = x.long().clamp(0, size - 1)
         chosen = raw[:, 0].expand(x.shape[0], size).gather(1, index)
         remaining = chosen.flip(1).logcumsumexp(1).flip(1)
-        return (chosen - remaining).sum(1).where(is_permutation, -math.inf)
+        return (chosen - remaining).sum(1).where(self.support.contains(x), -math.inf)
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
         # Sorting Gumbel-perturbed scores draws without replacement, which is the law above.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -38,19 +39,21 @@ class Mixture(Distribution):
                     f"the components of a mixture share one event shape and support, got {first.event_shape} on "
                     f"{first.support!r} and {other.event_shape} on {other.support!r}"
                 )
-            if other.context_shape not in (None, first.context_shape):
-                raise ShapeError(
-                    f"components with contexts {first.context_shape} and {other.context_shape}: they share one"
-                )
             if not other.exact:
                 raise BoundError(f"a mixture needs exact densities, {type(other).__name__} has a bound")
-        super().__init__(first.event_shape, support=first.support, context_shape=first.context_shape)
+        contexts = {part.context_shape for part in components} - {None}
+        if len(contexts) > 1:
+            raise ShapeError(f"the components of a mixture share one context, got {contexts}")
+        super().__init__(first.event_shape, support=first.support, context_shape=next(iter(contexts), None))
         self.components: Sequence[Distribution] = nn.ModuleList(components)  # type: ignore[assignment]
         self.logits = nn.Parameter(torch.zeros(len(components)))
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         each = torch.stack([part.log_prob(x, context) for part in self.components], 1)
-        return (each + self.logits.log_softmax(0)).logsumexp(1)
+        # Where no component has density, logsumexp has no gradient: keep those rows out of it.
+        none = each.isneginf().all(1)
+        log_prob = (each.where(~none[:, None], 0.0) + self.logits.log_softmax(0)).logsumexp(1)
+        return log_prob.where(~none, -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         # All components draw and one draw is kept: no shape depends on the data.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from surflow.distribution import Shape, sum_event
 from surflow.distributions.parametric import Parametric
+from surflow.errors import ConfigError
 from surflow.support import positive
 
 # Scales are exp(raw), kept in a range in which float32 squares neither underflow nor overflow.
@@ -96,7 +97,13 @@ class _PositiveScale(Parametric):
         initial: float = 1.0,
     ) -> None:
         super().__init__(event_shape, context_shape, learned=learned, net=net, support=positive)
+        if not 0 < initial < math.inf:
+            raise ConfigError(f"the initial scale must be positive and finite, got {initial}")
         self.log_initial = math.log(initial)
+
+    def _scale(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        scale, log_scale = scale_of(raw[:, 0])
+        return scale * math.exp(self.log_initial), log_scale + self.log_initial
 
     def _standard_log_prob(self, noise: Tensor) -> Tensor:
         raise NotImplementedError
@@ -105,12 +112,12 @@ class _PositiveScale(Parametric):
         raise NotImplementedError
 
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
-        scale, log_scale = scale_of(raw[:, 0] + self.log_initial)
+        scale, log_scale = self._scale(raw)
         log_prob = self._standard_log_prob(x.clamp(min=0) / scale) - log_scale
         return sum_event(log_prob.where(x >= 0, -math.inf))
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
-        return scale_of(raw[:, 0] + self.log_initial)[0] * self._standard_draw((n, *self.event_shape), raw)
+        return self._scale(raw)[0] * self._standard_draw((n, *self.event_shape), raw)
 
 
 class HalfNormal(_PositiveScale):

@@ -44,8 +44,8 @@ class Max(Transform):
     random_inverse = True
 
     def __init__(self, size: int, index: Distribution | None = None, differences: Distribution | None = None) -> None:
-        if size < 2:
-            raise ShapeError(f"Max expects a vector of at least two coordinates, got size={size}")
+        if not isinstance(size, int) or size < 2:
+            raise ShapeError(f"Max expects the size of a vector of at least two coordinates, got {size!r}")
         index = Categorical(1, size) if index is None else index
         differences = HalfNormal(size - 1, learned=True) if differences is None else differences
         check_index(self, index, (1,), size)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.uniform import Uniform
-from surflow.errors import BoundError, ShapeError
+from surflow.errors import BoundError, ConfigError, ShapeError
 from surflow.support import Integers, Interval, unit_interval
 from surflow.transform import Transform
 
@@ -56,15 +56,21 @@ class Dequantize(Transform):
         self.levels = levels
         self.noise = noise
 
+    @property
+    def reparameterized(self) -> bool:
+        return False  # the inverse is a floor, through which no gradient passes
+
     def _given(self, x: Tensor, context: Tensor | None) -> Tensor | None:
         return self.noise.given(2 * x / max(self.levels - 1, 1) - 1, context)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        if not x.is_floating_point():
-            x = x.to(torch.get_default_dtype())
         u, log_prob = self.noise.draw(x.shape[0], self._given(x, context))
         # Rounding must not carry x + u into the next level, nor onto the ends of [0, levels].
         eps = torch.finfo(x.dtype).eps
+        if self.levels * eps > 0.01:
+            raise ConfigError(
+                f"{x.dtype} cannot tell {self.levels} levels and noise between them apart: use a wider type"
+            )
         return x + u.to(x.dtype).clamp(eps, 1 - self.levels * eps), -log_prob
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from surflow.bijections.ordered import check_sortable
 from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.discrete import PlackettLuce
 from surflow.errors import ShapeError
-from surflow.support import Integers, Ordered
+from surflow.support import Ordered, Permutations
 from surflow.transform import Transform
 
 
@@ -46,9 +46,9 @@ class Sort(Transform):
         shape = as_shape(shape)
         check_sortable(self, shape, by)
         order = PlackettLuce(shape[-1]) if order is None else order
-        if order.event_shape != shape[-1:] or order.support != Integers(shape[-1]):
+        if order.event_shape != shape[-1:] or order.support != Permutations(shape[-1]):
             raise ShapeError(
-                f"Sort({shape}) expects an order of shape {shape[-1:]} on {Integers(shape[-1])!r}, such as "
+                f"Sort({shape}) expects an order of shape {shape[-1:]} on {Permutations(shape[-1])!r}, such as "
                 f"PlackettLuce({shape[-1]}), got {type(order).__name__} of shape {order.event_shape} "
                 f"on {order.support!r}"
             )

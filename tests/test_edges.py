@@ -1,0 +1,151 @@
+"""Edges at which a likelihood once went wrong: rounding, types, boundaries, hidden bounds, wrong kinds of objects."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import surflow as sf
+
+
+def test_an_order_must_be_a_law_of_permutations() -> None:
+    for order in (sf.Categorical(2, 2), sf.Bernoulli(2)):
+        with pytest.raises(sf.ShapeError, match="PlackettLuce"):
+            sf.Sort(2, order=order)
+
+
+def _bound() -> sf.Flow:
+    decoder = sf.Bernoulli(2, context_shape=1)
+    return sf.Flow([sf.VAE(sf.Normal(1, context_shape=2), decoder)], base=sf.Normal(1))
+
+
+def test_no_wrapping_hides_a_bound() -> None:
+    assert not sf.On(3, [0, 1], sf.Abs(2, _bound())).exact
+    with pytest.raises(sf.BoundError, match="encoder"):
+        sf.Inverse(sf.On(3, [0, 1], sf.Abs(2, _bound())))
+    decoder = sf.Flow([sf.Augment(2, 1), sf.Slice(3, 2)], base=sf.Normal(2, context_shape=1))
+    with pytest.raises(sf.BoundError, match="encoder"):
+        sf.Inverse(sf.VAE(sf.Normal(1, context_shape=2), decoder))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_rounding_never_leaves_an_interval(dtype: torch.dtype) -> None:
+    spline = sf.Flow([sf.Elementwise(500, map=sf.IntervalSplineMap())], base=sf.Uniform(500)).to(dtype)
+    torch.nn.init.normal_(spline.transforms[0].raw, std=1.5)
+    for x in (0.0, 1.0, 1 - torch.finfo(dtype).eps / 2):
+        assert spline.log_prob(torch.full((1, 500), x, dtype=dtype)).isfinite().all()
+    for low, high in torch.randn(100, 2).sort(1).values.tolist():
+        sigmoid = sf.Flow([sf.Sigmoid(1, low, high)], base=sf.Uniform(1, low, high)).to(dtype)
+        assert sigmoid.log_prob(torch.tensor([[40.0], [-40.0], [17.0]], dtype=dtype)).isfinite().all()
+
+
+def test_integers_are_scored_as_numbers() -> None:
+    byte = torch.full((1, 1), 200, dtype=torch.uint8)
+    for law in (sf.Uniform(1, 0, 256), sf.Categorical(1, 256), sf.Normal(1), sf.Mixture([sf.Uniform(1, 0, 256)])):
+        assert torch.equal(law.log_prob(byte), law.log_prob(byte.float()))
+    flow = sf.Flow([sf.Dequantize(2, 4), sf.Logit(2, 0, 4), sf.Coupling(2)], base=sf.Normal(2)).double()
+    x = torch.randint(4, (30, 2))
+    assert flow.elbo(x).dtype == torch.float64
+    flow.account(x), flow.initialize(x)
+
+
+def test_types_that_do_not_fit_are_named() -> None:
+    flow = sf.Flow([sf.Coupling(2)], base=sf.Normal(2))
+    with pytest.raises(sf.DataError, match=r"float32, the events torch.float64: pass x.to\(torch.float32\)"):
+        flow.log_prob(torch.zeros(1, 2).double())
+    with pytest.raises(sf.DataError, match="ndarray: pass torch.as_tensor"):
+        flow.log_prob(np.zeros((1, 2)))
+    with pytest.raises(sf.ConfigError, match="cannot tell 256 levels"):
+        sf.Dequantize(2, 256)(torch.full((1, 2), 100.0).bfloat16())
+
+
+def test_initial_scales_have_no_hidden_limits() -> None:
+    assert sf.HalfNormal(1, initial=1e-8).log_prob(torch.zeros(1, 1)).item() == pytest.approx(18.195, abs=1e-3)
+    with pytest.raises(sf.ConfigError, match="positive"):
+        sf.Exponential(1, initial=0)
+
+
+def test_the_origin_of_the_plane_has_finite_gradients() -> None:
+    x = torch.zeros(1, 2, requires_grad=True)
+    z, V = sf.Polar()(x)
+    (z.sum() + V.sum()).backward()
+    assert x.grad.isfinite().all()
+
+
+def test_what_carries_no_gradient_says_so() -> None:
+    integers = sf.Flow([sf.Dequantize(2, 5), sf.Logit(2, 0, 5), sf.Elementwise(2)], base=sf.Normal(2))
+    with pytest.raises(sf.BoundError, match="discrete"):
+        integers.rsample(3)
+    folded = sf.Flow([sf.Inverse(sf.Abs(1, sf.Bernoulli(1, learned=True)))], base=sf.Normal(1, learned=True))
+    folded.rsample(3).sum().backward()
+    with pytest.raises(sf.BoundError, match="no gradient of the bound"):
+        sf.fit(folded, torch.rand(100, 1), steps=2, progress=False)
+
+
+@pytest.mark.parametrize("layer", [sf.Coupling, sf.Autoregressive, sf.Elementwise], ids=lambda c: c.__name__)
+def test_a_context_may_be_one_number(layer: type[sf.Transform]) -> None:
+    z, _ = layer(2, ())(torch.zeros(3, 2), torch.zeros(3))
+    assert z.shape == (3, 2)
+
+
+def test_infinite_events_have_no_density_and_nan_stays_nan() -> None:
+    flow = sf.Flow([sf.Orthonormal(2)], base=sf.Normal(2))
+    assert flow.log_prob(torch.tensor([[math.inf, 0.0]])).item() == -math.inf
+    positive = sf.Flow([sf.Log(1)], base=sf.Normal(1))
+    assert positive.log_prob(torch.tensor([[math.nan]])).isnan().all()
+
+
+def test_a_mixture_outside_its_support_keeps_finite_gradients() -> None:
+    mixture = sf.Mixture([sf.HalfNormal(1, learned=True), sf.Exponential(1, learned=True)])
+    log_prob = mixture.log_prob(torch.tensor([[1.0], [-1.0]]))
+    log_prob[0].backward()
+    assert log_prob[1] == -math.inf and mixture.logits.grad.isfinite().all()
+    assert sf.Mixture([sf.Logistic(1), sf.Normal(1, 3)]).context_shape == (3,)
+
+
+def test_a_flow_as_a_base_is_fitted_too() -> None:
+    inner = sf.Flow([sf.Standardize(2)], base=sf.Normal(2))
+    sf.Flow([sf.Reverse(2)], base=inner).initialize(torch.randn(100, 2) + 5)
+    assert inner.transforms[0].shift.mean() > 4
+    with pytest.raises(sf.DataError, match="finite data"):
+        sf.Standardize(1).initialize(torch.tensor([[math.nan], [1.0]]))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: sf.Flow(sf.Abs(2), base=sf.HalfNormal(2)), "list of transforms"),
+        (lambda: sf.Inverse(sf.Normal(1)), "turns a Transform round"),
+        (lambda: sf.On(2, [0], sf.Normal(1)), "puts a Transform on a part"),
+        (lambda: sf.Squeeze((4, 4)), r"\(channels, height, width\)"),
+        (lambda: sf.Max((3,)), "at least two coordinates"),
+        (lambda: sf.Normal(-1), "expected a shape"),
+        (lambda: sf.Coupling(2.5), "expected a shape"),
+        (lambda: sf.Normal(2).sample(-1), "expected a shape"),
+        (lambda: sf.Slice(3, 2, support=sf.product([sf.positive, sf.real, sf.real])), "3 coordinates"),
+        (
+            lambda: sf.Flow([sf.Coupling(2, 4)], sf.Normal(2), context_net=torch.nn.Linear(3, 4)),
+            "in_shape and out_shape",
+        ),
+        (lambda: sf.Interval(0, math.inf), "finite"),
+        (lambda: sf.AffineMap(limit=0), "positive and finite"),
+    ],
+)
+def test_wrong_objects_are_refused_in_words(build, message: str) -> None:
+    with pytest.raises(sf.SurflowError, match=message):
+        build()
+
+
+def test_numpy_integers_are_shapes() -> None:
+    assert sf.Normal(np.int64(2)).event_shape == (2,)
+
+
+def test_a_seed_does_not_reach_devices_that_are_not_in_use() -> None:
+    from torch.cuda import _lazy_seed_tracker
+
+    before = len(_lazy_seed_tracker.get_calls())
+    sf.Normal(1).sample(1, seed=3)
+    assert len(_lazy_seed_tracker.get_calls()) == before
