@@ -54,7 +54,7 @@ def noisy_circle(noise: float, radius: float = 4.0) -> Synthetic:
 
 _SETS: dict[str, Callable[[], Synthetic]] = {
     "ngon": lambda: SmoothedPoints("ngon", _on_circle(8), 0.1),
-    "corners": lambda: _corners("corners", gap=0.5, width=0.5, length=2.0),
+    "corners": lambda: _corners("corners", gap=1.0, width=0.5, length=2.0),
     "circles": lambda: RadialRings("circles", _on_circle(4), radius=1.25, sigma=0.03125),
     "checkerboard": lambda: _checkerboard("checkerboard", 1.0),
     "spiral": SpiralData,
