@@ -179,7 +179,7 @@ def test_unknown_classes_and_arguments(tmp_path: Path) -> None:
         _rewritten(tmp_path, lambda a: _first(a)["arguments"].update(sign=1)), r"transforms\[0\].*did you mean 'signs'"
     )
     _refused(_rewritten(tmp_path, lambda a: _first(a)["arguments"].pop("shape")), r"Abs needs the argument shape")
-    _refused(_rewritten(tmp_path, lambda a: _first(a)["arguments"].update(shape="two")), "Abs cannot be built|Abs")
+    _refused(_rewritten(tmp_path, lambda a: _first(a)["arguments"].update(shape="two")), "expected a shape")
     _refused(_rewritten(tmp_path, lambda a: a.update({"class": "Normal"})), "expected the architecture of a Flow")
     _refused(_rewritten(tmp_path, lambda a: a.update(extra=1)), 'expected the entries "class" and "arguments"')
 

@@ -12,14 +12,15 @@ import typer
 from typer.core import TyperGroup
 
 from surflow.errors import ConfigError, FileError, SurflowError, unknown_name
-from surflow.output import check_suffix, write_grid, write_table, writing
+from surflow.output import check_spares, check_suffix, write_grid, write_table, writing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from surflow.config import Config
-    from surflow.data import ContextEncoding
+    from surflow.data import ContextEncoding, Part
     from surflow.evaluation import Row
+    from surflow.runs import Facts
 
 
 # Rows of the figures of merit that are about one coordinate of the code: too many for a terminal.
@@ -45,7 +46,11 @@ app = typer.Typer(
     help="Train SurVAE flows, score and sample with them, and see what they cost in nats.",
 )
 
-_Seed = Annotated[int, typer.Option(min=0, help="Of everything that draws: same command, same seed, same numbers.")]
+# What NumPy, scikit-learn and PyTorch all take.
+_LARGEST_SEED = 2**32 - 1
+_Seed = Annotated[
+    int, typer.Option(min=0, max=_LARGEST_SEED, help="Of everything that draws: same command and seed, same numbers.")
+]
 _Run = Annotated[Path, typer.Argument(help="A folder made by 'surflow train'.")]
 
 
@@ -129,14 +134,14 @@ def train(
     model: Annotated[str | None, typer.Option(help="A preset ('surflow list'), or a config.toml.")] = None,
     columns: Annotated[str | None, typer.Option(help="Data columns, separated by commas.")] = None,
     context: Annotated[str | None, typer.Option(help="Columns to condition on, separated by commas.")] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="At most so many rows to train on.")] = None,
+    rows: Annotated[int | None, typer.Option(min=20, help="At most so many rows to train on.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps.")] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="How long to train; reproducible only with --steps.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows per step.")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Largest learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of everything that draws.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=_LARGEST_SEED, help="Of everything that draws.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-MODEL-N.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")] = False,
 ) -> None:
@@ -149,10 +154,10 @@ def train(
     flow = runs.build(config, splits)
     name = f"{splits.name}-{config.model.preset or 'chain'}"
     run = runs.RunFolder.create(out or runs.next_folder("runs", name), config, overwrite=overwrite)
-    run.write_data(splits)
+    run.write_data(splits, config)
     typer.echo(f"{splits.description}\n\n{flow.summary()}\n")
     flow = runs.train(run, flow, splits, config, progress=sys.stdout.isatty())
-    _print(runs.evaluate(flow, splits, config, config.seed, run.metrics_path, _command()))
+    _print(runs.evaluate(flow, splits, config, config.seed, run.metrics_path, _command()), "held-out rows")
     typer.echo(f"report: {runs.report(run)}")
 
 
@@ -215,15 +220,34 @@ def evaluate(
     from dataclasses import replace
 
     from surflow import runs
+
+    if output is not None:
+        check_suffix(output, (".json",))
+    folder = runs.RunFolder.open(run)
+    if output is not None:
+        check_spares(output, [*folder.own_files(), *([] if data is None else [Path(data).expanduser()])])
+    config, flow = folder.config(), folder.flow()
+    if data is None:
+        _print(runs.evaluate(flow, runs.splits_again(folder), config, seed, output, _command()), "held-out rows")
+        return
+    test = _rows(data, folder.facts(), seed)
+    try:
+        splits = runs.splits_again(folder)
+    except FileError as error:
+        typer.echo(f"without the Gaussian baseline, which is fitted to the training rows: {error}", err=True)
+        splits = runs.splits_without_data(folder)
+    splits = replace(splits, name=Path(data).stem, test=test, truth=splits.truth if data == splits.name else None)
+    _print(runs.evaluate(flow, splits, config, seed, output, _command()), Path(data).name)
+
+
+def _rows(data: str, facts: Facts, seed: int) -> Part:
+    """Rows of a file or data set for a trained model."""
     from surflow.data import read_rows
 
-    folder = runs.RunFolder.open(run)
-    config, flow, facts = folder.config(), folder.flow(), folder.facts()
-    splits = runs.load_splits(config)
-    if data is not None:
-        test = read_rows(data, facts.columns, facts.context, levels=facts.levels, seed=seed)
-        splits = replace(splits, name=Path(data).stem, test=test, truth=splits.truth if data == splits.name else None)
-    _print(runs.evaluate(flow, splits, config, seed, output, _command()))
+    part = read_rows(data, facts.columns, facts.context, levels=facts.levels, seed=seed)
+    if tuple(part.x.shape[1:]) != facts.event_shape:
+        raise FileError(f"{data} holds events of shape {tuple(part.x.shape[1:])}, the model's have {facts.event_shape}")
+    return part
 
 
 @app.command()
@@ -238,11 +262,14 @@ def _command() -> str:
     return "surflow " + shlex.join(sys.argv[1:])
 
 
-def _print(rows: list[Row]) -> None:
+def _print(rows: list[Row], which: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{rows[0]['model']} on {rows[0]['case']}, held-out rows")
+    what = f"{rows[0]['case']}, {which}" if which == "held-out rows" else which
+    table = Table(title=f"{rows[0]['model']} on {what}")
+    if any(row["metric"] == "entropy_gap" for row in rows):
+        table.caption = "entropy_gap is paired: NLL minus the truth's NLL on the same rows"
     table.add_column("figure")
     table.add_column("value", justify="right")
     table.add_column("± error", justify="right")
@@ -278,6 +305,7 @@ def sample(
     kinds = (".csv", ".parquet", ".npy", ".png")
     check_suffix(output, kinds)
     folder = RunFolder.open(run)
+    check_spares(output, folder.own_files())
     facts = folder.facts()
     if output.suffix == ".png" and (len(facts.event_shape) != 3 or facts.event_shape[0] not in (1, 3)):
         raise FileError(f"{output}: the samples are no images, they have shape {facts.event_shape}: write .csv or .npy")
@@ -294,7 +322,8 @@ def sample(
     else:
         flat = x.flatten(1)
         names = facts.columns or [f"x{i}" for i in range(flat.shape[1])]
-        write_table(output, {name: flat[:, i].numpy() for i, name in enumerate(names)})
+        table = {name: flat[:, i].numpy() for i, name in enumerate(names)}
+        write_table(output, table | _context_table(given, facts.context))
     typer.echo(f"{n:,} samples: {output}")
 
 
@@ -311,23 +340,34 @@ def score(
     """Log-density in nats of every row of a file; its lower bound, marked so, where the model has only a bound."""
     import numpy as np
 
-    from surflow.data import read_rows
     from surflow.distribution import seeded
     from surflow.evaluation import scores
     from surflow.runs import RunFolder
 
     check_suffix(output, (".csv", ".parquet"))
     folder = RunFolder.open(run)
-    flow, facts = folder.flow(), folder.facts()
-    part = read_rows(data, facts.columns, facts.context, levels=facts.levels, seed=seed)
-    if tuple(part.x.shape[1:]) != facts.event_shape:
-        raise FileError(f"{data} holds events of shape {tuple(part.x.shape[1:])}, the model's have {facts.event_shape}")
+    check_spares(output, [*folder.own_files(), Path(data).expanduser()])
+    flow = folder.flow()
+    part = _rows(data, folder.facts(), seed)
     with seeded(seed):
         log_prob = scores(flow, part.x, part.context, importance_samples=importance_samples).numpy()
     kind = "exact" if flow.exact else "bound"
     write_table(output, {"log_prob": log_prob, "kind": np.full(len(log_prob), kind)})
     what = "log-density" if flow.exact else f"lower bound of the log-density with {importance_samples} draws"
     typer.echo(f"mean {what}: {log_prob.mean():.4f} nats over {len(log_prob):,} rows: {output}")
+
+
+def _context_table(given: Tensor | None, encoding: ContextEncoding | None) -> dict[str, Any]:
+    """The columns of a raw context, categories by name."""
+    import numpy as np
+
+    if given is None or encoding is None:
+        return {}
+    table = {}
+    for column, values in zip(encoding.columns, given.numpy().T, strict=True):
+        names = column.categories
+        table[column.name] = values if names is None else np.asarray(names)[values.astype(int)]
+    return table
 
 
 def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Tensor | None:
@@ -350,5 +390,7 @@ def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Ten
             raise ConfigError(f"--context {value!r} names no column: expected {expected}")
         if name not in known:
             raise ConfigError(unknown_name("context column", name, known))
+        if name in given:
+            raise ConfigError(f"--context gives {name!r} more than once: expected one value for each column")
         given[name] = rest
     return encoding.encode(given).expand(n, -1)

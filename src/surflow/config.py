@@ -133,7 +133,7 @@ class TrainingConfig(_Section):
 class Config(_Section):
     """A whole config.toml."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     data: DataConfig
     model: ModelConfig = Field(default_factory=ModelConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)

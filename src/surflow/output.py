@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,14 @@ def check_suffix(path: Path, kinds: tuple[str, ...]) -> None:
         raise FileError(f"{path} ends in {path.suffix or 'no extension'!r}: expected one of {', '.join(kinds)}")
     if not path.parent.is_dir():
         raise FileError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
+def check_spares(path: Path, kept: Iterable[Path]) -> None:
+    """Raise FileError if the file is one of those to be kept, by whatever name."""
+    for other in kept:
+        same = path.samefile(other) if path.exists() and other.exists() else path.resolve() == other.resolve()
+        if same:
+            raise FileError(f"{path} is a file of the run or its data and would be lost: write to another")
 
 
 def writing(path: Path, write: Callable[[], object]) -> None:

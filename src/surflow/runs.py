@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from surflow import evaluation
 from surflow.config import Config, read_config
-from surflow.data import ContextEncoding, Part, Splits
+from surflow.data import ContextEncoding, Part, Splits, synthetic_names, table_names
 from surflow.data import load as load_data
 from surflow.distribution import seeded
 from surflow.errors import DataError, FileError
@@ -21,12 +23,17 @@ from surflow.output import writing
 from surflow.saving import load as load_flow
 
 
+# What a run consists of, beside its pictures and its config.toml.
+_OWN = ("metrics.json", "report.html", "model.safetensors", "log.csv", "data.json")
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A folder with config.toml, data.json, model.safetensors, log.csv, metrics.json, pictures/ and report.html.
 
     ``data.json`` holds what sampling and scoring need to know of the data, so that they need no data file: the
-    columns' names, the event shape, the levels and the encoding of the context.
+    columns' names, the event shape, the levels and the encoding of the context. It also says where the file of the data
+    was, how long and with which SHA-256, so that no evaluation takes another file for it.
     """
 
     path: Path
@@ -91,7 +98,7 @@ class RunFolder:
         if not self.config_path.exists():
             raise FileError(f"{self.path} holds other files and no run: choose a new folder with --out")
         if overwrite:
-            for stale in ("metrics.json", "report.html", "model.safetensors", "log.csv", "checkpoint.safetensors"):
+            for stale in (*_OWN, "checkpoint.safetensors"):
                 (self.path / stale).unlink(missing_ok=True)
         elif self.finished:
             raise FileError(f"{self.path} holds a finished run: choose another folder with --out, or pass --overwrite")
@@ -127,16 +134,31 @@ class RunFolder:
     def flow(self) -> Flow:
         return load_flow(self.model_path)
 
-    def write_data(self, splits: Splits) -> None:
-        """Keep what sampling and scoring need to know of the data."""
+    def write_data(self, splits: Splits, config: Config) -> None:
+        """Keep what sampling and scoring need to know of the data, and which file they are from.
+
+        Raises:
+            FileError: if the run was cut off and its file has changed since.
+        """
+        path = source_path(config)
+        file = None if path is None else _fingerprint(path)
+        if path is not None and self.data_path.exists() and not _same(self.facts().file, file):
+            raise FileError(f"{path} has changed since {self.path} was begun: pass --overwrite to begin it again")
         facts = {
             "name": splits.name,
             "columns": splits.columns,
             "event_shape": list(splits.event_shape),
             "levels": splits.levels,
             "context": None if splits.context is None else splits.context.to_dict(),
+            "file": file,
         }
         self.data_path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+    def own_files(self) -> list[Path]:
+        """The files of the run, and the file it was trained on: nothing that samples or scores may replace."""
+        own = [self.config_path, *(self.path / name for name in _OWN), *(self.path / "pictures").glob("*")]
+        source, file = source_path(self.config()), self.facts().file
+        return own + ([] if source is None else [source]) + ([] if file is None else [Path(file["path"])])
 
     def log(self) -> list[dict[str, Any]]:
         """The training log: rows with step, split, nll, learning_rate and seconds.
@@ -175,6 +197,7 @@ class Facts:
     event_shape: tuple[int, ...]
     levels: int | None
     context: ContextEncoding | None
+    file: dict[str, Any] | None = None
 
 
 def _number(text: str) -> float | None:
@@ -196,6 +219,63 @@ def load_splits(config: Config) -> Splits:
     """The data that a configuration names."""
     data = config.data
     return load_data(data.source, columns=data.columns, context=data.context, seed=config.seed, rows=data.rows)
+
+
+def source_path(config: Config) -> Path | None:
+    """The file that the data are from, or None for data that have a name."""
+    source = config.data.source
+    return None if source in (*synthetic_names(), *table_names()) else Path(source).expanduser()
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    """Where a file is, and what tells its content from any other."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"path": str(path.absolute()), "size": path.stat().st_size, "sha256": digest}
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _same(a: dict[str, Any] | None, b: dict[str, Any] | None) -> bool:
+    """Whether two fingerprints, if there are two, are of one content."""
+    return a is None or b is None or (a["size"], a["sha256"]) == (b["size"], b["sha256"])
+
+
+def splits_again(run: RunFolder) -> Splits:
+    """The data of a run as it was trained on them, to evaluate it or to report on it.
+
+    Raises:
+        FileError: if their file is gone, or has changed, so that rows trained on could come to be held out.
+    """
+    config, trained_on = run.config(), run.facts().file
+    relative = source_path(config)
+    if relative is None:
+        return load_splits(config)
+    places = [relative] if trained_on is None else [relative, Path(trained_on["path"])]
+    found = [place for place in places if place.is_file()]
+    if not found:
+        raise FileError(
+            f"the data of {run.path} are needed, to hold out the same rows again, but there is no file "
+            f"{' or '.join(dict.fromkeys(map(str, places)))}: bring it back; sample and score do without it"
+        )
+    for place in found:
+        if _same(trained_on, _fingerprint(place)):
+            data = config.data.model_copy(update={"source": str(place)})
+            return load_splits(config.model_copy(update={"data": data}))
+    assert trained_on is not None  # no fingerprint differs from none
+    raise FileError(
+        f"{found[0]} has changed since training (it had {trained_on['size']:,} bytes then and has "
+        f"{found[0].stat().st_size:,} now, or others): its held-out rows are no longer held out; "
+        f"surflow evaluate {run.path} {found[0]} scores it as new data"
+    )
+
+
+def splits_without_data(run: RunFolder) -> Splits:
+    """The form of a run's data with no rows in it: enough to evaluate other rows, but for the Gaussian baseline."""
+    facts = run.facts()
+    none = Part(torch.empty(0, *facts.event_shape), None)
+    return Splits(facts.name, none, none, none, facts.columns, facts.levels, None, facts.context, facts.name)
 
 
 def build(config: Config, splits: Splits) -> Flow:
@@ -245,7 +325,7 @@ def report(run: RunFolder) -> Path:
     return write_report(
         run.path,
         flow=run.flow(),
-        splits=load_splits(config),
+        splits=splits_again(run),
         rows=content["rows"],
         log=run.log(),
         command=content["command"],

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from surflow.distribution import Shape, as_shape, sum_event
+from surflow.distribution import Shape, sum_event
 from surflow.distributions.parametric import Parametric
 from surflow.errors import ConfigError
-from surflow.support import Integers, Permutations
+from surflow.support import Integers, Permutations, Support
 
 # Joint tables have 2^D entries; past this many bits an autoregressive or latent model is the right tool.
 _MOST_JOINT_BITS = 12
@@ -29,15 +29,8 @@ class Bernoulli(Parametric):
 
     discrete = True
 
-    def __init__(
-        self,
-        event_shape: int | Shape,
-        context_shape: int | Shape | None = None,
-        *,
-        learned: bool = False,
-        net: nn.Module | None = None,
-    ) -> None:
-        super().__init__(event_shape, context_shape, learned=learned, net=net, support=Integers(2))
+    def _support_of(self, shape: Shape) -> Support:
+        return Integers(2)
 
     @property
     def probs(self) -> Tensor:
@@ -66,37 +59,32 @@ class JointBernoulli(Parametric):
     """
 
     discrete = True
-    powers: Tensor
 
-    def __init__(
-        self,
-        event_shape: int | Shape,
-        context_shape: int | Shape | None = None,
-        *,
-        learned: bool = False,
-        net: nn.Module | None = None,
-    ) -> None:
-        bits = math.prod(as_shape(event_shape))
+    def _support_of(self, shape: Shape) -> Support:
+        return Integers(2)
+
+    def _raw_shape_of(self, shape: Shape) -> Shape:
+        bits = math.prod(shape)
         if bits > _MOST_JOINT_BITS:
             raise ConfigError(
                 f"JointBernoulli holds a table of 2^D entries and takes at most {_MOST_JOINT_BITS} bits, got {bits}: "
                 "use Bernoulli with a context"
             )
-        super().__init__(
-            event_shape, context_shape, learned=learned, net=net, support=Integers(2), raw_shape=(2**bits,)
-        )
-        self.register_buffer("powers", 2 ** torch.arange(bits), persistent=False)
+        return (2**bits,)
+
+    def _powers(self) -> Tensor:
+        return 2 ** torch.arange(math.prod(self.event_shape), device=self.raw.device)
 
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
         flat = x.flatten(1)
         valid = ((flat == 0) | (flat == 1)).all(1)
-        index = (flat.clamp(0, 1).long() * self.powers).sum(1)
+        index = (flat.clamp(0, 1).long() * self._powers()).sum(1)
         log_prob = raw.log_softmax(1).expand(x.shape[0], -1).gather(1, index[:, None])[:, 0]
         return log_prob.where(valid, -math.inf)
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
         index = draw_categories(n, raw)
-        return (index[:, None] // self.powers % 2).to(raw.dtype).reshape(n, *self.event_shape)
+        return (index[:, None] // self._powers() % 2).to(raw.dtype).reshape(n, *self.event_shape)
 
 
 class Categorical(Parametric):
@@ -120,11 +108,14 @@ class Categorical(Parametric):
         learned: bool = False,
         net: nn.Module | None = None,
     ) -> None:
-        shape = as_shape(event_shape)
-        super().__init__(
-            shape, context_shape, learned=learned, net=net, support=Integers(levels), raw_shape=(levels, *shape)
-        )
         self.levels = levels
+        super().__init__(event_shape, context_shape, learned=learned, net=net)
+
+    def _support_of(self, shape: Shape) -> Support:
+        return Integers(self.levels)
+
+    def _raw_shape_of(self, shape: Shape) -> Shape:
+        return (self.levels, *shape)
 
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
         log_probs = raw.log_softmax(1).expand(x.shape[0], *self.raw_shape)
@@ -159,18 +150,10 @@ class PlackettLuce(Parametric):
 
     discrete = True
 
-    def __init__(
-        self,
-        event_shape: int | Shape,
-        context_shape: int | Shape | None = None,
-        *,
-        learned: bool = False,
-        net: nn.Module | None = None,
-    ) -> None:
-        shape = as_shape(event_shape)
+    def _support_of(self, shape: Shape) -> Support:
         if len(shape) != 1:
             raise ConfigError(f"PlackettLuce permutes the entries of a vector, got event shape {shape}")
-        super().__init__(shape, context_shape, learned=learned, net=net, support=Permutations(shape[0]))
+        return Permutations(shape[0])
 
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
         size = self.event_shape[0]

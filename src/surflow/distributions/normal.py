@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from surflow.distribution import Shape, sum_event
 from surflow.distributions.parametric import Parametric
 from surflow.errors import ConfigError
-from surflow.support import positive
+from surflow.support import Support, positive
 
 # Scales are exp(raw), kept in a range in which float32 squares neither underflow nor overflow.
 _RAW_LIMIT = 15.0
@@ -96,10 +96,13 @@ class _PositiveScale(Parametric):
         net: nn.Module | None = None,
         initial: float = 1.0,
     ) -> None:
-        super().__init__(event_shape, context_shape, learned=learned, net=net, support=positive)
+        super().__init__(event_shape, context_shape, learned=learned, net=net)
         if not 0 < initial < math.inf:
             raise ConfigError(f"the initial scale must be positive and finite, got {initial}")
         self.log_initial = math.log(initial)
+
+    def _support_of(self, shape: Shape) -> Support:
+        return positive
 
     def _scale(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         scale, log_scale = scale_of(raw[:, 0])

@@ -30,14 +30,12 @@ class Parametric(Distribution):
         *,
         learned: bool = False,
         net: nn.Module | None = None,
-        support: Support = real,
-        raw_shape: Shape | None = None,
     ) -> None:
-        super().__init__(event_shape, support=support, context_shape=context_shape)
+        shape = as_shape(event_shape)
+        super().__init__(shape, support=self._support_of(shape), context_shape=context_shape)
         if net is not None and context_shape is None:
             raise ConfigError(f"{type(self).__name__} got a net but no context_shape for its input")
-        shape = (self.n_parameters, *self.event_shape) if raw_shape is None else raw_shape
-        self.raw_shape = as_shape(shape)
+        self.raw_shape = self._raw_shape_of(shape)
         self.fixed = context_shape is None and not learned
         if self.context_shape is not None:
             self.net = net if net is not None else MLP(self.context_shape, self.raw_shape, zero_init=True)
@@ -46,6 +44,12 @@ class Parametric(Distribution):
             self.raw = nn.Parameter(zeros)  # with a network: the bias that it is added to
         else:
             self.register_buffer("raw", zeros, persistent=False)
+
+    def _support_of(self, shape: Shape) -> Support:
+        return real
+
+    def _raw_shape_of(self, shape: Shape) -> Shape:
+        return (self.n_parameters, *shape)
 
     @property
     def reparameterized(self) -> bool:  # type: ignore[override]
