@@ -122,7 +122,7 @@ def test_a_finished_run_is_kept_and_a_cut_off_one_is_resumed(workplace: Path) ->
 def test_sampling_needs_no_data_file(workplace: Path) -> None:
     _good("sample", RUN, "-n", 50, "--context", "setosa", "-o", "a.csv")
     table = pyarrow.csv.read_csv("a.csv")
-    assert table.column_names == ["length", "width"] and table.num_rows == 50
+    assert table.column_names == ["length", "width", "kind"] and table.num_rows == 50
     _good("sample", RUN, "-n", 50, "--context", "kind=setosa", "--seed", 0, "-o", "a.parquet")
     again = pyarrow.parquet.read_table("a.parquet")
     assert np.allclose(table["length"].to_numpy(), again["length"].to_numpy(), rtol=1e-5)
@@ -190,7 +190,7 @@ def test_images(workplace: Path) -> None:
 
 def test_synthetic_data_with_labels_are_drawn_afresh(workplace: Path) -> None:
     output = _good("train", "moons", "--context", "label", "--columns", "x,y", "--out", "labelled", *TINY)
-    assert "entropy_gap" in output
+    assert "entropy_gap is paired" in output
     _good("sample", "labelled", "-n", 3, "--context", "1", "-o", "one.csv")
 
 
@@ -308,7 +308,7 @@ def test_runs_and_files_that_are_damaged(workplace: Path) -> None:
         (good[: len(good) // 2], "damaged or cut short"),
         (b"PK\x03\x04 and so on", "looks like a pickle"),
         (b"hello, world", "not a safetensors file"),
-        (good.replace(b'\\"class\\": \\"LULinear\\"', b'\\"class\\": \\"LULinera\\"'), "did you mean 'LULinear'"),
+        (good.replace(b'"Standardize\\"', b'"Standardise\\"'), "did you mean 'Standardize'"),
     ]:
         (broken / "model.safetensors").write_bytes(content)
         assert message in _bad("sample", broken, "--context", "setosa", "-o", "a.csv")
@@ -323,3 +323,62 @@ def test_data_that_do_not_fit_the_model(workplace: Path) -> None:
     _bad("score", RUN, "cube.npy", "-o", "a.csv")
     (workplace / "narrow.csv").write_text("length,kind\n" + "1.0,setosa\n2.0,virginica\n" * 15)
     assert "unknown column 'width'" in _bad("evaluate", RUN, "narrow.csv")
+
+
+def test_a_data_file_that_changed_or_moved(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _flowers(workplace / "changing.csv")
+    _good("train", path.name, "--context", "kind", "--out", "changing", *TINY)
+    # From another folder the relative path leads nowhere, and the absolute one is tried.
+    (workplace / "elsewhere").mkdir()
+    monkeypatch.chdir(workplace / "elsewhere")
+    first = _good("evaluate", "../changing")
+    assert "held-out rows" in first and "gaussian_nll" in first
+    monkeypatch.chdir(workplace)
+    _flowers(path, n=120)
+    for command in ("evaluate", "report"):
+        assert "has changed since training" in _bad(command, "changing")
+    result = _run("evaluate", "changing", path.name, "-o", "changed.json")
+    assert result.exit_code == 0 and "without the Gaussian baseline" in result.stderr
+    assert "on changing.csv" in result.stdout and "held-out" not in result.stdout
+    path.unlink()
+    error = _bad("evaluate", "changing")
+    assert "are needed, to hold out the same rows again" in error and "changing.csv" in error
+
+
+def test_outputs_never_replace_a_run_or_its_data(workplace: Path) -> None:
+    _flowers(workplace / "other.csv")
+    kept = {path: path.read_bytes() for path in [*(workplace / RUN).glob("*.*"), workplace / "flowers.csv"]}
+    drawn = ("sample", RUN, "--context", "setosa", "-n", 5, "-o")
+    for command in (
+        (*drawn, f"{RUN}/log.csv"),
+        (*drawn, "flowers.csv"),
+        (*drawn, workplace / RUN / "pictures" / "losses.png"),
+        ("score", RUN, "other.csv", "-o", "other.csv"),
+        ("score", RUN, "other.csv", "-o", "./flowers.csv"),
+        ("evaluate", RUN, "-o", f"{RUN}/metrics.json"),
+        ("evaluate", RUN, "-o", f"{RUN}/data.json"),
+    ):
+        assert "would be lost" in _bad(*command)
+    assert "expected one of .json" in _bad("evaluate", RUN, "-o", "numbers.csv")
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    _good(*drawn, f"{RUN}/drawn.csv")
+
+
+def test_ranges_of_options(workplace: Path) -> None:
+    (workplace / "seed.toml").write_text(f'seed = {2**32}\n[data]\nsource = "moons"\n')
+    assert "seed" in _bad("train", "--model", "seed.toml")
+    for arguments in (("--seed", 2**32), ("--lr", 0), ("--minutes", 0), ("--rows", 19)):
+        result = _run("train", "moons", *arguments)
+        assert result.exit_code == 2 and arguments[0] in result.stderr
+
+
+def test_samples_carry_their_context_and_one_value_for_each_column(workplace: Path) -> None:
+    _good("sample", RUN, "-n", 5, "--context", "virginica", "-o", "given.csv")
+    table = pyarrow.csv.read_csv("given.csv")
+    assert table.column_names == ["length", "width", "kind"] and set(table["kind"].to_pylist()) == {"virginica"}
+    assert "more than once" in _bad("sample", RUN, "--context", "setosa", "--context", "virginica", "-o", "a.csv")
+
+
+def test_small_tables_are_validated_often_and_stop_early(workplace: Path) -> None:
+    config = tomllib.loads((workplace / RUN / "config.toml").read_text())
+    assert config["training"]["patience"] > 1 and config["model"]["layers"] == 1

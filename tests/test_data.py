@@ -558,7 +558,7 @@ def broken(kind: str, folder: Path) -> Path:
         (folder / "damaged.npz").write_bytes(whole[:200] + b"?" * 60 + whole[260:])
         return folder / "damaged.npz"
     assert kind == "npz without x"
-    np.savez(folder / "y.npz", y=np.zeros(3))
+    np.savez(folder / "y.npz", y=np.zeros(3), z=np.zeros(3))
     return folder / "y.npz"
 
 
@@ -583,7 +583,7 @@ def broken(kind: str, folder: Path) -> Path:
         ("pickle", FileError, "does not begin as a NumPy file"),
         ("cut npz", FileError, "cannot be read as .npz"),
         ("damaged npz", FileError, "cannot be read as .npz"),
-        ("npz without x", FileError, r"holds the arrays \['y'\]: expected one named 'x'"),
+        ("npz without x", FileError, r"holds the arrays \['y', 'z'\]: expected one array, or one named 'x'"),
     ],
 )
 def test_broken_files(kind: str, error: type[Exception], message: str, tmp_path: Path) -> None:
@@ -753,3 +753,49 @@ def test_import_loads_nothing_heavy() -> None:
     code = f"import sys, surflow.data; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_csv_files_of_other_encodings_and_separators(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [f"{i},caf\xe9" for i in range(30)]
+    for content in (
+        "\n".join(["a,b", *rows]).encode("latin-1"),
+        "\n".join(["a,caf\xe9", *(f"{i},{i}" for i in range(30))]).encode("latin-1"),
+        "\n".join(["a,b", *rows]).encode("utf-16"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(FileError, match="is not UTF-8: save it as UTF-8"):
+            load(path)
+    path.write_text("\n".join(["a,caf\xe9", *(f"{i},{i % 7}" for i in range(30))]), encoding="utf-8")
+    assert load(path).columns == ["a", "caf\xe9"]
+    for mark in (";", "\t"):
+        path.write_text("\n".join([f"a{mark}b", *(f"{i},5{mark}{i},25" for i in range(30))]))
+        with pytest.raises(DataError, match="separated by commas, and decimal points"):
+            load(path)
+    path.write_text("\n".join(['"a;b;c",d', *(f"{i},{i % 7}" for i in range(30))]))
+    assert load(path).columns == ["a;b;c", "d"]
+
+
+def test_arrays_of_any_name_and_of_truth_values(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    path = tmp_path / "a.npz"
+    np.savez(path, features=x)
+    assert load(path).event_shape == (2,)
+    np.savez(path, x=x, labels=np.arange(40) % 2)
+    with pytest.raises(FileError, match="one named 'x' and one named 'context'"):
+        load(path)
+    for truth in (x > 0, (x > 0)[:, :, None]):
+        np.savez(path, x=truth)
+        with pytest.raises(DataError, match="holds true/false values: cast them to numbers"):
+            load(path)
+
+
+def test_advice_for_rows_of_a_trained_model_names_no_option_that_scoring_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n,3\n")
+    with pytest.raises(DataError, match="NaN") as error:
+        read_rows(path, ["a", "b"])
+    assert "--columns" not in str(error.value)
+    path.write_text("a,b\n")
+    with pytest.raises(DataError, match="expected at least 1"):
+        read_rows(path, ["a", "b"])

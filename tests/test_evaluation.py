@@ -349,3 +349,20 @@ def test_foreign_results_are_refused(tmp_path, text):
         read_results(path)
     with pytest.raises(FileError, match="no file"):
         read_results(tmp_path / "missing.json")
+
+
+def test_gaussian_baseline_of_few_rows_is_shrunk_in_units_of_the_columns():
+    rng = np.random.default_rng(0)
+    scale = np.logspace(-3, 3, 30)
+    rows = [part(torch.tensor(rng.normal(size=(n, 30)) * scale)) for n in (31, 20, 500)]
+    splits = splits_of(*rows)
+    truth = stats.norm(0, scale).logpdf(splits.test.x.numpy()).sum(1).mean()
+    got = gaussian_scores(splits, splits.test.x, None, conditional=False).mean().item()
+    # A plain covariance of 31 rows loses hundreds of nats; two moments of 30 columns, about 30 / 31 nats.
+    assert truth - 5 < got < truth
+
+
+def test_without_training_rows_there_is_no_baseline():
+    none = part(torch.empty(0, 2))
+    rows = by_metric(evaluate(exact_flow(), splits_of(none, none, part(torch.randn(50, 2)))))
+    assert "nll" in rows and "gaussian_nll" not in rows

@@ -120,6 +120,7 @@ def test_a_bound_is_called_one(tmp_path):
     assert "upper bound" in page and ">exact density<" not in page
     for k in (1, 10, 100):
         assert f"bound on the NLL, k = {k}<" in page
+    assert "sums to the ELBO (k = 1)" in page and "<td>the ELBO (k = 1)</td>" in page and "log p(x)" not in page
 
 
 def test_integer_images_by_class(tmp_path):
@@ -260,3 +261,21 @@ def test_density_is_drawn_where_it_is():
 def test_the_circle_holds_nine_tenths():
     z = torch.randn(20000, 2, generator=torch.Generator().manual_seed(0))
     assert plots.codes(z).axes[-1].get_title() in {f"{v / 10:.1f} % in the 90 % circle" for v in range(893, 908)}
+
+
+def test_the_account_is_of_the_density_or_of_a_bound():
+    terms = [Term("Augment", -1.4, False), Term("Normal", -1.8, True)]
+    assert "the ELBO (k = 1)" in plots.account(terms).axes[0].get_xlabel()
+    assert "log p(x)" in plots.account(terms[1:] * 2).axes[0].get_xlabel()
+
+
+def test_the_note_of_what_is_cut_off_is_readable_over_the_curve():
+    (note,) = plots.losses(log_rows(200)).axes[0].texts
+    assert note.get_text().startswith("↑ from") and note.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)
+
+
+def test_a_baseline_of_few_rows_is_said_to_be_shrunk(tmp_path):
+    rows = [NLL[0] | {"metric": metric} for metric in ("nll", "gaussian_nll")]
+    flow = sf.Flow([sf.Reverse(8)], base=sf.Normal(8))
+    assert "covariance is shrunk" in make(tmp_path / "few", flow, table(torch.randn(30, 8), []), rows=rows)[0]
+    assert "shrunk" not in make(tmp_path / "enough", flow, table(torch.randn(50, 8), []), rows=rows)[0]

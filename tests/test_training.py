@@ -84,13 +84,17 @@ def test_the_bound_of_a_linear_gaussian_chain_is_trained_to_the_optimum_of_its_d
     assert -flow.elbo(x).mean().item() == pytest.approx(best, abs=0.01)
 
 
-def test_contexts_are_used_and_dropped_where_the_flow_takes_none():
+def test_contexts_are_used_and_refused_where_the_flow_takes_none():
     label = torch.arange(200) % 2
     x = rows(200, 1) * 0.1 + label[:, None]
     flow = sf.Flow([], base=sf.Normal(1, context_shape=2), context_net=sf.OneHot(2))
     fit(flow, (x, label), steps=200, lr=0.02, batch_size=200, progress=False)
     assert flow.elbo(x, label).mean() > 0.5  # without the label at most -0.5 log(2 pi e 0.26) = -0.75
-    fit(gaussian(), (x, label), steps=1, progress=False)
+    with pytest.raises(ShapeError, match="takes no context, but the data bring one"):
+        fit(gaussian(), (x, label), steps=1, progress=False)
+    with pytest.raises(ShapeError, match=r"pass \(x, context\) as data"):
+        fit(flow, x, steps=1, progress=False)
+    fit(gaussian(2), sf.data.moons, steps=1, progress=False)  # a law that could draw labels is asked for none
 
 
 # -- randomness is a function of (seed, step) ------------------------------------------------------
@@ -518,6 +522,12 @@ def nan_row() -> Tensor:
     return x
 
 
+class Frame:
+    """What a pandas.DataFrame has."""
+
+    def to_numpy(self) -> None: ...
+
+
 LABELLED = sf.Flow([], base=sf.Normal(2, context_shape=3))
 
 
@@ -529,6 +539,11 @@ LABELLED = sf.Flow([], base=sf.Normal(2, context_shape=3))
          (rows(10, 2), nan_row())),
         (DataError, r"expected at least one row", gaussian(2), rows(0, 2)),
         (DataError, r"x must be a tensor of numbers, got str", gaussian(2), ["a"]),
+        (DataError, r"torch.tensor\(rows\)", gaussian(2), [[1.0, 2.0], [2.0, 3.0]]),
+        (DataError, r"torch.tensor\(rows\)", gaussian(2), [[1.0, 2.0]] * 5),
+        (DataError, r"got Frame: pass df.to_numpy\(\)", gaussian(2), Frame()),
+        (DataError, r"got Frame: pass df.to_numpy\(\)", LABELLED, (Frame(), rows(10, 3))),
+        (DataError, r"columns \[1\] hold one value in all 10 rows", gaussian(2), rows(10, 2) * torch.tensor([1.0, 0])),
         (DataError, r"got dict", gaussian(2), {"x": 1}),
         (DataError, r"2 parts|got 4 parts", gaussian(2), (rows(3, 2),) * 4),
         (DataError, r"outside the flow's support positive", sf.HalfNormal(2, learned=True), rows(10, 2)),
@@ -559,7 +574,10 @@ def test_bad_data_is_refused_before_training(error, message, flow, data):
         (r"patience counts validations", dict(patience=3)),
         (r"snapshots must lie from 0 to steps=5", dict(steps=5, snapshots=(6,))),
         (r"tensorboard=True writes into the folder", dict(tensorboard=True)),
-        (r"validation=1.5 of 10 rows", dict(validation=1.5)),
+        (r"validation=1.5: expected a fraction between 0 and 1", dict(validation=1.5)),
+        (r"validation=-1.0: expected a fraction between 0 and 1", dict(validation=-1.0)),
+        (r"validation a fraction between 0 and 1, got 0", dict(validation=0)),
+        (r"validation a fraction between 0 and 1, got -1", dict(validation=-1)),
     ],
 )
 def test_bad_options_are_refused(message, options):

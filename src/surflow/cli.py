@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
@@ -126,6 +127,13 @@ def show(target: Annotated[Path, typer.Argument(help="A run, a saved .safetensor
 # -- train ------------------------------------------------------------------------------------------------
 
 
+def _positive(value: float | None) -> float | None:
+    """Typer's own minimum would let zero in."""
+    if value is not None and not 0 < value < math.inf:
+        raise typer.BadParameter(f"expected a number above 0, got {value:g}")
+    return value
+
+
 @app.command()
 def train(
     data: Annotated[
@@ -137,10 +145,11 @@ def train(
     rows: Annotated[int | None, typer.Option(min=20, help="At most so many rows to train on.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps.")] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0, help="How long to train; reproducible only with --steps.")
+        float | None,
+        typer.Option(callback=_positive, help="How long to train, above 0; reproducible only with --steps."),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows per step.")] = None,
-    lr: Annotated[float | None, typer.Option(min=0, help="Largest learning rate.")] = None,
+    lr: Annotated[float | None, typer.Option(callback=_positive, help="Largest learning rate, above 0.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=_LARGEST_SEED, help="Of everything that draws.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-MODEL-N.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")] = False,

@@ -110,7 +110,10 @@ class Flow(Distribution):
         return all(layer.reparameterized for layer in self.transforms) and self.base.reparameterized
 
     def _embed(self, context: Tensor | None) -> Tensor | None:
-        return context if context is None or self.context_net is None else self.context_net(context)
+        if context is None:
+            return None
+        self._check_type("contexts", context)
+        return context if self.context_net is None else self.context_net(context)
 
     # -- scoring ------------------------------------------------------------------------------------
 
@@ -138,13 +141,16 @@ class Flow(Distribution):
 
     def _rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, Shape]:
         x, context, batch = super()._rows(x, context)
-        weight = next(self.parameters(), None)
-        if weight is not None and weight.dtype != x.dtype:
-            raise DataError(
-                f"the flow's parameters are {weight.dtype}, the events {x.dtype}: "
-                f"pass x.to({weight.dtype}), or change the flow with flow.to({x.dtype})"
-            )
+        self._check_type("events", x)
         return x, context, batch
+
+    def _check_type(self, what: str, x: Tensor) -> None:
+        weight = next(self.parameters(), None)
+        if weight is not None and x.is_floating_point() and weight.dtype != x.dtype:
+            raise DataError(
+                f"the flow's parameters are {weight.dtype}, the {what} {x.dtype}: "
+                f"pass .to({weight.dtype}), or change the flow with flow.to({x.dtype})"
+            )
 
     def _importance_weighted(self, x: Tensor, context: Tensor | None, k: int) -> Tensor:
         x, context, batch = self._rows(x, context)

@@ -18,6 +18,7 @@ from torch import Tensor
 from surflow import plots
 from surflow.distribution import seeded
 from surflow.distributions.normal import Normal
+from surflow.evaluation.gaussian import few_rows
 from surflow.evaluation.likelihood import account, codes, draws
 from surflow.evaluation.results import Row, machine, versions
 from surflow.flow import Flow
@@ -225,6 +226,8 @@ def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, R
 def _baseline_note(flow: Flow, splits: Splits) -> str:
     """What else there is to say about the Gaussian: the candidates for a context, and how it scores integers."""
     notes = []
+    if len(splits.train.x) < few_rows(math.prod(splits.event_shape)):
+        notes.append("As these are fewer than 5 a dimension, its covariance is shrunk (Ledoit and Wolf).")
     if flow.context_shape is not None:
         notes.append(
             "It is the best, on the validation rows, of one Gaussian, one whose mean is linear in the context, and, "
@@ -316,15 +319,14 @@ def _code(flow: Flow, splits: Splits, figures: dict[str, Row], show: _Shower) ->
 def _account(flow: Flow, splits: Splits, show: _Shower) -> _Section:
     given = splits.test.context
     terms = account(flow, splits.test.x[:_POINTS], None if given is None else given[:_POINTS])
-    text = (
-        "log p(x) is the sum of what the layers and the base contribute; means over held-out rows, in nats per event."
-    )
+    whole = "log p(x)" if flow.exact else "the ELBO (k = 1)"
+    text = f"What the layers and the base contribute sums to {whole}; means over held-out rows, in nats per event."
     kind = {True: "exact", False: "bound"}
     lines = [
         [str(i) if i < len(terms) - 1 else "base", term.name, plots.signed(term.nats, 3), kind[term.exact]]
         for i, term in enumerate(terms)
     ]
-    lines.append(["", "log p(x)", plots.signed(sum(term.nats for term in terms), 3), kind[flow.exact]])
+    lines.append(["", whole, plots.signed(sum(term.nats for term in terms), 3), kind[flow.exact]])
     table = {"head": ["place", "layer", "nats", "kind"], "rows": lines, "numbers": [2], "total": True}
     caption = "Contribution of every layer, data side on top."
     return _Section(

@@ -22,7 +22,6 @@ from surflow.flow import Flow
 from surflow.output import writing
 from surflow.saving import load as load_flow
 
-
 # What a run consists of, beside its pictures and its config.toml.
 _OWN = ("metrics.json", "report.html", "model.safetensors", "log.csv", "data.json")
 

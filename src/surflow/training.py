@@ -227,7 +227,7 @@ def _data(flow: Distribution, data: Any, validation: Any, plan: Plan) -> tuple[S
     source.check(flow)
     if validation is None:
         return source, None
-    if isinstance(validation, float):
+    if isinstance(validation, int | float):
         return split(source, validation, plan.seed)
     conditional = flow.context_shape is not None
     held_out: Table | Loaded | None

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default
 
 from surflow._training.seeding import mix, reseed
 from surflow.distribution import Distribution, check_context, check_rows
-from surflow.errors import DataError
+from surflow.errors import ConfigError, DataError, ShapeError
+from surflow.support import real
 
 # Salts that keep the streams of random numbers of one run apart.
 ORDER, DRAW, NOISE, FIRST, HOLD_OUT = range(5)
@@ -44,19 +45,39 @@ class Batch(NamedTuple):
 
 
 def as_batch(value: Any, conditional: bool) -> Batch:
-    """What a user or a collate function hands over, as a Batch; a flow that takes no context is given none."""
+    """What a user or a collate function hands over, as a Batch."""
     parts = list(value) if isinstance(value, tuple | list) else [value]
     if not 1 <= len(parts) <= 3:
-        raise DataError(f"a batch is x, (x, context) or (x, context, weight), got {len(parts)} parts")
+        raise DataError(
+            f"a batch is x, (x, context) or (x, context, weight), got {len(parts)} parts: "
+            "pass a list of rows as torch.tensor(rows)"
+        )
     tensors: list[Any] = []
     for name, part in zip(("x", "context", "weight"), parts, strict=False):
         if isinstance(part, np.ndarray) and part.dtype.kind in "biuf":
             part = torch.from_numpy(part)
         if not isinstance(part, Tensor) and not (part is None and name != "x"):
-            raise DataError(f"{name} must be a tensor of numbers, got {type(part).__name__}")
+            raise DataError(f"{name} must be a tensor of numbers, got {kind_of(part)}")
         tensors.append(part)
     batch = Batch(*tensors)
-    return batch if conditional else batch._replace(context=None)
+    if not conditional and batch.context is not None:
+        raise ShapeError(
+            f"the flow takes no context, but the data bring one of shape {tuple(batch.context.shape)}: "
+            "pass x alone (with weights: (x, None, weight)), or build the flow with a context_shape"
+        )
+    return batch
+
+
+def kind_of(value: Any) -> str:
+    """The type of something that is no tensor, and how to make it one."""
+    name = type(value).__name__
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype}: pass x.astype('float32'), of columns that are all numbers"
+    if hasattr(value, "to_numpy"):
+        return f"{name}: pass df.to_numpy()"
+    if isinstance(value, list):
+        return f"{name}: pass torch.tensor(rows)"
+    return name
 
 
 def check(batch: Batch, flow: Distribution, what: str) -> None:
@@ -67,6 +88,11 @@ def check(batch: Batch, flow: Distribution, what: str) -> None:
         raise DataError(f"{what}: expected at least one row, got none")
     if x.is_complex():
         raise DataError(f"{what}: expected real numbers, got {x.dtype}")
+    if flow.context_shape is not None and context is None:
+        raise ShapeError(
+            f"{type(flow).__name__} is conditional and expects context of shape "
+            f"({', '.join(['batch', *map(str, flow.context_shape)])}), got none: pass (x, context) as data"
+        )
     check_context(flow, context, flow.context_shape, x.shape[0])
     for name, part in (("x", x), ("context", context), ("weight", weight)):
         if part is not None:
@@ -89,6 +115,18 @@ def _refuse(bad: Tensor, what: str, name: str, trouble: str, cure: str) -> None:
         first = int(bad.nonzero()[0])
         raise DataError(
             f"{what}: {count} of {bad.numel()} rows of {name} hold {trouble}, the first at row {first}: {cure}"
+        )
+
+
+def refuse_constant(x: Tensor, flow: Distribution) -> None:
+    """Raise DataError for a coordinate that is the same in all rows: its density, and so the likelihood, has no end."""
+    if x.ndim != 2 or x.shape[0] < 2 or flow.support != real:
+        return
+    constant = (x == x[0]).all(0).nonzero().flatten().tolist()
+    if constant:
+        raise DataError(
+            f"training data: the columns {constant} hold one value in all {x.shape[0]} rows, and a constant has no "
+            "density: leave them out"
         )
 
 
@@ -154,6 +192,8 @@ class Loaded:
 
 def table_of(data: Any, conditional: bool) -> Table | None:
     """Data that is a set of rows, or None."""
+    if isinstance(data, int | float):
+        raise ConfigError(f"expected a set of rows, or as validation a fraction between 0 and 1, got {data!r}")
     if isinstance(data, TensorDataset):
         data = data.tensors
     if isinstance(data, Tensor | np.ndarray | tuple | list):

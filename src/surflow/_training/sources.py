@@ -10,7 +10,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from surflow._training.batches import DRAW, FIRST, HOLD_OUT, ORDER, Batch, Table, as_batch, check, table_of
+from surflow._training.batches import (
+    DRAW,
+    FIRST,
+    HOLD_OUT,
+    ORDER,
+    Batch,
+    Table,
+    as_batch,
+    check,
+    kind_of,
+    refuse_constant,
+    table_of,
+)
 from surflow._training.seeding import mix, reseed
 from surflow.distribution import Distribution
 from surflow.errors import ConfigError, DataError
@@ -88,6 +100,8 @@ class Rows(Source):
 
     def check(self, flow: Distribution) -> None:
         self.table.check(flow, "training data")
+        if isinstance(self.table.rows, Batch):
+            refuse_constant(self.table.rows.x, flow)
 
 
 class Fresh(Source):
@@ -181,7 +195,7 @@ def source_of(data: Any, flow: Distribution, batch_size: int, seed: int) -> Sour
         return Fresh(data, batch_size, seed, conditional)
     raise DataError(
         "data must be a tensor, a tuple (x, context, weight), a Dataset, a DataLoader, a Distribution or a callable "
-        f"n -> batch, got {type(data).__name__}"
+        f"n -> batch, got {kind_of(data)}"
     )
 
 
@@ -190,9 +204,11 @@ def split(source: Source, fraction: float, seed: int) -> tuple[Source, Table]:
     if not isinstance(source, Rows):
         raise ConfigError("validation as a fraction needs a set of rows (tensors, a Dataset): pass a validation set")
     table = source.table
+    if not 0 < fraction < 1:
+        raise ConfigError(f"validation={fraction}: expected a fraction between 0 and 1")
     held = round(table.size * fraction)
     if not 0 < held < table.size:
-        raise ConfigError(f"validation={fraction} of {table.size} rows leaves {held} to validate on: expected 0 to 1")
+        raise ConfigError(f"validation={fraction} of {table.size} rows holds out {held}: expected one or more")
     order = torch.randperm(table.size, generator=torch.Generator().manual_seed(mix(seed, HOLD_OUT)))
     return Rows(table.part(order[held:]), source.batch_size, seed), table.part(order[:held])
 

@@ -67,21 +67,31 @@ def data_columns(raw: Raw, columns: Sequence[str] | None, context: list[str]) ->
     return used
 
 
+def _without(raw: Raw, name: str) -> str:
+    """Advice to do without a column, where one can."""
+    return "" if raw.fixed else f", or leave {name} out with --columns"
+
+
 def _text_column(raw: Raw, name: str) -> str:
     f = raw.fields[name]
     categories = f.categories
+    if set(categories) <= {"false", "true"}:
+        cure = "" if raw.fixed else " or pass the column as context"
+        return f"the column {name!r} of {raw.origin} holds true/false values: cast them to numbers{cure}"
     odd = [i for i, category in enumerate(categories) if not is_number(category)]
     if f.codes is not None and len(odd) == 1 and len(categories) > 2:
         row = int(np.flatnonzero(f.codes == odd[0])[0]) + 1
         return (
             f"the column {name!r} of {raw.origin} holds numbers, but also {categories[odd[0]]!r}, first in row {row}: "
-            "write a number there, remove the row, or leave the column out with --columns"
+            f"write a number there or remove the row{_without(raw, 'the column')}"
         )
     words = ", ".join(repr(c) for c in categories[:3]) + (", ..." if len(categories) > 3 else "")
-    return (
-        f"the column {name!r} of {raw.origin} holds text ({words}), not numbers: "
-        "pass it as --context, or leave it out with --columns (context= and columns= in Python)"
+    cure = (
+        "the model expects numbers there"
+        if raw.fixed
+        else "pass it as --context, or leave it out with --columns (context= and columns= in Python)"
     )
+    return f"the column {name!r} of {raw.origin} holds text ({words}), not numbers: {cure}"
 
 
 def events(raw: Raw, used: list[str]) -> np.ndarray:
@@ -117,7 +127,7 @@ def _finite(raw: Raw, name: str, numbers: np.ndarray) -> np.ndarray:
         )
         raise DataError(
             f"the column {name!r} of {raw.origin} has {what} values, the first in row {bad[0] + 1}: "
-            "remove those rows, fill them in, or leave the column out with --columns"
+            f"remove those rows or fill them in{_without(raw, 'the column')}"
         )
     return values
 

@@ -168,7 +168,8 @@ def read_rows(
         # Far from the seeds that people choose, so that no row is one that load drew.
         drawn, labels = law.sample_labelled(_SYNTHETIC_ROWS[2] if rows is None else rows, seed=seed + 2**40)
         return Part(drawn, None if encoding is None else encoding.encode({"label": labels}))
-    raw = _read(source)
+    raw = _read(source, fewest=1)
+    raw.fixed = True
     if raw.events is None and not columns:
         raise DataError(f"{raw.origin} is a table, but the model was trained on arrays: pass an array of events")
     used = data_columns(raw, columns or None, names)
@@ -200,7 +201,7 @@ def _law(source: str | Path | Synthetic) -> Synthetic | None:
     return synthetic_set(str(source)) if str(source) in synthetic_names() else None
 
 
-def _read(source: str | Path | Synthetic) -> Raw:
+def _read(source: str | Path | Synthetic, fewest: int = _FEWEST_ROWS) -> Raw:
     name = str(source)
     if name in table_names():
         raw = read_named(name)
@@ -213,7 +214,7 @@ def _read(source: str | Path | Synthetic) -> Raw:
             )
         raw = read_file(path)
     if _length(raw) == 0:
-        raise DataError(f"{raw.origin} has no rows: expected at least {_FEWEST_ROWS}")
+        raise DataError(f"{raw.origin} has no rows: expected at least {fewest}")
     return raw
 
 

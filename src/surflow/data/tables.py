@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ class Raw:
         events: events of any shape (n, *event) instead of data columns, or None.
         targets: fields that are not data by default; as context, "target" or "context" stands for all of them.
         levels: number of integer levels of the events, or None for continuous data.
+        fixed: its columns are those of a trained model, so that none can be left out.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Raw:
     events: np.ndarray | None = None
     targets: tuple[str, ...] = ()
     levels: int | None = None
+    fixed: bool = False
 
 
 # -- files -------------------------------------------------------------------------------------------
@@ -131,19 +134,43 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _read_csv(path: Path) -> Raw:
+    import pyarrow as pa
     import pyarrow.csv as csv
 
-    with _reading(path):
-        table = csv.read_csv(path, convert_options=csv.ConvertOptions(strings_can_be_null=True))
-    names = table.column_names
-    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
-        raise DataError(f"{path} has one column named {names[0]!r}: expected columns that are separated by commas")
+    with path.open("rb") as file:
+        head = file.readline()
+    _refuse_other_separators(path, head)
+    try:
+        with _reading(path):
+            table = csv.read_csv(path, convert_options=csv.ConvertOptions(strings_can_be_null=True))
+        names = table.column_names
+    except UnicodeDecodeError as error:
+        raise FileError(_not_utf8(path)) from error
+    # Text that is not UTF-8 is read as bytes.
+    if any(pa.types.is_binary(kind) for kind in table.schema.types):
+        raise FileError(_not_utf8(path))
     counted = [[str(i + first) for i in range(len(names))] for first in (0, 1)]  # names that pandas gives arrays
     if names and all(is_number(name) for name in names) and names not in counted:
         raise DataError(
             f"{path} has no column names: its first row is {', '.join(names[:4])}. Expected names in the first row"
         )
     return _from_arrow(path, table)
+
+
+def _not_utf8(path: Path) -> str:
+    return f"{path} is not UTF-8: save it as UTF-8"
+
+
+def _refuse_other_separators(path: Path, head: bytes) -> None:
+    """Raise for a file whose first row has other separators than commas, as spreadsheets of many countries write."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise FileError(_not_utf8(path))
+    unquoted = re.sub(rb'"[^"]*"', b"", head)
+    for mark, name in ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "bars")):
+        if unquoted.count(mark) > unquoted.count(b","):
+            raise DataError(
+                f"{path} has columns separated by {name}: expected columns separated by commas, and decimal points"
+            )
 
 
 def is_number(text: str) -> bool:
@@ -208,18 +235,21 @@ def _read_npy(path: Path) -> Raw:
 def _read_npz(path: Path) -> Raw:
     # Opened here, because NumPy leaves a damaged archive open.
     with _reading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        if "x" not in archive.files:
+        names = archive.files
+        if len(names) != 1 and ("x" not in names or set(names) - {"x", "context"}):
             raise FileError(
-                f"{path} holds the arrays {sorted(archive.files)}: expected one named 'x', "
-                "and one named 'context' if there is one"
+                f"{path} holds the arrays {sorted(names)}: expected one array, or one named 'x' and one named 'context'"
             )
-        x, context = archive["x"], archive["context"] if "context" in archive.files else None
+        x = archive["x" if len(names) > 1 else names[0]]
+        context = archive["context"] if len(names) > 1 else None
     return _from_arrays(path, x, context)
 
 
 def _from_arrays(path: Path, x: np.ndarray, context: np.ndarray | None) -> Raw:
     if x.dtype.kind not in "fiub" or x.ndim == 0:
         raise DataError(f"{path} holds x of type {x.dtype} and shape {x.shape}: expected numbers of shape (rows, ...)")
+    if x.dtype.kind == "b" and x.ndim > 2:
+        raise DataError(f"{path} holds true/false values: cast them to numbers, such as x.astype('float32')")
     fields = {}
     if context is not None:
         if context.ndim not in (1, 2) or len(context) != len(x) or context.dtype.kind not in "fiubUS":

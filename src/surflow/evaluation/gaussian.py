@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 _CHUNK_ROWS = 4096
-# Added to the covariance, relative to its mean variance: enough for a factor where columns depend on each other.
+# Added to the variances, relative to each of them: enough for a factor where columns depend on each other.
 _RIDGE = 1e-6
+# With fewer rows a column the sample covariance is nearly singular, and held-out rows are infinitely unlikely.
+_ROWS_A_COLUMN = 5
 
 
 class Gaussian(NamedTuple):
@@ -36,6 +38,10 @@ class Gaussian(NamedTuple):
 def fit_gaussian(x: Tensor, c: Tensor | None = None) -> Gaussian:
     """Maximum likelihood for rows x, shape (batch, D), linear in c, shape (batch, C), float64 and chunk by chunk.
 
+    With fewer than 5 D rows the covariance is shrunk instead, in units of the columns' standard deviations, towards a
+    multiple of the identity. Source: Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance
+    matrices", Journal of Multivariate Analysis 88 (2004).
+
     >>> import torch
     >>> fit = fit_gaussian(torch.tensor([[0.0], [2.0]]))
     >>> round(fit.coefficients.item(), 5), round(fit.cholesky.item(), 5)
@@ -58,11 +64,30 @@ def fit_gaussian(x: Tensor, c: Tensor | None = None) -> Gaussian:
             cx += given.T @ centred
     # The one-hot columns of a category sum to one: the least-squares solution of smallest norm is as good as any.
     slopes = torch.linalg.lstsq(cc, cx, driver="gelsd").solution if width else cx
-    covariance = (xx - slopes.T @ cx) / n
+    if n < few_rows(size):
+        covariance = _shrunk(x.double() - x_mean - (0 if c is None else (c.double() - c_mean) @ slopes))
+    else:
+        covariance = (xx - slopes.T @ cx) / n
     covariance = (covariance + covariance.T) / 2
-    ridge = _RIDGE * covariance.diagonal().mean().clamp(min=torch.finfo(torch.float64).tiny)
-    cholesky = torch.linalg.cholesky(covariance + ridge * torch.eye(size, dtype=torch.float64))
+    variances = covariance.diagonal()
+    typical = variances.mean().clamp(min=torch.finfo(torch.float64).tiny)
+    cholesky = torch.linalg.cholesky(covariance + _RIDGE * torch.where(variances > 0, variances, typical).diag())
     return Gaussian(torch.cat([(x_mean - c_mean @ slopes)[None], slopes]), cholesky)
+
+
+def few_rows(size: int) -> int:
+    """With fewer rows of so many columns, :func:`fit_gaussian` shrinks the covariance."""
+    return _ROWS_A_COLUMN * size
+
+
+def _shrunk(noise: Tensor) -> Tensor:
+    """The Ledoit-Wolf covariance of centred rows."""
+    from sklearn.covariance import ledoit_wolf
+
+    scale = noise.square().mean(0).sqrt()
+    scale = torch.where(scale > 0, scale, 1.0)
+    covariance, _ = ledoit_wolf((noise / scale).numpy(), assume_centered=True)
+    return torch.from_numpy(covariance) * scale[:, None] * scale
 
 
 def gaussian_scores(splits: Any, x: Tensor, context: Tensor | None, *, conditional: bool, seed: int = 0) -> Tensor:
@@ -72,6 +97,8 @@ def gaussian_scores(splits: Any, x: Tensor, context: Tensor | None, *, condition
     candidates: that one; a mean linear in the context, which is the conditional of a joint Gaussian; and, where every
     context has at least 2 (D + 1) training rows, one Gaussian for each context. The one with the lowest validation
     NLL is scored.
+
+    With fewer than 5 D rows to fit, covariances are shrunk (:func:`fit_gaussian`).
 
     Integer data, ``splits.levels``, are scored as x + u with u uniform on [0, 1), in training too: by Jensen's
     inequality the mean is a lower bound of the log-likelihood of the integers.

@@ -37,8 +37,9 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
     entropy, entropy_gap        where the truth is known: its entropy H, and the mean of log p(x) - log q(x) over the
                                 held-out rows, an estimate of NLL - H; for a bound with k = 100
     bits_per_dim                integer data: NLL / (D log 2); for a bound with k = 100
-    gaussian_nll                the Gaussian baseline on the same rows (:func:`gaussian_scores`); for integer data it
-                                is an upper bound, as it scores x + u with u uniform on [0, 1)
+    gaussian_nll                the Gaussian baseline on the same rows (:func:`gaussian_scores`), where there are
+                                training rows; for integer data it is an upper bound, as it scores x + u with u
+                                uniform on [0, 1)
     gain_over_gaussian          gaussian_nll - NLL, paired; for a bound with k = 100
     energy_distance, energy_p   samples against held-out rows, at most 1000 of each, with the context joined
                                 (:func:`energy_test`)
@@ -83,9 +84,10 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
             per_dim = math.log(2) * math.prod(x.shape[1:])
             value, error = mean_and_error(-best / per_dim)
             add("bits_per_dim", value, error, "bits per dimension")
-        gaussian = gaussian_scores(splits, x, context, conditional=conditional, seed=seed)
-        add("gaussian_nll", *mean_and_error(-gaussian), "nats per event")
-        add("gain_over_gaussian", *mean_and_error(best - gaussian), "nats per event")
+        if len(splits.train.x):
+            gaussian = gaussian_scores(splits, x, context, conditional=conditional, seed=seed)
+            add("gaussian_nll", *mean_and_error(-gaussian), "nats per event")
+            add("gain_over_gaussian", *mean_and_error(best - gaussian), "nats per event")
         _two_samples(flow, splits, x, context, add, seed)
         if isinstance(flow, Flow) and isinstance(flow.base, Normal) and flow.base.fixed:
             _code(codes(flow, x, context), add)

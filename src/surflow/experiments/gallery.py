@@ -21,7 +21,7 @@ PICTURE = Path("docs/pictures/gallery.png")
 def _plane(name: str, minutes: float) -> sf.Flow:
     torch.manual_seed(0)
     flow = sf.presets.build("auto", 2)
-    sf.fit(flow, getattr(sf.data, name), batch_size=512, minutes=minutes, seed=0)
+    sf.fit(flow, getattr(sf.data, name), batch_size=512, lr=5e-3, clip=5.0, minutes=minutes, seed=0)
     return flow
 
 
@@ -32,7 +32,15 @@ def _digits(minutes: float) -> tuple[Tensor, Tensor]:
     torch.manual_seed(0)
     flow = sf.presets.build("auto", splits.event_shape, context_net=splits.context.network(), levels=splits.levels)
     pair = (splits.validation.x, splits.validation.context)
-    sf.fit(flow, (splits.train.x, splits.train.context), validation=pair, batch_size=128, minutes=minutes, lr=3e-3)
+    sf.fit(
+        flow,
+        (splits.train.x, splits.train.context),
+        validation=pair,
+        batch_size=128,
+        minutes=minutes,
+        lr=3e-3,
+        clip=20.0,
+    )
     classes = torch.arange(10.0).repeat_interleave(5)[:, None]
     known = splits.test.context
     assert known is not None
@@ -56,14 +64,15 @@ def _points(ax: Axes, x: Tensor, half: float, colour: str) -> None:
 
 def _grid(ax: Axes, images: Tensor) -> None:
     """Fifty images of one channel in five rows, one column a digit."""
-    rows = images.reshape(10, 5, *images.shape[-2:]).permute(1, 2, 0, 3)
-    ax.imshow(rows.reshape(5 * images.shape[-2], -1), cmap="gray_r")
+    framed = torch.nn.functional.pad(images, (1, 1, 1, 1))
+    side = framed.shape[-1]
+    ax.imshow(framed.reshape(10, 5, side, side).permute(1, 2, 0, 3).reshape(5 * side, 10 * side), cmap="gray_r")
 
 
 def main() -> None:
-    sets = [("checkerboard", 2.4), ("smiley", 1.6), ("spiral", 6.0)]
-    figure = Figure(figsize=(12.6, 6.2), layout="constrained")
-    parts = np.asarray(figure.subfigures(2, 1, height_ratios=(1.15, 1)))
+    sets = [("checkerboard", 2.4), ("moons", 2.3), ("spiral", 6.0)]
+    figure = Figure(figsize=(12.6, 5.5), layout="constrained")
+    parts = np.asarray(figure.subfigures(2, 1, height_ratios=(1, 1.25)))
     top, bottom = parts
     axes = top.subplots(1, 6)
     for i, (name, half) in enumerate(sets):

@@ -80,8 +80,14 @@ def losses(log: Sequence[Mapping[str, Any]], entropy: float | None = None) -> Fi
         (float(curve[: max(1, len(curve) // 10), 1].max()) for curve in curves.values() if len(curve)), default=0.0
     )
     if early > top:
-        note = f"↑ from {early:.3g}"
-        ax.annotate(note, (0.008, 0.985), xycoords="axes fraction", va="top", fontsize=8, color=QUIET)
+        # To the right of the steep beginning, which would run through it.
+        clear = top - 0.15 * (top - bottom)
+        below = [curve[(curve[:, 1] < clear).argmax(), 0] for curve in curves.values() if len(curve)]
+        ax.annotate(
+            f"↑ from {early:.3g}", (max(below), 0.975), xycoords=ax.get_xaxis_transform(), xytext=(8, 0),
+            textcoords="offset points", va="top", fontsize=8, color=QUIET,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5}, zorder=5,
+        )  # fmt: skip
     if any(len(curve) for curve in curves.values()) or entropy is not None:
         figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8.5, labelcolor=INK)
     if with_rates:
@@ -194,8 +200,10 @@ def account(terms: Sequence[Term]) -> Figure:
     ax.set_yticks(places, names)
     ax.set_ylim(len(terms) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(f"mean contribution to log p(x) (nats per event); sum {signed(total, 3)}")
-    if not all(term.exact for term in terms):
+    exact = all(term.exact for term in terms)
+    whole = "log p(x)" if exact else "the ELBO (k = 1)"
+    ax.set_xlabel(f"mean contribution to {whole} (nats per event); sum {signed(total, 3)}")
+    if not exact:
         figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8.5, labelcolor=INK)
     return figure
 
