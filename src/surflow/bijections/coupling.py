@@ -93,7 +93,8 @@ class Coupling(Transform):
 
     def _raw(self, x_a: Tensor, context: Tensor | None) -> Tensor:
         inputs = join(x_a.flatten(1) if self.flat else x_a, context)
-        return self.net(inputs).reshape(x_a.shape[0], *self.raw_shape)
+        raw = self.net(inputs)
+        return raw if self.flat else raw.reshape(x_a.shape[0], *self.raw_shape)
 
     def _couple(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
         f = self.map.inverse if inverse else self.map.forward

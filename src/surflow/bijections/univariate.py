@@ -49,16 +49,21 @@ class AffineMap(UnivariateMap):
             raise ConfigError(f"the limit of the log-scale must be positive and finite, got {limit}")
         self.limit = limit
 
-    def _log_scale(self, raw: Tensor) -> Tensor:
-        return raw.tanh() if self.limit == 1 else self.limit * (raw / self.limit).tanh()
+    def _shift_and_log_scale(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        shift, s = raw.unbind(1)  # one node of the graph, where two indexings would be four
+        return shift, s.tanh() if self.limit == 1 else self.limit * (s / self.limit).tanh()
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        shift, s = raw[:, 0], self._log_scale(raw[:, 1])
-        return torch.addcmul(shift, s.exp(), x), s.expand_as(x)
+        shift, s = self._shift_and_log_scale(raw)
+        return torch.addcmul(shift, s.exp(), x), _spread(s, x)
 
     def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        shift, s = raw[:, 0], self._log_scale(raw[:, 1])
-        return (z - shift) * (-s).exp(), s.expand_as(z)
+        shift, s = self._shift_and_log_scale(raw)
+        return (z - shift) * (-s).exp(), _spread(s, z)
+
+
+def _spread(s: Tensor, x: Tensor) -> Tensor:
+    return s if s.shape == x.shape else s.expand_as(x)
 
 
 class Elementwise(Transform):

@@ -46,4 +46,6 @@ class MLP(Configurable, nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, *in_shape) to (batch, *out_shape)."""
-        return self.layers(x.reshape(x.shape[0], math.prod(self.in_shape))).reshape(-1, *self.out_shape)
+        flat = x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(self.in_shape))
+        out = self.layers(flat)
+        return out if len(self.out_shape) == 1 else out.reshape(-1, *self.out_shape)
