@@ -576,8 +576,8 @@ def test_bad_data_is_refused_before_training(error, message, flow, data):
         (r"tensorboard=True writes into the folder", dict(tensorboard=True)),
         (r"validation=1.5: expected a fraction between 0 and 1", dict(validation=1.5)),
         (r"validation=-1.0: expected a fraction between 0 and 1", dict(validation=-1.0)),
-        (r"validation a fraction between 0 and 1, got 0", dict(validation=0)),
-        (r"validation a fraction between 0 and 1, got -1", dict(validation=-1)),
+        (r"validation=0: expected a fraction between 0 and 1", dict(validation=0)),
+        (r"validation=-1: expected a fraction between 0 and 1", dict(validation=-1)),
     ],
 )
 def test_bad_options_are_refused(message, options):

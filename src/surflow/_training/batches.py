@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default
 
 from surflow._training.seeding import mix, reseed
 from surflow.distribution import Distribution, check_context, check_rows
-from surflow.errors import ConfigError, DataError, ShapeError
+from surflow.errors import DataError, ShapeError
 from surflow.support import real
 
 # Salts that keep the streams of random numbers of one run apart.
@@ -192,8 +192,6 @@ class Loaded:
 
 def table_of(data: Any, conditional: bool) -> Table | None:
     """Data that is a set of rows, or None."""
-    if isinstance(data, int | float):
-        raise ConfigError(f"expected a set of rows, or as validation a fraction between 0 and 1, got {data!r}")
     if isinstance(data, TensorDataset):
         data = data.tensors
     if isinstance(data, Tensor | np.ndarray | tuple | list):
