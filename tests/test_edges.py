@@ -142,6 +142,14 @@ def test_wrong_objects_are_refused_in_words(build, message: str) -> None:
         build()
 
 
+def test_a_context_that_nobody_takes_is_refused() -> None:
+    flow = sf.Flow([sf.Coupling(2)], base=sf.Normal(2))
+    with pytest.raises(sf.ShapeError, match="takes no context"):
+        flow.log_prob(torch.zeros(3, 2), torch.zeros(3, 1))
+    with pytest.raises(sf.ShapeError, match="takes no context"):
+        flow.sample(3, torch.zeros(3, 1))
+
+
 def test_numpy_integers_are_shapes() -> None:
     assert sf.Normal(np.int64(2)).event_shape == (2,)
 
@@ -152,3 +160,10 @@ def test_a_seed_does_not_reach_devices_that_are_not_in_use() -> None:
     before = len(_lazy_seed_tracker.get_calls())
     sf.Normal(1).sample(1, seed=3)
     assert len(_lazy_seed_tracker.get_calls()) == before
+
+
+def test_a_base_that_is_to_blame_is_named() -> None:
+    flow = sf.Flow([sf.Reverse(2)], base=sf.Normal(2, learned=True))
+    flow.base.raw.data.fill_(math.nan)
+    with pytest.raises(sf.NonFiniteError, match="from the base Normal"):
+        sf.fit(flow, torch.randn(50, 2), steps=2, progress=False)

@@ -187,6 +187,7 @@ class Distribution(Configurable, nn.Module):
         """Flatten the leading axes of x to one batch axis and repeat the context to match."""
         if not isinstance(x, Tensor):
             raise DataError(f"expected events as a tensor, got {type(x).__name__}: pass torch.as_tensor(x)")
+        self._refuse_stray(context)
         batch = tuple(x.shape[: x.ndim - len(self.event_shape)])
         if len(batch) != 1 and tuple(x.shape[len(batch) :]) == self.event_shape:
             x = x.reshape(-1, *self.event_shape)
@@ -197,6 +198,14 @@ class Distribution(Configurable, nn.Module):
         if not x.is_floating_point():
             x = x.to(number_type(self))
         return x, check_context(self, context, self.context_shape, x.shape[0]), batch
+
+    def _refuse_stray(self, context: Tensor | None) -> None:
+        """Who passes a context believes the model to be conditional, and should hear that it is not."""
+        if context is not None and self.context_shape is None:
+            raise ShapeError(
+                f"{type(self).__name__} takes no context, got one of shape {tuple(context.shape)}: leave it out, "
+                "or build the distribution or its layers with context_shape="
+            )
 
     # -- drawing ------------------------------------------------------------------------------------
 
@@ -211,8 +220,7 @@ class Distribution(Configurable, nn.Module):
         shape = as_shape(shape)
         batch: Shape = shape
         n = math.prod(shape)
-        if self.context_shape is None:
-            context = None
+        self._refuse_stray(context)
         if context is not None and self.context_shape is not None:
             check_rows(self, "context", context, self.context_shape)
             rows = context.shape[0]
@@ -250,6 +258,10 @@ class Distribution(Configurable, nn.Module):
         if tuple(z.shape[1:]) == self.context_shape:
             return z
         return join(z, context)
+
+    def own(self, context: Tensor | None) -> Tensor | None:
+        """The context, or None for a distribution that takes none."""
+        return None if self.context_shape is None else context
 
     def context_beyond(self, shape: Shape) -> Shape | None:
         """The flow's context that a piece inside a layer needs beside the layer's z of shape ``shape``."""

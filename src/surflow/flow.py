@@ -165,14 +165,12 @@ class Flow(Distribution):
         return (torch.stack(sums).logsumexp(0) - math.log(k)).reshape(batch)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        z, V = self._forward(x, self._embed(context))
-        log_prob = V + self.base.elbo(z, self._for_base(z, context))
+        given = self._embed(context)
+        z, V = self._forward(x, given)
+        log_prob = V + self.base.elbo(z, self.base.own(given))
         # A layer may be finite beyond its domain (a clamped logarithm); the density there is zero. NaN stays NaN.
         outside = ~self.support.contains(x) & ~x.isnan().flatten(1).any(1)
         return log_prob.masked_fill(outside, -math.inf)
-
-    def _for_base(self, z: Tensor, context: Tensor | None) -> Tensor | None:
-        return None if self.base.context_shape is None else self._embed(context)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         V = x.new_zeros(x.shape[0])
@@ -218,7 +216,7 @@ class Flow(Distribution):
             layer.initialize(x, context)
             x, _ = layer(x, context)
         if isinstance(self.base, Flow):
-            self.base.initialize(x, context)
+            self.base.initialize(x, self.base.own(context))
 
     # -- explanations -------------------------------------------------------------------------------
 
@@ -239,7 +237,7 @@ class Flow(Distribution):
         for layer in self.transforms:
             x, V = layer(x, given)
             rows.append(Term(layer_name(layer), V.mean().item(), layer.exact))
-        base = self.base.elbo(x, self._for_base(x, context)).mean().item()
+        base = self.base.elbo(x, self.base.own(given)).mean().item()
         return [*rows, Term(type(self.base).__name__, base, self.base.exact)]
 
     def summary(self) -> str:

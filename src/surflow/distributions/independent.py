@@ -58,7 +58,7 @@ class Independent(Distribution):
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         blocks = x.split(self.sizes, 1)
-        return torch.stack([p.elbo(b, context) for p, b in zip(self.parts, blocks, strict=True)]).sum(0)
+        return torch.stack([p.elbo(b, p.own(context)) for p, b in zip(self.parts, blocks, strict=True)]).sum(0)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         draws = [part.draw(n, context) for part in self.parts]

@@ -49,7 +49,7 @@ class Mixture(Distribution):
         self.logits = nn.Parameter(torch.zeros(len(components)))
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        each = torch.stack([part.log_prob(x, context) for part in self.components], 1)
+        each = torch.stack([part.log_prob(x, part.own(context)) for part in self.components], 1)
         # Where no component has density, logsumexp has no gradient: keep those rows out of it.
         none = each.isneginf().all(1)
         log_prob = (each.where(~none[:, None], 0.0) + self.logits.log_softmax(0)).logsumexp(1)
