@@ -35,7 +35,8 @@ class Case:
             built = self.build()
             for p in built.parameters():
                 with torch.no_grad():
-                    p.add_(torch.randn_like(p) * (0.5 * p.shape[1] ** -0.5 if p.ndim == 2 else 0.2))
+                    # Networks half as steep as they start: no grid would resolve the densities of wilder ones.
+                    p.mul_(0.5).add_(torch.randn_like(p) * (0.5 * p.shape[1] ** -0.5 if p.ndim == 2 else 0.2))
         return built.to(dtype)
 
 
@@ -70,6 +71,7 @@ TRANSFORMS = [
     Case("spline coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.SplineMap(bins=5, bound=4.0))),
     Case("spline coupling, one bin", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL, map=sf.SplineMap(bins=1))),
     Case("circular coupling", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL, map=sf.CircularSplineMap(bins=5))),
+    Case("positive coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.PositiveSplineMap(5, bound=2.0))),
     Case("interval coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.IntervalSplineMap(5, -1.0, 3.0))),
     Case("autoregressive", lambda: sf.Autoregressive(3, hidden=SMALL)),
     Case("autoregressive spline, context", lambda: sf.Autoregressive(2, CONTEXT, hidden=SMALL, map=sf.SplineMap(4))),

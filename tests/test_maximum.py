@@ -19,6 +19,8 @@ def perturb(module: torch.nn.Module, scale: float = 0.3) -> torch.nn.Module:
     module = module.double()
     with torch.no_grad():
         for p in module.parameters():
+            if p.ndim == 2:
+                p.mul_(0.5)  # importance sampling cannot keep up with the densities of steeper networks
             p.add_(scale * torch.randn_like(p))
     return module
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,16 @@ def test_unknown_names_and_misfits_are_explained() -> None:
         presets.build("sort", 1)
     with pytest.raises(sf.ConfigError, match="at most 12 bits"):
         presets.build("abs-joint", 20)
+
+
+def test_the_vae_leaves_the_gaussian_it_starts_from() -> None:
+    """A decoder that ignores z and an encoder that ignores x would be a saddle, no better than a Gaussian."""
+    torch.manual_seed(0)
+    flow = presets.build("vae", 2)
+    history = sf.fit(flow, sf.data.moons, steps=400, lr=3e-3, seed=0, progress=False)
+    x = sf.data.moons.sample(10_000, seed=1)
+    gaussian = 0.5 * torch.linalg.slogdet(x.T.cov())[1].item() + 1 + math.log(2 * math.pi)
+    assert history.losses()[-1][1] < gaussian - 0.1
 
 
 # -- configurations -------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from surflow.bijections.normalize import ActNorm, Standardize
 from surflow.bijections.ordered import LogGaps
 from surflow.bijections.polar import Polar
 from surflow.bijections.shape import Permute, PermuteAxes, Reshape, Reverse, Squeeze
-from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, SplineMap
+from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, PositiveSplineMap, SplineMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
 from surflow.configurable import Configurable
 from surflow.distribution import Distribution
@@ -97,7 +97,8 @@ __all__ = [
     # bijections
     "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "Coupling", "Elementwise", "Exp",
     "IntervalSplineMap", "LULinear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute", "PermuteAxes", "Polar",
-    "Reshape", "Reverse", "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "UnivariateMap",
+    "PositiveSplineMap", "Reshape", "Reverse", "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh",
+    "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation", "Slice", "Sort", "VAE",
     # distributions

@@ -80,18 +80,20 @@ def list_() -> None:
 
     from surflow import experiments, presets
     from surflow.data import synthetic_names, table_names
+    from surflow.experiments.synthetic.groups import GROUPS, WHOLE
 
     lines = ["Synthetic data, exact densities known:", *_wrapped(synthetic_names()), ""]
     lines += ["Real data that come with the installation (or pass a .csv, .parquet, .npy or .npz file):"]
     lines += [*_wrapped(table_names()), "", "Presets, --model NAME:"]
     named = {"auto": "the default: spline, smaller for few rows, or image for integers", **presets.names()}
     lines += [f"  {name:16}{text}" for name, text in named.items()]
-    lines += ["", "Experiments, python -m surflow.experiments.NAME:"]
+    lines += ["", "Experiments, surflow reproduce NAME:", f"  {WHOLE:16}all of the following, under an hour"]
+    lines += [f"  {name:16}{comparisons[0].title}" for name, comparisons in GROUPS.items()]
+    lines += ["", "Records, python -m surflow.experiments.NAME:"]
     for module in pkgutil.iter_modules(experiments.__path__):
-        if module.name.startswith("_"):
-            continue
-        text = (Path(experiments.__path__[0]) / f"{module.name}.py").read_text(encoding="utf-8")
-        lines.append(f"  {module.name:16}{(ast.get_docstring(ast.parse(text)) or '').splitlines()[0]}")
+        path = Path(experiments.__path__[0]) / f"{module.name}.py"
+        if not module.ispkg and "__main__" in (text := path.read_text(encoding="utf-8")):
+            lines.append(f"  {module.name:16}{(ast.get_docstring(ast.parse(text)) or '').splitlines()[0]}")
     typer.echo("\n".join(lines))
 
 
@@ -364,6 +366,25 @@ def score(
     write_table(output, {"log_prob": log_prob, "kind": np.full(len(log_prob), kind)})
     what = "log-density" if flow.exact else f"lower bound of the log-density with {importance_samples} draws"
     typer.echo(f"mean {what}: {log_prob.mean():.4f} nats over {len(log_prob):,} rows: {output}")
+
+
+@app.command()
+def reproduce(
+    group: Annotated[str, typer.Argument(help="'synthetic' for all, or one of its groups: 'surflow list' names them.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only run through everything, in under a minute; the figures mean nothing.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the results; docs/results by default.")
+    ] = None,
+) -> None:
+    """Make the figures of an experiment anew: results as JSON, pictures and a page. What is done already is kept."""
+    from surflow.experiments.synthetic.reproduce import reproduce
+
+    # Quick figures must never take the place of recorded ones.
+    work = Path("runs") / ("reproduce-quick" if quick else "reproduce")
+    page = reproduce(group, output or (work if quick else Path("docs/results")), work / "cells", quick)
+    typer.echo(f"\nresults: {page.parent.parent / 'synthetic.json'}\npage: {page}")
 
 
 def _context_table(given: Tensor | None, encoding: ContextEncoding | None) -> dict[str, Any]:

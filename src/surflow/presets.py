@@ -14,14 +14,16 @@ from surflow.bijections.linear import LULinear, Orthonormal
 from surflow.bijections.normalize import Standardize
 from surflow.bijections.ordered import LogGaps
 from surflow.bijections.shape import Reshape, Reverse
-from surflow.bijections.splines import IntervalSplineMap, SplineMap
+from surflow.bijections.splines import IntervalSplineMap, PositiveSplineMap, SplineMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
 from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli
 from surflow.distributions.normal import HalfNormal, Normal
 from surflow.errors import ConfigError, ShapeError, unknown_name
 from surflow.flow import ContextNet, Flow
+from surflow.nets.mlp import MLP
 from surflow.stochastic.vae import VAE
+from surflow.support import positive
 from surflow.surjections.absolute import Abs
 from surflow.surjections.dimension import Augment
 from surflow.surjections.maximum import Max
@@ -194,6 +196,13 @@ def _abs(size: int, context: int, signs: Distribution, layers: int, hidden: Sequ
     return [Abs(size, signs), _positive_to_real(size), *rest], base
 
 
+def _joint_signs(size: int, context: int) -> Distribution:
+    JointBernoulli(size)  # refuses too many signs before a network for all their combinations is made
+    # Where signs change from one region to the next, as on a checkerboard, two hidden layers blur the borders.
+    net = MLP(size + context, 2**size, hidden=(64, 64, 64), zero_init=True)
+    return JointBernoulli(size, size + context, net=net)
+
+
 @_preset("abs")
 def _abs_fair(size: int, context: int, *, layers: int = 10, hidden: Sequence[int] = (64,) * 5) -> _Chain:
     """absolute value with fair signs, then the plain flow: for data symmetric about zero in every coordinate"""
@@ -209,16 +218,39 @@ def _abs_learned(size: int, context: int, *, layers: int = 10, hidden: Sequence[
 @_preset("abs-joint")
 def _abs_joint(size: int, context: int, *, layers: int = 10, hidden: Sequence[int] = (64,) * 5) -> _Chain:
     """absolute value with all signs drawn together, given the absolute values and the context: checkerboard, labels"""
-    return _abs(size, context, JointBernoulli(size, size + context), layers, hidden)
+    return _abs(size, context, _joint_signs(size, context), layers, hidden)
+
+
+def _positive_splines(size: int, context: int, hidden: Sequence[int], bins: int) -> list[Transform]:
+    """Three autoregressive splines of positive numbers, forth and back and forth."""
+    chain: list[Transform] = []
+    for i in range(3):
+        if i and size > 1:
+            chain.append(Reverse(size, support=positive))
+        passes, spline = min(size, _MOST_PASSES), PositiveSplineMap(bins)
+        chain.append(Autoregressive(size, _given(context), map=spline, hidden=hidden, passes=passes))
+    return chain
+
+
+@_preset("abs-spline")
+def _abs_spline(size: int, context: int, *, hidden: Sequence[int] = (64, 64), bins: int = 16) -> _Chain:
+    """absolute value with joint signs, then splines that stay positive: the best one for the plane"""
+    chain = [Standardize(size, center=False), Abs(size, _joint_signs(size, context))]
+    return [*chain, *_positive_splines(size, context, hidden, bins)], HalfNormal(size)
 
 
 @_preset("abs-middle")
-def _abs_middle(size: int, context: int, *, layers: int = 10, hidden: Sequence[int] = (64,) * 5) -> _Chain:
-    """the plain flow with an absolute value halfway, its signs given what follows: the symmetry is found in training"""
-    first = layers // 2
-    signs = Bernoulli(size, size + context)
-    chain: list[Transform] = [Standardize(size), *_couplings(size, context, first, hidden), Abs(size, signs)]
-    return [*chain, _positive_to_real(size), *_couplings(size, context, layers - first, hidden)], Normal(size)
+def _abs_middle(
+    size: int, context: int, *, layers: int = 5, hidden: Sequence[int] = (64,) * 5, bins: int = 16
+) -> _Chain:
+    """affine couplings, absolute value with joint signs, positive splines: the symmetry is found in training"""
+    chain: list[Transform] = [Standardize(size)]
+    for _ in range(layers):
+        # No rotations: the fold starts along the data's own axes, through their mean.
+        chain += [_coupling(size, context, hidden), Reverse(size)]
+    # A logarithm behind the fold would give the layers before it gradients without a variance.
+    chain.append(Abs(size, _joint_signs(size, context)))
+    return [*chain, *_positive_splines(size, context, (64, 64), bins)], HalfNormal(size)
 
 
 @_preset("autoregressive")
@@ -234,7 +266,7 @@ def _autoregressive(size: int, context: int, *, layers: int = 5, hidden: Sequenc
 
 @_preset("augment")
 def _augment(
-    size: int, context: int, *, extra: int | None = None, layers: int = 10, hidden: Sequence[int] = (64, 64)
+    size: int, context: int, *, extra: int | None = None, layers: int = 10, hidden: Sequence[int] = (64, 64, 64)
 ) -> _Chain:
     """as many noise coordinates again beside the data, then couplings in the larger space; a bound"""
     whole = size + (size if extra is None else extra)
@@ -266,6 +298,8 @@ def _vae(
 ) -> _Chain:
     """a variational autoencoder with normal encoder and decoder and splines as its prior; a bound"""
     inner = max(1, size // 2) if latent is None else latent
-    layer = VAE(encoder=Normal(inner, size + context), decoder=Normal(size, inner + context))
+    # Both ends at zero would be a saddle: a decoder that ignores z, and no gradient for the encoder.
+    decoder = Normal(size, inner + context, net=MLP(inner + context, (2, size)))
+    layer = VAE(encoder=Normal(inner, size + context), decoder=decoder)
     prior = _splines(inner, context, layers, hidden, 8)[1:]
     return [Standardize(size), layer, *prior], Normal(inner)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jinja2 import Environment
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from surflow import plots
@@ -22,6 +17,8 @@ from surflow.evaluation.gaussian import few_rows
 from surflow.evaluation.likelihood import account, codes, draws
 from surflow.evaluation.results import Row, machine, versions
 from surflow.flow import Flow
+from surflow.page import Picture, Section, Shower, duration, p_value, write_page
+from surflow.page import plus_minus as _plus_minus
 
 if TYPE_CHECKING:
     from surflow.data import Splits
@@ -52,25 +49,6 @@ _NAMES = {
 }
 
 
-@dataclass
-class _Picture:
-    data: str
-    width: int
-    caption: str
-
-
-@dataclass
-class _Section:
-    id: str
-    title: str
-    texts: list[str] = field(default_factory=list)
-    cards: list[dict[str, str]] = field(default_factory=list)
-    pictures: list[_Picture] = field(default_factory=list)
-    tables: list[dict[str, Any]] = field(default_factory=list)
-    blocks: list[dict[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
 def write_report(
     folder: str | Path,
     *,
@@ -95,7 +73,7 @@ def write_report(
         seed: of the draws that are shown.
     """
     folder = Path(folder)
-    show = _Shower(folder / "pictures")
+    show = Shower(folder / "pictures")
     figures = {row["metric"]: row for row in rows}
     with seeded(seed):
         sections = [
@@ -104,39 +82,20 @@ def write_report(
             _samples(flow, splits, show),
             _code(flow, splits, figures, show),
             _account(flow, splits, show),
-            _Section("model", "Model", blocks=[{"title": "", "text": flow.summary()}]),
+            Section("model", "Model", blocks=[{"title": "", "text": flow.summary()}]),
             _data(splits),
             _made(command, config_text),
         ]
-    text = files("surflow").joinpath("report.html.j2").read_text(encoding="utf-8")
-    # Column names, labels and commands come from outside: everything that the template prints is escaped.
-    template = Environment(autoescape=True, trim_blocks=False).from_string(text)
-    model = rows[0]["model"] if rows else "flow"
-    page = template.render(
-        title=f"{model} on {splits.name} · surflow",
-        model=model,
-        case=splits.name,
-        description=splits.description,
+    return write_page(
+        folder / "report.html",
+        eyebrow="surflow · report of a run",
+        heading=rows[0]["model"] if rows else "flow",
+        on=splits.name,
+        lede=splits.description,
         facts=_facts(flow, log),
         sections=[section for section in sections if section is not None],
-        versions=", ".join(f"{name} {version}" for name, version in versions().items()),
-        machine=f"{machine()['platform']}, {machine()['processors']} processors",
+        note="Errors are standard errors over the held-out rows.",
     )
-    path = folder / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
-
-
-class _Shower:
-    """Saves pictures in a folder and gives them back for the page."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __call__(self, name: str, figure: Figure, caption: str) -> _Picture:
-        width = round(figure.get_figwidth() * 100)
-        path = plots.save(figure, self.folder / f"{name}.png")
-        return _Picture(base64.b64encode(path.read_bytes()).decode("ascii"), width, caption)
 
 
 # -- sections -----------------------------------------------------------------------------------------------
@@ -155,12 +114,12 @@ def _facts(flow: Flow, log: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]
         seconds = max(float(row.get("seconds") or 0.0) for row in log)
         steps = [int(row["step"]) for row in log]
         count = max(steps) + (min(steps) == 0)  # steps may be counted from 0 or from 1
-        facts.append({"kind": "", "text": f"{count:,} steps in {_duration(seconds)}"})
+        facts.append({"kind": "", "text": f"{count:,} steps in {duration(seconds)}"})
     return facts
 
 
-def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, Row], show: _Shower) -> _Section:
-    section = _Section("merit", "Figures of merit")
+def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, Row], show: Shower) -> Section:
+    section = Section("merit", "Figures of merit")
     bounds = {int(m.removeprefix("nll_bound_k")): row for m, row in figures.items() if m.startswith("nll_bound_k")}
     best = figures.get("nll") or (bounds[max(bounds)] if bounds else None)
     if flow.exact:
@@ -192,12 +151,12 @@ def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, R
         card["note"] = f"nats per event {word} than a full-covariance Gaussian, whose NLL is {_joined(baseline)}"
         section.cards.append(card)
     if "classifier_accuracy" in figures:
-        p = f"; energy test p = {_p(figures['energy_p']['value'])}" if "energy_p" in figures else ""
+        p = f"; energy test p = {p_value(figures['energy_p']['value'])}" if "energy_p" in figures else ""
         note = f"of rows told apart from samples by a random forest; guessing gives 0.5{p}"
         section.cards.append(_card("Samples against data", figures["classifier_accuracy"], note))
     if "seconds_per_1000_samples" in figures:
         seconds = figures["seconds_per_1000_samples"]["value"]
-        card = {"what": "Sampling", "value": _duration(seconds), "error": "", "note": "for 1000 samples", "tag": ""}
+        card = {"what": "Sampling", "value": duration(seconds), "error": "", "note": "for 1000 samples", "tag": ""}
         section.cards.append(card)
     if best is not None and "gaussian_nll" in figures:
         caption = "Where the flow stands, with standard errors; lower is better."
@@ -241,17 +200,17 @@ def _baseline_note(flow: Flow, splits: Splits) -> str:
     return " ".join(notes)
 
 
-def _training(flow: Flow, log: Sequence[Mapping[str, Any]], figures: dict[str, Row], show: _Shower) -> _Section | None:
+def _training(flow: Flow, log: Sequence[Mapping[str, Any]], figures: dict[str, Row], show: Shower) -> Section | None:
     if not log:
         return None
     entropy = figures["entropy"]["value"] if "entropy" in figures else None
     what = "Negative log-likelihood" if flow.exact else "Bound on the negative log-likelihood, with one draw,"
     caption = f"{what} of training batches and of the validation rows."
-    return _Section("training", "Training", pictures=[show("losses", plots.losses(log, entropy), caption)])
+    return Section("training", "Training", pictures=[show("losses", plots.losses(log, entropy), caption)])
 
 
-def _samples(flow: Flow, splits: Splits, show: _Shower) -> _Section:
-    section = _Section("samples", "Samples")
+def _samples(flow: Flow, splits: Splits, show: Shower) -> Section:
+    section = Section("samples", "Samples")
     shape = flow.event_shape
     conditional = flow.context_shape is not None
     x, given = splits.test.x, splits.test.context if conditional else None
@@ -283,8 +242,8 @@ def _samples(flow: Flow, splits: Splits, show: _Shower) -> _Section:
 
 
 def _density(
-    flow: Flow, splits: Splits, x: Tensor, given: Tensor | None, columns: Sequence[str], show: _Shower
-) -> _Picture:
+    flow: Flow, splits: Splits, x: Tensor, given: Tensor | None, columns: Sequence[str], show: Shower
+) -> Picture:
     frame = plots.frame(x)
     conditions, titles = _conditions(splits, given)
     # The law's own density is the one over all labels: it stands beside an unconditional flow only.
@@ -294,7 +253,7 @@ def _density(
     return show("density", figure, f"{caption} over the plane{', one panel for a context' if titles else ''}.")
 
 
-def _code(flow: Flow, splits: Splits, figures: dict[str, Row], show: _Shower) -> _Section | None:
+def _code(flow: Flow, splits: Splits, figures: dict[str, Row], show: Shower) -> Section | None:
     if not (isinstance(flow.base, Normal) and flow.base.fixed):
         return None
     x, given = splits.test.x[:_POINTS], splits.test.context
@@ -304,7 +263,7 @@ def _code(flow: Flow, splits: Splits, figures: dict[str, Row], show: _Shower) ->
         mean, sd = _joined(figures["code_mean"]), _joined(figures["code_sd"])
         text += f" Over all coordinates its mean is {mean} and its standard deviation {sd}."
     caption = "Code of held-out data against N(0, 1)" + (", and its first two coordinates." if z.shape[1] > 1 else ".")
-    section = _Section("code", "Code", [text], pictures=[show("codes", plots.codes(z), caption)])
+    section = Section("code", "Code", [text], pictures=[show("codes", plots.codes(z), caption)])
     lines = []
     for i in range(z.shape[1]):
         found = [figures.get(f"{name}{i}") for name in _COORDINATE]
@@ -316,7 +275,7 @@ def _code(flow: Flow, splits: Splits, figures: dict[str, Row], show: _Shower) ->
     return section
 
 
-def _account(flow: Flow, splits: Splits, show: _Shower) -> _Section:
+def _account(flow: Flow, splits: Splits, show: Shower) -> Section:
     given = splits.test.context
     terms = account(flow, splits.test.x[:_POINTS], None if given is None else given[:_POINTS])
     whole = "log p(x)" if flow.exact else "the ELBO (k = 1)"
@@ -329,13 +288,13 @@ def _account(flow: Flow, splits: Splits, show: _Shower) -> _Section:
     lines.append(["", whole, plots.signed(sum(term.nats for term in terms), 3), kind[flow.exact]])
     table = {"head": ["place", "layer", "nats", "kind"], "rows": lines, "numbers": [2], "total": True}
     caption = "Contribution of every layer, data side on top."
-    return _Section(
+    return Section(
         "account", "Account of nats", [text], pictures=[show("account", plots.account(terms), caption)], tables=[table]
     )
 
 
-def _data(splits: Splits) -> _Section:
-    section = _Section("data", "Data", [splits.description])
+def _data(splits: Splits) -> Section:
+    section = Section("data", "Data", [splits.description])
     parts = (("training", splits.train), ("validation", splits.validation), ("test", splits.test))
     lines = [[name, f"{len(part.x):,}", _shape_text(tuple(part.x.shape[1:]))] for name, part in parts]
     section.tables.append({"head": ["part", "rows", "shape of an event"], "rows": lines, "numbers": [1]})
@@ -362,14 +321,14 @@ def _data(splits: Splits) -> _Section:
     return section
 
 
-def _made(command: str, config_text: str) -> _Section:
+def _made(command: str, config_text: str) -> Section:
     blocks = [{"title": "Command", "text": command}]
     if config_text.strip():
         blocks.append({"title": "Configuration", "text": config_text.strip()})
     found = [[name, version] for name, version in versions().items()]
     found += [[name, str(value)] for name, value in machine().items()]
     table = {"head": ["what", "which"], "rows": found, "numbers": []}
-    return _Section("made", "How it was made", tables=[table], blocks=blocks)
+    return Section("made", "How it was made", tables=[table], blocks=blocks)
 
 
 # -- pieces -------------------------------------------------------------------------------------------------
@@ -416,29 +375,6 @@ def _card(what: str, row: Row, note: str, tag: str = "") -> dict[str, str]:
 
 def _joined(row: Row) -> str:
     return " ± ".join(filter(None, _plus_minus(row["value"], row["error"])))
-
-
-def _plus_minus(value: float, error: float | None) -> tuple[str, str]:
-    """Value and error to the digits that the error supports: two significant ones of it."""
-    if not math.isfinite(value):
-        return ("infinite" if value == math.inf else "not finite"), ""
-    if error is None or not math.isfinite(error) or error <= 0:
-        plain = f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 10 else f"{value:.4g}"
-        return plain.replace("-", "−"), ""
-    digits = min(6, max(0, 1 - math.floor(math.log10(error))))
-    return f"{value:.{digits}f}".replace("-", "−"), f"{error:.{digits}f}"
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return f"{1000 * seconds:.3g} ms"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:

@@ -22,6 +22,10 @@ from surflow.errors import NonFiniteError
 # The part of a run over which the cosine schedule warms up.
 WARM_UP = 0.05
 
+# Adam's. Squared gradients are remembered for 100 steps, not 1000: those of the first steps are large, and a run of a
+# thousand steps would be slowed by them to its end.
+BETAS = (0.9, 0.99)
+
 # Steps between copies of weights to fall back on when a gradient was not finite although the loss was.
 _KEEP_EVERY = 50
 
@@ -106,7 +110,7 @@ class Training(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [p for p in self.flow.parameters() if p.requires_grad]
         fused = self.fused and all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
-        return torch.optim.Adam(parameters, lr=self.plan.lr, fused=fused or None)
+        return torch.optim.Adam(parameters, lr=self.plan.lr, betas=BETAS, fused=fused or None)
 
     def on_train_start(self) -> None:
         self.number_type = number_type(self.flow)  # the precision may have changed it

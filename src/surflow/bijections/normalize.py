@@ -51,6 +51,11 @@ class Standardize(_ShiftScale):
 
     The numbers are not trained. Constant coordinates keep their scale.
 
+    Args:
+        shape: event shape.
+        center: subtract the mean; without it m is 0 and s the root of the mean square, and zero, about which data may
+            be symmetric, stays where it is.
+
     >>> import torch, surflow as sf
     >>> layer = sf.Standardize(2)
     >>> x = torch.randn(1000, 2) * 7 + 3
@@ -59,14 +64,16 @@ class Standardize(_ShiftScale):
     1.0
     """
 
-    def __init__(self, shape: int | Shape) -> None:
+    def __init__(self, shape: int | Shape, center: bool = True) -> None:
         super().__init__(shape)
+        self.center = center
         self.register_buffer("shift", torch.zeros(self.in_shape))
         self.register_buffer("log_scale", torch.zeros(self.in_shape))
         self.register_buffer("fitted", torch.tensor(False))
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x.mean(0), x.std(0, correction=0)
+        mean = x.mean(0) if self.center else torch.zeros_like(x[0])
+        return mean, (x - mean).square().mean(0).sqrt()
 
 
 class ActNorm(_ShiftScale):

@@ -1,4 +1,4 @@
-"""Rational-quadratic splines: with linear tails, on an interval, on the circle."""
+"""Rational-quadratic splines: with linear tails, from zero on, on an interval, on the circle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surflow.bijections.univariate import UnivariateMap
 from surflow.errors import ConfigError
-from surflow.support import Interval, Support, circle, real
+from surflow.support import Interval, Support, circle, positive, real
 
 # No bin is narrower or lower than this share of the whole, and no slope at a knot smaller: inverses exist in floats.
 _LEAST_BIN = 1e-3
@@ -90,7 +90,7 @@ def _in_bin(xi: Tensor, h: Tensor, s: Tensor, d0: Tensor, d1: Tensor, bend: Tens
 
 
 class _Spline(UnivariateMap):
-    """What the three splines share: their bins and the split of the raw numbers."""
+    """What the splines share: their bins and the split of the raw numbers."""
 
     def __init__(self, bins: int) -> None:
         if not 1 <= bins <= 1 / (2 * _LEAST_BIN):
@@ -120,9 +120,7 @@ class SplineMap(_Spline):
 
     def __init__(self, bins: int = 8, bound: float = 5.0) -> None:
         super().__init__(bins)
-        if not 0 < bound < math.inf:
-            raise ConfigError(f"a spline's bound must be positive and finite, got {bound}")
-        self.bound = bound
+        self.bound = _checked(bound)
         self.n_parameters = 3 * bins - 1
 
     def _all_slopes(self, raw: Tensor) -> Tensor:
@@ -140,6 +138,47 @@ class SplineMap(_Spline):
 
     def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         return self._both(z, raw, inverse=True)
+
+
+class PositiveSplineMap(_Spline):
+    """Rational-quadratic spline on [0, bound] with a free slope at zero, the identity beyond: positive to positive.
+
+    What has folded at zero meets no pole here, where a logarithm would have one.
+
+    >>> import torch
+    >>> spline = PositiveSplineMap(bins=4, bound=3.0)
+    >>> z, _ = spline.forward(torch.tensor([[0.0, 10.0]]), torch.randn(1, spline.n_parameters, 2))
+    >>> z.tolist()
+    [[0.0, 10.0]]
+    """
+
+    domain: Support = positive
+
+    def __init__(self, bins: int = 8, bound: float = 5.0) -> None:
+        super().__init__(bins)
+        self.bound = _checked(bound)
+        self.n_parameters = 3 * bins
+
+    def _all_slopes(self, raw: Tensor) -> Tensor:
+        free = _slopes(raw)
+        return torch.cat([free, torch.ones_like(free[:, :1])], 1)
+
+    def _both(self, x: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        other, log_slope = self._map(x, raw, 0.0, self.bound, inverse)
+        tail = x >= self.bound
+        return other.clamp(min=0).where(~tail, x), log_slope.where(~tail, 0.0)
+
+    def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        return self._both(x, raw, inverse=False)
+
+    def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        return self._both(z, raw, inverse=True)
+
+
+def _checked(bound: float) -> float:
+    if not 0 < bound < math.inf:
+        raise ConfigError(f"a spline's bound must be positive and finite, got {bound}")
+    return bound
 
 
 class IntervalSplineMap(_Spline):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
+from surflow.nets.mlp import initialize_relu
 
 
 class _MaskedLinear(nn.Linear):
@@ -49,6 +50,7 @@ class MaskedMLP(Configurable, nn.Module):
             unit = degrees.repeat(-(-width // len(degrees)))[:width].sort().values
             layers += [_MaskedLinear(unit[:, None] >= seen), nn.ReLU()]
             seen = unit
+        initialize_relu(layers[::2])
         last = _MaskedLinear(inputs.repeat(n_parameters)[:, None] > seen)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)

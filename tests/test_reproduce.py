@@ -1,0 +1,126 @@
+"""Reproduced experiments: what was recorded cannot beat the truth, the runner keeps what is done, lines are folds."""
+
+from __future__ import annotations
+
+import html
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import surflow as sf
+from surflow.evaluation import read_results
+from surflow.evaluation.results import Row
+from surflow.experiments.cells import Cell, Outcome, run_cells
+from surflow.experiments.synthetic.groups import GROUPS
+from surflow.experiments.synthetic.reproduce import reproduce
+from surflow.experiments.synthetic.trial import symmetry_lines
+
+RECORDED = Path(__file__).parent.parent / "docs" / "results" / "synthetic.json"
+
+
+def _check_likelihoods(rows: list[Row]) -> None:
+    gaps = [row for row in rows if row["metric"] == "gap"]
+    assert gaps
+    for row in gaps:
+        assert math.isfinite(row["value"]), row
+        assert row["error"] is not None and row["value"] > -3 * row["error"], row
+    for row in rows:
+        assert math.isfinite(row["value"]), row
+        if row["metric"].startswith("line_error"):
+            assert row["value"] < 1e-6, row
+
+
+# -- what is recorded ------------------------------------------------------------------------------------
+
+
+def test_no_recorded_gap_is_below_zero_by_three_standard_errors() -> None:
+    _check_likelihoods(read_results(RECORDED)["rows"])
+
+
+def test_every_comparison_is_recorded_with_all_its_seeds() -> None:
+    found = {(row["case"], row["model"], row["seed"]) for row in read_results(RECORDED)["rows"]}
+    for comparisons in GROUPS.values():
+        for comparison in comparisons:
+            assert {(cell.case, cell.model, cell.seed) for cell in comparison.cells(quick=False)} <= found
+
+
+def test_recorded_signs_are_those_of_the_skewed_data() -> None:
+    signs = [row for row in read_results(RECORDED)["rows"] if row["case"].startswith("fig7/")]
+    for metric, true in (("q", 0.75), ("q_y", 0.5)):
+        values = [row["value"] for row in signs if row["metric"] == metric]
+        assert len(values) == 12
+        assert np.mean(values) == pytest.approx(true, abs=0.01)
+
+
+# -- running ---------------------------------------------------------------------------------------------
+
+
+def test_a_quick_run_makes_everything_and_a_second_one_keeps_it(tmp_path: Path, capsys: Any) -> None:
+    page = reproduce("synthetic", tmp_path / "results", tmp_path / "cells", quick=True)
+    rows = read_results(tmp_path / "results" / "synthetic.json")["rows"]
+    _check_likelihoods(rows)
+    first = {comparison.case for comparisons in GROUPS.values() for comparison in comparisons}
+    assert {row["case"].split("/")[0] for row in rows} == first
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    assert all(comparison.title in text for comparisons in GROUPS.values() for comparison in comparisons)
+    assert "no figure here means anything" in text
+    gone = tmp_path / "cells" / "fig6" / "ngon" / "abs-0.json"
+    gone.unlink()
+    capsys.readouterr()
+    reproduce("abs", tmp_path / "results", tmp_path / "cells", quick=True)
+    output = capsys.readouterr().out
+    assert "3 of 4 cells are kept" in output
+    assert "fig6/ngon abs seed 0: gap" in output
+    again = read_results(tmp_path / "results" / "synthetic.json")["rows"]
+    assert {row["case"] for row in again} == {row["case"] for row in rows}  # the rows of other groups stay
+
+
+def test_an_unknown_group_is_named_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(sf.ConfigError, match="unknown group of experiments 'labeled'; did you mean 'labelled'"):
+        reproduce("labeled", tmp_path, tmp_path)
+
+
+def _outcome(cell: Cell) -> Outcome:
+    if cell.spec["number"] < 0:
+        raise ValueError("a negative number")
+    value = float(cell.spec["number"])
+    row = Row(case=cell.case, model=cell.model, seed=cell.seed, metric="m", value=value, error=None, unit="1")
+    return Outcome(cell, [row], {"square": np.asarray(value**2)})
+
+
+def _cells(*numbers: float) -> list[Cell]:
+    return [Cell("a/b", "model", seed, {"number": number}) for seed, number in enumerate(numbers)]
+
+
+def test_a_cell_that_fails_is_named_when_the_others_are_done(tmp_path: Path) -> None:
+    with pytest.raises(sf.SurflowError, match=r"1 of 3 cells failed[^\n]*\na/b model seed 1: a negative number"):
+        run_cells(_cells(1, -1, 3), _outcome, tmp_path, str)
+    assert [path.name for path in sorted(tmp_path.rglob("*.json"))] == ["model-0.json", "model-2.json"]
+
+
+def test_a_cell_with_another_specification_is_run_again(tmp_path: Path) -> None:
+    run_cells(_cells(1, 2), _outcome, tmp_path, str)
+    again = run_cells(_cells(1, 5), _outcome, tmp_path, str)
+    assert [outcome.value("m") for outcome in again] == [1, 5]
+    assert [float(outcome.arrays["square"]) for outcome in again] == [1, 25]
+
+
+# -- symmetry lines --------------------------------------------------------------------------------------
+
+
+def test_symmetry_lines_of_a_moved_and_turned_fold_are_the_moved_and_turned_axes() -> None:
+    # z = R (x - m): the fold of |z| is the pair of lines through m along the columns of R.
+    layer, turn = sf.Standardize(2), sf.Orthonormal(2)
+    layer.shift.copy_(torch.tensor([1.0, 2.0]))
+    turn.matrix.copy_(torch.tensor([[1.0, 1.0], [-1.0, 1.0]]) / math.sqrt(2))
+    flow = sf.Flow([layer, turn, sf.Abs(2)], base=sf.HalfNormal(2))
+    lines, error = symmetry_lines(flow, torch.randn(100, 2))
+    assert error < 1e-12
+    x, y = (lines - torch.tensor([1.0, 2.0])).unbind(2)
+    slopes = sorted((y / x).median(1).values.tolist())
+    assert slopes == pytest.approx([-1, 1])
+    torch.testing.assert_close(x.abs(), y.abs(), rtol=0, atol=1e-12)
