@@ -86,6 +86,7 @@ TRANSFORMS = [
     Case("actnorm", lambda: sf.ActNorm(2)),
     Case("actnorm, image", lambda: sf.ActNorm((3, 2, 2))),
     Case("standardize", lambda: sf.Standardize(2)),
+    Case("standardize, about zero", lambda: sf.Standardize(2, center=False)),
     Case("exp", lambda: sf.Exp(2), reach=20),
     Case("log", lambda: sf.Log(2), latent_reach=20),
     Case("softplus", lambda: sf.Softplus(2), reach=20),

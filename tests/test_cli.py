@@ -201,6 +201,14 @@ def test_names_are_listed() -> None:
     assert "train" in _good("--help")
 
 
+def test_a_group_of_experiments_is_run_through(workplace: Path) -> None:
+    output = _good("reproduce", "symmetry-lines", "--quick")
+    assert "fig11/checkerboard abs-middle-rotated seed 0: gap" in output
+    page = workplace / "runs/reproduce-quick/synthetic/symmetry-lines.html"
+    assert f"page: {page.relative_to(workplace)}" in output and page.exists()
+    assert not (workplace / "docs").exists()
+
+
 # -- what is refused -------------------------------------------------------------------------------------------
 
 
@@ -382,3 +390,7 @@ def test_samples_carry_their_context_and_one_value_for_each_column(workplace: Pa
 def test_small_tables_are_validated_often_and_stop_early(workplace: Path) -> None:
     config = tomllib.loads((workplace / RUN / "config.toml").read_text())
     assert config["training"]["patience"] > 1 and config["model"]["layers"] == 1
+
+
+def test_an_unknown_group_of_experiments(workplace: Path) -> None:
+    assert "did you mean 'labelled'" in _bad("reproduce", "labeled")

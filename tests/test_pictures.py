@@ -140,7 +140,7 @@ def marks(ax, marker):
 
 
 def test_gaps_goals_and_earlier_figures_stand_where_they_are():
-    figure = gaps([("moons", {"flow": (0.02, 0.01)}, 0.05, 0.3), ("corners", {"flow": (0.4, 0.1)}, None, None)])
+    figure = gaps([("moons", (0.02, 0.01), 0.05, 0.3), ("corners", (0.4, 0.1), None, None)])
     (ax,) = figure.axes
     assert ax.get_xscale() == "log"
     assert marks(ax, "|") == [(0.05, 0)] and marks(ax, "x") == [(0.3, 0)]
@@ -153,15 +153,20 @@ def test_gaps_goals_and_earlier_figures_stand_where_they_are():
 
 
 def test_tiny_gaps_and_infinite_ones_are_arrows_at_the_ends():
-    (ax,) = gaps([("a", {"flow": (-0.01, 0.02)}, 0.1, None), ("b", {"flow": (math.inf, math.nan)}, 0.1, None)]).axes
+    (ax,) = gaps([("a", (-0.01, 0.02), 0.1, None), ("b", (math.inf, math.nan), 0.1, None)]).axes
     assert marks(ax, "<") == [(0.001, 0)]
     ((x, place),) = marks(ax, ">")
     assert place == 1 and 0.1 < x < ax.get_xlim()[1]
 
 
+def test_a_missed_goal_has_another_marker():
+    (ax,) = gaps([("a", (0.2, 0.01), 0.1, None), ("b", (0.05, 0.01), 0.1, None)]).axes
+    assert marks(ax, "s") == [(0.2, 0)] and marks(ax, "o") == [(0.05, 1)]
+
+
 def test_fifty_cases_are_as_far_apart_as_five():
     def spacing(count):
-        figure = gaps([(f"case {i}", {"flow": (0.1, 0.01), "other": (0.1, 0.0)}, 0.2, None) for i in range(count)])
+        figure = gaps([(f"case {i}", (0.1, 0.01), 0.2, None) for i in range(count)])
         figure.canvas.draw()
         (ax,) = figure.axes
         return -np.diff(ax.transData.transform([(0.1, 0), (0.1, 1)])[:, 1])[0] / figure.dpi

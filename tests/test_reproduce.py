@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_a_quick_run_makes_everything_and_a_second_one_keeps_it(tmp_path: Path, 
     capsys.readouterr()
     reproduce("abs", tmp_path / "results", tmp_path / "cells", quick=True)
     output = capsys.readouterr().out
-    assert "3 of 4 cells are kept" in output
+    assert "4 of 5 cells are kept" in output
     assert "fig6/ngon abs seed 0: gap" in output
     again = read_results(tmp_path / "results" / "synthetic.json")["rows"]
     assert {row["case"] for row in again} == {row["case"] for row in rows}  # the rows of other groups stay
@@ -96,17 +97,55 @@ def _cells(*numbers: float) -> list[Cell]:
     return [Cell("a/b", "model", seed, {"number": number}) for seed, number in enumerate(numbers)]
 
 
-def test_a_cell_that_fails_is_named_when_the_others_are_done(tmp_path: Path) -> None:
-    with pytest.raises(sf.SurflowError, match=r"1 of 3 cells failed[^\n]*\na/b model seed 1: a negative number"):
-        run_cells(_cells(1, -1, 3), _outcome, tmp_path, str)
+def test_a_cell_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> None:
+    done, failed = run_cells(_cells(1, -1, 3), _outcome, tmp_path, str)
+    assert [outcome.value("m") for outcome in done] == [1, 3]
+    assert failed == ["a/b model seed 1: ValueError: a negative number"]
     assert [path.name for path in sorted(tmp_path.rglob("*.json"))] == ["model-0.json", "model-2.json"]
+
+
+def test_a_process_that_is_killed_fails_the_rest_and_says_so(tmp_path: Path) -> None:
+    _, failed = run_cells(_cells(*[0] * 6), _killed, tmp_path, str)
+    assert len(failed) == 1 and "a process was killed, perhaps for memory: 6 cells were not run" in failed[0]
+
+
+def _killed(cell: Cell) -> Outcome:
+    os._exit(9)
 
 
 def test_a_cell_with_another_specification_is_run_again(tmp_path: Path) -> None:
     run_cells(_cells(1, 2), _outcome, tmp_path, str)
-    again = run_cells(_cells(1, 5), _outcome, tmp_path, str)
+    again, _ = run_cells(_cells(1, 5), _outcome, tmp_path, str)
     assert [outcome.value("m") for outcome in again] == [1, 5]
     assert [float(outcome.arrays["square"]) for outcome in again] == [1, 25]
+
+
+@pytest.mark.parametrize("damage", ["arrays", "missing", "rows", "versions"])
+def test_a_damaged_or_outdated_cell_is_run_again(tmp_path: Path, damage: str, capsys: Any) -> None:
+    run_cells(_cells(1), _outcome, tmp_path, str)
+    rows, arrays = tmp_path / "a/b/model-0.json", tmp_path / "a/b/model-0.npz"
+    if damage == "arrays":
+        arrays.write_bytes(arrays.read_bytes()[:40])
+    elif damage == "missing":
+        arrays.unlink()
+    elif damage == "rows":
+        rows.write_text(rows.read_text()[:-5])
+    else:
+        rows.write_text(rows.read_text().replace('"torch": "', '"torch": "0.'))
+    capsys.readouterr()
+    again, failed = run_cells(_cells(1), _outcome, tmp_path, str)
+    assert "kept" not in capsys.readouterr().out
+    assert not failed and float(again[0].arrays["square"]) == 1
+
+
+def test_results_that_cannot_be_written_are_refused_before_any_trial(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(sf.FileError, match="cannot be written"):
+        reproduce("skew", tmp_path / "file", tmp_path / "cells", quick=True)
+    (tmp_path / "synthetic.json").write_text("{")
+    with pytest.raises(sf.FileError, match="is not a JSON file"):
+        reproduce("skew", tmp_path, tmp_path / "cells", quick=True)
+    assert not (tmp_path / "cells").exists()
 
 
 # -- symmetry lines --------------------------------------------------------------------------------------

@@ -168,3 +168,21 @@ def test_shape_errors_say_what_was_expected(case: Case) -> None:
     if layer.context_shape is not None:
         with pytest.raises(sf.ShapeError, match="conditional"):
             layer(events(layer.domain, layer.in_shape, 2))
+
+
+def test_standardisation_without_centring_leaves_zero_where_it_is() -> None:
+    x = torch.randn(1000, 2) * torch.tensor([2.0, 0.5]) + 1
+    layer = sf.Standardize(2, center=False)
+    layer.initialize(x)
+    z, V = layer(x)
+    torch.testing.assert_close(z.square().mean(0), torch.ones(2))
+    assert (layer(torch.zeros(1, 2))[0] == 0).all()
+    assert V[0].item() == pytest.approx(-0.5 * x.square().mean(0).log().sum().item(), abs=1e-5)
+
+
+def test_a_positive_spline_maps_zero_to_zero_and_the_rest_above() -> None:
+    spline = sf.PositiveSplineMap(bins=6, bound=3.0)
+    raw = 3 * torch.randn(1000, spline.n_parameters, 1)
+    x = torch.cat([torch.zeros(500, 1), torch.rand(500, 1) * 4])
+    z, log_slope = spline.forward(x, raw)
+    assert (z[:500] == 0).all() and (z[500:] > 0).all() and log_slope.isfinite().all()

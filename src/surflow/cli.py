@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, sample, score, report, show and list. Heavy packages are imported by commands."""
+"""The command line: train, evaluate, sample, score, report, reproduce, show, list; commands import what is heavy."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def list_() -> None:
     named = {"auto": "the default: spline, smaller for few rows, or image for integers", **presets.names()}
     lines += [f"  {name:16}{text}" for name, text in named.items()]
     lines += ["", "Experiments, surflow reproduce NAME:", f"  {WHOLE:16}all of the following, under an hour"]
-    lines += [f"  {name:16}{comparisons[0].title}" for name, comparisons in GROUPS.items()]
+    lines += [f"  {name:16}{'; '.join(c.title for c in comparisons)}" for name, comparisons in GROUPS.items()]
     lines += ["", "Records, python -m surflow.experiments.NAME:"]
     for module in pkgutil.iter_modules(experiments.__path__):
         path = Path(experiments.__path__[0]) / f"{module.name}.py"

@@ -169,7 +169,7 @@ def _positive_to_real(size: int) -> Transform:
 
 @_preset("spline")
 def _spline(size: int, context: int, *, layers: int = 3, hidden: Sequence[int] = (64, 64), bins: int = 16) -> _Chain:
-    """the best general one for tables and the plane: autoregressive rational-quadratic splines between linear layers"""
+    """the best general one for tables: autoregressive rational-quadratic splines between linear layers"""
     return _splines(size, context, layers, hidden, bins), Normal(size)
 
 
@@ -221,7 +221,7 @@ def _abs_joint(size: int, context: int, *, layers: int = 10, hidden: Sequence[in
     return _abs(size, context, _joint_signs(size, context), layers, hidden)
 
 
-def _positive_splines(size: int, context: int, hidden: Sequence[int], bins: int) -> list[Transform]:
+def positive_splines(size: int, context: int, hidden: Sequence[int], bins: int) -> list[Transform]:
     """Three autoregressive splines of positive numbers, forth and back and forth."""
     chain: list[Transform] = []
     for i in range(3):
@@ -236,7 +236,7 @@ def _positive_splines(size: int, context: int, hidden: Sequence[int], bins: int)
 def _abs_spline(size: int, context: int, *, hidden: Sequence[int] = (64, 64), bins: int = 16) -> _Chain:
     """absolute value with joint signs, then splines that stay positive: the best one for the plane"""
     chain = [Standardize(size, center=False), Abs(size, _joint_signs(size, context))]
-    return [*chain, *_positive_splines(size, context, hidden, bins)], HalfNormal(size)
+    return [*chain, *positive_splines(size, context, hidden, bins)], HalfNormal(size)
 
 
 @_preset("abs-middle")
@@ -250,7 +250,7 @@ def _abs_middle(
         chain += [_coupling(size, context, hidden), Reverse(size)]
     # A logarithm behind the fold would give the layers before it gradients without a variance.
     chain.append(Abs(size, _joint_signs(size, context)))
-    return [*chain, *_positive_splines(size, context, (64, 64), bins)], HalfNormal(size)
+    return [*chain, *positive_splines(size, context, (64, 64), bins)], HalfNormal(size)
 
 
 @_preset("autoregressive")
@@ -270,7 +270,11 @@ def _augment(
 ) -> _Chain:
     """as many noise coordinates again beside the data, then couplings in the larger space; a bound"""
     whole = size + (size if extra is None else extra)
-    return [Standardize(size), Augment(size, whole - size), *_couplings(whole, context, layers, hidden)], Normal(whole)
+    chain: list[Transform] = [Standardize(size), Augment(size, whole - size)]
+    for _ in range(layers):
+        # Learned maps between the couplings: how well fixed rotations mix data and noise is a matter of luck.
+        chain += [_coupling(whole, context, hidden), LULinear(whole)]
+    return chain, Normal(whole)
 
 
 @_preset("sort")

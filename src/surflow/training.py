@@ -89,6 +89,7 @@ def fit(
 ) -> History:
     r"""Train ``flow`` with Adam on the mean of :math:`-\mathrm{elbo}(x)` in nats, and leave it in ``eval`` mode.
 
+    Adam's betas are 0.9 and 0.99: a run of a thousand steps should not remember its first gradients to the end.
     Everything random, the order of the data and the noise of the layers, is a function of (seed, step). The caller's
     random state is left as it was. With validation, the flow ends with the weights of the lowest validation loss.
 

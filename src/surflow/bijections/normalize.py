@@ -54,7 +54,7 @@ class Standardize(_ShiftScale):
     Args:
         shape: event shape.
         center: subtract the mean; without it m is 0 and s the root of the mean square, and zero, about which data may
-            be symmetric, stays where it is.
+            be symmetric, stays where it is. A constant coordinate that is not zero is then scaled to 1.
 
     >>> import torch, surflow as sf
     >>> layer = sf.Standardize(2)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
+import threading
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +20,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from surflow.errors import SurflowError
-from surflow.evaluation.results import Row
+from surflow.evaluation.results import Row, versions
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Cell:
 
     Attributes:
         case, model, seed: as in the rows of recorded results.
-        spec: all that decides the outcome, in plain JSON; a kept cell with another one is run again.
+        spec: all that decides the outcome but the code itself, in plain JSON; a kept cell with another one, or made by
+            other versions of the packages, is run again.
         weight: how long it takes, roughly and relative to others: long ones start first.
     """
 
@@ -54,64 +58,83 @@ class Outcome:
 
 def run_cells(
     cells: Sequence[Cell], run: Callable[[Cell], Outcome], folder: Path, tell: Callable[[Outcome], str]
-) -> list[Outcome]:
-    """The outcomes of all cells, in their order: one process for each processor, one thread in each.
+) -> tuple[list[Outcome], list[str]]:
+    """The outcomes of the cells, in their order, and what is to be said of those that failed.
+
+    One process runs for each processor, with one thread in each.
 
     Args:
         cells: what to run.
         run: runs one cell; a function of a module, because other processes import it.
         folder: holds one file for every cell that is done, which a second call reads instead of running the cell.
         tell: what to say of an outcome in the progress display.
-
-    Raises:
-        SurflowError: after all others are done, if cells failed; the message names them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {i: outcome for i, cell in enumerate(cells) if (outcome := _read(cell, folder)) is not None}
-    console = Console()
-    if kept:
-        console.print(f"{len(kept)} of {len(cells)} cells are kept from an earlier run: remove {folder} to run all")
-    todo = sorted((i for i in range(len(cells)) if i not in kept), key=lambda i: -cells[i].weight)
+    done = {i: outcome for i, cell in enumerate(cells) if (outcome := _read(cell, folder)) is not None}
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    if done:
+        console.print(f"{len(done)} of {len(cells)} cells are kept from an earlier run: remove {folder} to run all")
+    todo = sorted((i for i in range(len(cells)) if i not in done), key=lambda i: -cells[i].weight)
     failed: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     progress = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console)
     # Processes are spawned, not forked: a fork copies the locks of torch's threads as they happen to be.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, max(1, len(todo))), context, _one_thread)
+    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, max(1, len(todo))), context, _start_worker)
     with progress, pool:
         bar = progress.add_task("cells", total=len(todo))
         waiting = {pool.submit(_run_and_keep, cells[i], run, folder): i for i in todo}
         try:
             for future in as_completed(waiting):
-                cell = cells[waiting[future]]
+                i = waiting[future]
                 try:
-                    kept[waiting[future]] = outcome = future.result()
-                    console.print(f"{cell}: {tell(outcome)}", highlight=False)
+                    done[i] = future.result()
+                    console.print(f"{cells[i]}: {tell(done[i])}")
+                except BrokenProcessPool:
+                    left = len(todo) - len([i for i in todo if i in done]) - len(failed)
+                    failed.append(f"a process was killed, perhaps for memory: {left} cells were not run")
+                    break
                 except Exception as error:
-                    failed.append(f"{cell}: {error}")
-                    console.print(f"{cell} failed: {error}", highlight=False)
+                    failed.append(f"{cells[i]}: {type(error).__name__}: {error}")
+                    console.print(f"failed: {failed[-1]}\n{error.__cause__ or ''}")
                 progress.advance(bar)
         except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            console.print("interrupted; the cells that are done are kept")
             raise
-    if failed:
-        raise SurflowError(f"{len(failed)} of {len(cells)} cells failed; the others are kept:\n" + "\n".join(failed))
-    return [kept[i] for i in range(len(cells))]
+    return [done[i] for i in sorted(done)], failed
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
     torch.set_num_threads(1)
+    # Ctrl-C ends a worker at once, where Python would hand it the next cell first.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """A worker whose parent was killed would go on with cells that nobody waits for, beside the next run's."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+# -- files ----------------------------------------------------------------------------------------------------
 
 
 def _run_and_keep(cell: Cell, run: Callable[[Cell], Outcome], folder: Path) -> Outcome:
     outcome = run(cell)
     path = _path(cell, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # The JSON goes first and comes last: while a cell is being written, it is as good as not there.
+    path.unlink(missing_ok=True)
     with path.with_suffix(".npz").open("wb") as file:
         np.savez_compressed(file, **outcome.arrays)  # type: ignore[arg-type]
-    # The JSON comes last and all at once: a cell that was killed while writing has none.
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps({"spec": cell.spec, "rows": outcome.rows}), encoding="utf-8")
+    content = {"spec": cell.spec, "versions": versions(), "rows": outcome.rows}
+    unfinished.write_text(json.dumps(content), encoding="utf-8")
     unfinished.replace(path)
     return outcome
 
@@ -121,11 +144,13 @@ def _path(cell: Cell, folder: Path) -> Path:
 
 
 def _read(cell: Cell, folder: Path) -> Outcome | None:
+    """The cell's outcome, if one is kept that this code would make again."""
     path = _path(cell, folder)
-    if not path.exists():
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if (content["spec"], content["versions"]) != (json.loads(json.dumps(cell.spec)), versions()):
+            return None
+        with np.load(path.with_suffix(".npz")) as arrays:
+            return Outcome(cell, content["rows"], dict(arrays))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if content["spec"] != json.loads(json.dumps(cell.spec)):
-        return None
-    with np.load(path.with_suffix(".npz")) as arrays:
-        return Outcome(cell, content["rows"], dict(arrays))

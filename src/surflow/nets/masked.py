@@ -45,16 +45,16 @@ class MaskedMLP(Configurable, nn.Module):
         degrees = torch.arange(first, max(int(inputs.max()), first + 1))
         # The context is an input that everything may see.
         seen = torch.cat([inputs, torch.full((context_size,), -1)])
-        layers: list[nn.Module] = []
+        layers: list[nn.Linear] = []
         for width in hidden:
             unit = degrees.repeat(-(-width // len(degrees)))[:width].sort().values
-            layers += [_MaskedLinear(unit[:, None] >= seen), nn.ReLU()]
+            layers.append(_MaskedLinear(unit[:, None] >= seen))
             seen = unit
-        initialize_relu(layers[::2])
+        initialize_relu(layers)
         last = _MaskedLinear(inputs.repeat(n_parameters)[:, None] > seen)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(*layers, last)
+        self.layers = nn.Sequential(*(module for layer in layers for module in (layer, nn.ReLU())), last)
         self.raw_shape = (n_parameters, len(inputs))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:

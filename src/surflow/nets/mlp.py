@@ -14,16 +14,15 @@ from surflow.distribution import Shape, as_shape
 
 
 @torch.no_grad()
-def initialize_relu(hidden: Sequence[nn.Module]) -> None:
+def initialize_relu(hidden: Sequence[nn.Linear]) -> None:
     """Start the linear layers before ReLUs: signals keep their size through all of them.
 
     PyTorch's own default shrinks them by 0.4 a layer, and puts all kinks of a function of one number close together;
     here those of the first layer lie all over standardised inputs.
 
-    Source: He et al., "Delving Deep into Rectifiers", arXiv 1502.01852.
+    Source: He et al., "Delving Deep into Rectifiers", arXiv 1502.01852, for the weights; the kinks are our own.
     """
     for i, layer in enumerate(hidden):
-        assert isinstance(layer, nn.Linear)
         mask = layer.get_buffer("mask") if hasattr(layer, "mask") else torch.ones_like(layer.weight)
         seen = mask.sum(1, keepdim=True).clamp(min=1)
         layer.weight.normal_().mul_((2 / seen).sqrt())
@@ -56,12 +55,10 @@ class MLP(Configurable, nn.Module):
         super().__init__()
         self.in_shape, self.out_shape = as_shape(in_shape), as_shape(out_shape)
         widths = [math.prod(self.in_shape), *hidden]
-        layers: list[nn.Module] = []
-        for a, b in pairwise(widths):
-            layers += [nn.Linear(a, b), nn.ReLU()]
+        hidden_layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
         last = nn.Linear(widths[-1], math.prod(self.out_shape))
-        self.layers = nn.Sequential(*layers, last)
-        initialize_relu(layers[::2])
+        self.layers = nn.Sequential(*(module for layer in hidden_layers for module in (layer, nn.ReLU())), last)
+        initialize_relu(hidden_layers)
         if zero_init:
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)

@@ -117,7 +117,7 @@ def density(
     width = {1: 5.0, 2: 4.1}.get(across, 2.7)
     figure = new_figure(width * across + 1.1, (0.94 * width * _shape(bounds) + 0.4) * down + 0.3)
     axes = np.atleast_1d(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)).ravel()
-    top = max(_top_of_mass(panel) for _, panel in panels) or 1.0
+    top = max(top_of_mass(panel) for _, panel in panels) or 1.0
     if truth is not None:
         top = min(top, 2 * float(panels[-1][1].max())) or top
     beyond = max(float(panel.max()) for _, panel in panels) > 1.001 * top
@@ -260,7 +260,7 @@ def _same_scale(ax: Axes, limits: Sequence[tuple[float, float]]) -> None:
         ax.set_box_aspect(1)
 
 
-def _top_of_mass(panel: np.ndarray) -> float:
+def top_of_mass(panel: np.ndarray) -> float:
     """The density that all but 2 % of the panel's mass do not surpass."""
     ascending = np.sort(panel.ravel())
     mass = np.cumsum(ascending)
@@ -279,7 +279,8 @@ def _share_outside(points: np.ndarray, limits: Sequence[tuple[float, float]]) ->
     return float(1 - np.all(inside, axis=0).mean())
 
 
-def _class_colours(count: int) -> list[Any]:
+def class_colours(count: int) -> list[Any]:
+    """Colours of that many classes, told apart in print and by colour-blind readers up to eight."""
     if count <= len(_CLASSES):
         return list(_CLASSES[:count])
     import matplotlib
@@ -291,7 +292,7 @@ def _scatter_classes(
     ax: Axes, points: np.ndarray, labels: np.ndarray, names: Sequence[str] | None, size: float, alpha: float
 ) -> None:
     known = range(len(names)) if names is not None else sorted(set(labels.tolist()))
-    for colour, label in zip(_class_colours(len(known)), known, strict=True):
+    for colour, label in zip(class_colours(len(known)), known, strict=True):
         own = labels == label
         name = printable(names[label]) if names is not None else str(label)
         ax.scatter(points[own, 0], points[own, 1], s=size, color=colour, alpha=alpha, linewidths=0, label=name)

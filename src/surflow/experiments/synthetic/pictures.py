@@ -13,15 +13,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from surflow.data import Synthetic
-from surflow.plots.events import _class_colours, _top_of_mass
+from surflow.plots.events import class_colours, top_of_mass
 from surflow.plots.style import DATA, INK, QUIET, REFERENCE, SAMPLES, frame, new_figure, style_axes, to_numpy
 
 Frame = tuple[tuple[float, float], tuple[float, float]]
 
 _MOST_POINTS = 3000
 _FEWEST_NATS = 1e-3
-# Models: told apart by lightness and marker as well, for colour-blind readers and grey print.
-_MODELS = ((DATA, "o"), (SAMPLES, "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#30363d", "v"), ("#56b4e9", "P"))
+# Curves of models: told apart by lightness as well, for colour-blind readers and grey print.
+_MODELS = (DATA, SAMPLES, "#009e73", "#cc79a7", "#30363d", "#56b4e9")
 _BAND = "#f4f6f8"
 _DASHED = (0, (5, 3))
 _ACROSS = 4
@@ -124,7 +124,7 @@ def losses(columns: Sequence[tuple[str, float, Mapping[str, np.ndarray]]]) -> Fi
         for name, rows in curves.items():
             curve = rows[np.isfinite(rows[:, 1])]
             late.append(curve[len(curve) // 20 :, 1])
-            colour = _model(names, name)[0]
+            colour = _MODELS[names.index(name)]
             ax.plot(*curve.T, color=colour, alpha=0.18, linewidth=0.5)
             ax.plot(curve[:, 0], _running_mean(curve[:, 1]), color=colour, linewidth=1.4)
         shown = np.concatenate(late)
@@ -137,7 +137,9 @@ def losses(columns: Sequence[tuple[str, float, Mapping[str, np.ndarray]]]) -> Fi
         ax.set_xlabel("step")
         if i % _ACROSS == 0:
             ax.set_ylabel("NLL (nats)")
-    handles = [Line2D([], [], color=_model(names, name)[0], linewidth=1.6, label=name) for name in names]
+    handles = [
+        Line2D([], [], color=colour, linewidth=1.6, label=name) for name, colour in zip(names, _MODELS, strict=False)
+    ]
     handles.append(Line2D([], [], color=REFERENCE, linestyle=_DASHED, linewidth=1.1, label="entropy"))
     _legend(figure, handles)
     return figure
@@ -174,62 +176,58 @@ def learned_q(columns: Sequence[tuple[str, tuple[float, float], Sequence[np.ndar
     return figure
 
 
-def gaps(rows: Sequence[tuple[str, Mapping[str, tuple[float, float]], float | None, float | None]]) -> Figure:
-    """Gaps to the entropy on a logarithmic axis, one line for a case, first on top.
+def gaps(rows: Sequence[tuple[str, tuple[float, float], float | None, float | None]]) -> Figure:
+    """Gaps to the entropy on a logarithmic axis, one line for a model of a case, first on top.
 
-    A row is its label, for every model the mean over the seeds and their standard deviation, the goal, and the figure
-    of the earlier report. What lies at or below 0.001 nats is drawn there as an arrow to the left, and what is not
-    finite as an arrow at the right end.
+    A row is its label, the mean over the seeds with their standard deviation, the goal, and the figure of the earlier
+    report. A gap beyond its goal has another marker. What lies at or below 0.001 nats is drawn there as an arrow to the
+    left, and what is not finite as an arrow at the right end.
 
-    >>> gaps([("moons", {"flow": (0.02, 0.005)}, 0.05, None)]).axes[0].get_xlabel()
+    >>> gaps([("moons, NF", (0.02, 0.005), 0.05, None)]).axes[0].get_xlabel()
     'gap to the entropy (nats)'
     """
-    names = list(dict.fromkeys(name for _, models, _, _ in rows for name in models))
-    figure = new_figure(7.6, 0.23 * len(rows) + 1.1)
+    figure = new_figure(7.6, 0.19 * len(rows) + 1.1)
     ax = figure.subplots()
     style_axes(ax)
     ax.set_xscale("log")
-    found = [v for _, models, goal, earlier in rows for v in (*(m for m, _ in models.values()), goal, earlier)]
+    found = [v for _, (mean, _), goal, earlier in rows for v in (mean, goal, earlier)]
     finite = [v for v in found if v is not None and math.isfinite(v)]
     right = 1.6 * max(*finite, 0.1) if finite else 1.0
-    for place, (_, models, goal, earlier) in enumerate(rows):
+    for place, (_, (mean, deviation), goal, earlier) in enumerate(rows):
         if place % 2:
             ax.axhspan(place - 0.5, place + 0.5, color=_BAND, linewidth=0, zorder=0)
         if goal is not None:
-            ax.plot(max(goal, _FEWEST_NATS), place, "|", color=REFERENCE, markersize=11, markeredgewidth=1.6, zorder=2)
+            ax.plot(max(goal, _FEWEST_NATS), place, "|", color=REFERENCE, markersize=9, markeredgewidth=1.6, zorder=2)
         if earlier is not None:
-            _dot(ax, earlier, place, right, REFERENCE, "x", 5.0)
-        for name, (mean, deviation) in models.items():
-            colour, marker = _model(names, name)
-            # Models of a case lie side by side, so that equal gaps do not hide each other.
-            shift = 0.34 * (names.index(name) - (len(names) - 1) / 2) / max(1, len(names) - 1)
-            if _FEWEST_NATS < mean < math.inf and deviation > 0:
-                ends = max(mean - deviation, _FEWEST_NATS), min(mean + deviation, right)
-                ax.plot(ends, [place + shift] * 2, color=colour, linewidth=1.1, zorder=3)
-            _dot(ax, mean, place + shift, right, colour, marker, 4.6)
+            _dot(ax, earlier, place, right, QUIET, "x", 5.0)
+        missed = goal is not None and not mean <= goal
+        colour = SAMPLES if missed else DATA
+        if _FEWEST_NATS < mean < math.inf and deviation > 0:
+            ends = max(mean - deviation, _FEWEST_NATS), min(mean + deviation, right)
+            ax.plot(ends, [place] * 2, color=colour, linewidth=1.1, zorder=3)
+        _dot(ax, mean, place, right, colour, "s" if missed else "o", 4.6)
     ax.set_xlim(0.8 * _FEWEST_NATS, 1.15 * right)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_yticks(range(len(rows)), [label for label, _, _, _ in rows])
+    ax.set_yticks(range(len(rows)), [label for label, *_ in rows], fontsize=8)
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: "≤ 0.001" if v <= 1.01 * _FEWEST_NATS else f"{v:g}"))
     ax.tick_params(axis="x", which="both", labeltop=len(rows) > 20, top=len(rows) > 20)
     ax.tick_params(axis="x", which="minor", length=2, color=QUIET)
     ax.set_xlabel("gap to the entropy (nats)")
-    handles = []
-    for name in names:
-        colour, marker = _model(names, name)
-        handles.append(Line2D([], [], color=colour, marker=marker, markersize=4.6, linewidth=1.1, label=name))
 
-    def black(marker: str, size: float, label: str) -> Line2D:
-        return Line2D([], [], color=REFERENCE, linestyle="none", marker=marker, markersize=size, label=label)
+    def handle(marker: str, size: float, colour: str, label: str) -> Line2D:
+        return Line2D([], [], color=colour, linestyle="none", marker=marker, markersize=size, label=label)
 
+    handles = [handle("o", 4.6, DATA, "here")]
+    if any(goal is not None and not mean <= goal for _, (mean, _), goal, _ in rows):
+        handles.append(handle("s", 4.6, SAMPLES, "here, goal missed"))
     if any(goal is not None for _, _, goal, _ in rows):
-        handles.append(black("|", 9, "goal"))
-    if any(earlier is not None for _, _, _, earlier in rows):
-        handles.append(black("x", 5, "earlier report"))
+        handles.append(handle("|", 9, REFERENCE, "goal"))
+    if any(earlier is not None for *_, earlier in rows):
+        handles.append(handle("x", 5, QUIET, "earlier report or code"))
     if len(finite) < sum(v is not None for v in found):
-        handles.append(black(">", 5, "not finite"))
+        handles.append(handle(">", 5, REFERENCE, "not finite"))
     _legend(figure, handles)
     return figure
 
@@ -241,7 +239,7 @@ def _draw(ax: Axes, panel: Panel, limits: Frame) -> None:
     (left, right), (low, high) = limits
     if panel.image is not None:
         image = np.nan_to_num(panel.image, nan=0, posinf=0, neginf=0)
-        top = _top_of_mass(image)  # so that one spike does not darken the rest
+        top = top_of_mass(image)  # so that one spike does not darken the rest
         ax.imshow(image.T, origin="lower", extent=(left, right, low, high), vmin=0, vmax=top or 1, cmap="viridis")
     if panel.points is not None:
         # Evenly spaced rows: the draws may be in an order.
@@ -250,7 +248,7 @@ def _draw(ax: Axes, panel: Panel, limits: Frame) -> None:
         )
         colours = DATA if panel.data else SAMPLES
         if panel.labels is not None:
-            colours = np.array(_class_colours(int(panel.labels.max()) + 1))[panel.labels[kept]]
+            colours = np.array(class_colours(int(panel.labels.max()) + 1))[panel.labels[kept]]
         x, y = panel.points[kept].T
         # One collection in the order of the draws: no class covers another.
         ax.scatter(x, y, s=1.2, c=colours, alpha=0.6, linewidths=0)
@@ -292,11 +290,6 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
         style_axes(ax, small=True)
         ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     return figure, axes[:count]
-
-
-def _model(names: Sequence[str], name: str) -> tuple[str, str]:
-    """Colour and marker of a model."""
-    return _MODELS[names.index(name) % len(_MODELS)]
 
 
 def _dot(ax: Axes, value: float, place: float, right: float, colour: str, marker: str, size: float) -> None:

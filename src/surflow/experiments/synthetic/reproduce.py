@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-import statistics
+import itertools
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from surflow.data import synthetic_names, synthetic_set
-from surflow.errors import ConfigError, unknown_name
+from surflow.errors import ConfigError, SurflowError, unknown_name
 from surflow.evaluation import read_results, scores, write_results
+from surflow.evaluation.results import Row
 from surflow.experiments.cells import Outcome, run_cells
 from surflow.experiments.synthetic import pictures
 from surflow.experiments.synthetic.groups import GROUPS, WHOLE, Comparison
 from surflow.experiments.synthetic.pictures import Frame, Panel
 from surflow.experiments.synthetic.trial import DRAWN, RESOLUTION, run
+from surflow.output import writing
 from surflow.page import Section, Shower, duration, plus_minus, write_page
 
 # Pictures are recorded in the repository: a hundred dots an inch are enough for a page.
 _DPI = 100
+
+_QUICK = "A run through everything with a few steps: no figure here means anything. "
+_LEDE = (
+    "Every set has a known density, so that every model has a known distance to the truth: the mean of log p(x) − "
+    "log q(x) over fresh points, which estimates the Kullback-Leibler divergence, or, for a model with a bound, "
+    "something above it. A gap below zero, beyond its error, would be a wrong likelihood."
+)
 
 # The outcomes of a comparison by data, model and seed.
 _Table = Mapping[tuple[str, str, int], Outcome]
@@ -37,59 +49,73 @@ def reproduce(group: str, results: Path, work: Path, quick: bool = False) -> Pat
 
     Returns:
         The path of the page.
+
+    Raises:
+        ConfigError: for an unknown group.
+        FileError: before any trial, if the results cannot be written or those that are there cannot be read.
+        SurflowError: if trials failed, after the results and the page are made from all others.
     """
     if group not in (WHOLE, *GROUPS):
         raise ConfigError(unknown_name("group of experiments", group, [WHOLE, *GROUPS]))
     chosen = GROUPS if group == WHOLE else {group: GROUPS[group]}
     comparisons = [comparison for part in chosen.values() for comparison in part]
+    record, page = results / "synthetic.json", results / "synthetic" / f"{group}.html"
+    writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
+    earlier = read_results(record)["rows"] if record.exists() else []
     made = [comparison.cells(quick) for comparison in comparisons]
-    outcomes = run_cells([cell for cells in made for cell in cells], run, work, _told)
-    _record(results / "synthetic.json", outcomes)
-    page, show = results / "synthetic" / f"{group}.html", Shower(results / "synthetic" / "pictures", _DPI)
-    remaining = iter(outcomes)
+    outcomes, failed = run_cells([cell for cells in made for cell in cells], run, work, _told)
+    write_results(record, f"surflow reproduce {group}{' --quick' if quick else ''}", _merged(earlier, outcomes))
+    show = Shower(page.parent / "pictures", _DPI)
+    found = {str(outcome.cell): outcome for outcome in outcomes}
     sections, standing = [], []
     for comparison, cells in zip(comparisons, made, strict=True):
-        own = [next(remaining) for _ in cells]
-        table = {(outcome.cell.case.split("/")[1], outcome.cell.model, outcome.cell.seed): outcome for outcome in own}
-        sections.append(_section(comparison, table, show))
-        standing += _standing(comparison, table)
+        if all(str(cell) in found for cell in cells):
+            table = {(cell.case.split("/")[1], cell.model, cell.seed): found[str(cell)] for cell in cells}
+            sections.append(_section(comparison, table, show))
+            standing += _standing(comparison, table)
+        else:
+            sections.append(Section(comparison.case, comparison.title, ["Trials of this figure failed."]))
     if group == WHOLE:
         sections.insert(0, _sets(show))
-    sections.insert(0, _summary(standing, show))
-    seconds = sum(outcome.value("seconds") for outcome in outcomes)
-    facts = [
-        {"kind": "exact", "text": "gap = held-out NLL − entropy, in nats"},
-        {"kind": "", "text": f"{len(outcomes)} trials"},
-        {"kind": "", "text": f"{duration(seconds)} of processor time in training"},
-    ]
-    lede = (
-        "Every set has a known density, so that every model has a known distance to the truth: the gap between its "
-        "held-out negative log-likelihood and the entropy, which is the Kullback-Leibler divergence. A gap below zero, "
-        "beyond its error, would be a wrong likelihood."
-    )
-    lede = "A run through everything with a few steps: no figure here means anything. " + lede if quick else lede
-    note = "Errors are standard deviations over seeds. A gap is measured on 10,000 fresh points, paired with the truth."
-    return write_page(
+    if standing:
+        sections.insert(0, _summary(standing, show, f"gaps-{group}"))
+    write_page(
         page,
         eyebrow="surflow · reproduced experiments",
         heading="The plane" if group == WHOLE else group,
         on="",
-        lede=lede,
-        facts=facts,
+        lede=(_QUICK if quick else "") + _LEDE,
+        facts=_facts(outcomes),
         sections=sections,
-        note=note,
+        note="Behind ± stand standard deviations over the seeds.",
     )
+    if failed:
+        raise SurflowError(
+            f"{len(failed)} trials failed, the others are kept; the page {page} lacks their figures:\n"
+            + "\n".join(failed)
+        )
+    return page
+
+
+def _facts(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+    seconds = sum(outcome.value("seconds") for outcome in outcomes)
+    return [
+        {"kind": "", "text": "gap: mean of log p(x) − log q(x) over fresh points x, in nats"},
+        {"kind": "", "text": f"{len(outcomes)} trials"},
+        {"kind": "", "text": f"{duration(seconds)} of processor time in training"},
+    ]
 
 
 def _told(outcome: Outcome) -> str:
     return f"gap {outcome.value('gap'):.4f} nats, {outcome.value('seconds'):.0f} s"
 
 
-def _record(path: Path, outcomes: Sequence[Outcome]) -> None:
+def _merged(earlier: Sequence[Row], outcomes: Sequence[Outcome]) -> list[Row]:
+    """New rows in place of those of the same cases; rows of cases that are no more go."""
     new = [row for outcome in outcomes for row in outcome.rows]
     cases = {row["case"] for row in new}
-    kept = [row for row in read_results(path)["rows"] if row["case"] not in cases] if path.exists() else []
-    write_results(path, "surflow reproduce synthetic", kept + new)
+    known = {f"{c.case}/{data}" for part in GROUPS.values() for c in part for data in c.data}
+    return [row for row in earlier if row["case"] in known - cases] + new
 
 
 # -- figures of merit ---------------------------------------------------------------------------------------
@@ -100,77 +126,80 @@ def _over_seeds(table: _Table, data: str, model: str, metric: str) -> list[float
 
 
 def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+    if not np.isfinite(values).all():
+        return float(np.mean(values)), math.nan
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-# The case; the gap of every model with its spread, goals, and the report's gaps.
-_Standing = tuple[str, Mapping[str, tuple[float, float]], Mapping[str, float], Mapping[str, float]]
+@dataclass(frozen=True)
+class _Standing:
+    """Where a model stands on a data set: its gap and the spread over seeds, the goal, the report's gap."""
+
+    case: str
+    model: str
+    gap: float
+    spread: float
+    goal: float | None
+    reported: float | None
 
 
 def _standing(comparison: Comparison, table: _Table) -> list[_Standing]:
-    lines: list[_Standing] = []
+    found = []
     for data in dict.fromkeys(name for name, _, _ in table):
-        found = {model: _mean_and_spread(_over_seeds(table, data, model, "gap")) for model in comparison.models}
-        goals = {model: goal for (name, model), goal in comparison.goals.items() if name == data}
-        reported = {model: old for (name, model), old in comparison.reported.items() if name == data}
-        lines.append((f"{comparison.case}/{data}", found, goals, reported))
-    return lines
+        for model, made in comparison.models.items():
+            gap, spread = _mean_and_spread(_over_seeds(table, data, model, "gap"))
+            goal, reported = comparison.goals.get((data, model)), comparison.reported.get((data, model))
+            found.append(_Standing(f"{comparison.case}/{data}", made.title, gap, spread, goal, reported))
+    return found
 
 
-def _summary(standing: Sequence[_Standing], show: Shower) -> Section:
+def _summary(standing: Sequence[_Standing], show: Shower, name: str) -> Section:
     section = Section("summary", "Summary")
-    aimed = [(case, name, found[name][0], goal) for case, found, goals, _ in standing for name, goal in goals.items()]
-    missed = [f"{case} {model} ({gap:.3f}, not {goal:g})" for case, model, gap, goal in aimed if not gap <= goal]
-    reported = [(found[model][0], old) for _, found, _, reports in standing for model, old in reports.items()]
-    section.cards.append(
-        {
-            "what": "Goals met",
-            "value": f"{len(aimed) - len(missed)} of {len(aimed)}",
-            "error": "",
-            "note": "mean gap over the seeds against the goal" + (f"; missed: {', '.join(missed)}" if missed else ""),
-            "tag": "",
-        }
-    )
+    aimed = [s for s in standing if s.goal is not None]
+    missed = [s for s in aimed if s.goal is not None and not s.gap <= s.goal]
+    reported = [s for s in standing if s.reported is not None]
+    if aimed:
+        named = ", ".join(f"{s.case} {s.model} ({s.gap:.3f}, not {s.goal:g})" for s in missed)
+        note = "mean gap over the seeds against the goal" + (f"; missed: {named}" if missed else "")
+        section.cards.append(_card("Goals met", f"{len(aimed) - len(missed)} of {len(aimed)}", note))
     if reported:
-        section.cards.append(
-            {
-                "what": "Against the report and the original code",
-                "value": f"{sum(gap < old for gap, old in reported)} of {len(reported)}",
-                "error": "",
-                "note": "of the models that were reported are closer to the truth here",
-                "tag": "",
-            }
-        )
-    rows = [
-        (case, found, min(goals.values(), default=None), min(reports.values(), default=None))
-        for case, found, goals, reports in standing
-    ]
-    caption = "Distance to the truth of every model; bars are standard deviations over seeds."
-    section.pictures.append(show("gaps", pictures.gaps(rows), caption))
+        closer = sum(s.reported is not None and s.gap < s.reported for s in reported)
+        note = "of the gaps that were reported are smaller here"
+        section.cards.append(_card("Against the report and the original code", f"{closer} of {len(reported)}", note))
+    drawn = [s for s in standing if s.goal is not None or s.reported is not None] or standing
+    rows = [(f"{s.case}, {s.model}", (s.gap, s.spread), s.goal, s.reported) for s in drawn]
+    caption = "Distance to the truth, where there is a goal or a figure to compare with; bars are ± one standard "
+    section.pictures.append(show(name, pictures.gaps(rows), f"{caption}deviation over the seeds."))
     return section
+
+
+def _card(what: str, value: str, note: str) -> dict[str, str]:
+    return {"what": what, "value": value, "error": "", "note": note, "tag": ""}
 
 
 def _merits(comparison: Comparison, table: _Table) -> dict[str, object]:
     lines, marks = [], []
-    for data in dict.fromkeys(name for name, _, _ in table):
-        for model, made in comparison.models.items():
-            gap, spread = _mean_and_spread(_over_seeds(table, data, model, "gap"))
-            goal, old = comparison.goals.get((data, model)), comparison.reported.get((data, model))
-            marks.append("" if goal is None else "met" if gap <= goal else "missed")
-            lines.append(
-                [
-                    data,
-                    made.title,
-                    *(plus_minus(gap, spread) if spread else (f"{gap:.4f}".replace("-", "−"), "")),
-                    "" if goal is None else f"{goal:g}, {marks[-1]}",
-                    "" if old is None else f"{old:g}",
-                    f"{statistics.fmean(_over_seeds(table, data, model, 'nll')):.3f}".replace("-", "−"),
-                    f"{_over_seeds(table, data, model, 'entropy')[0]:.3f}".replace("-", "−"),
-                    f"{statistics.fmean(_over_seeds(table, data, model, 'seconds')):.0f}",
-                    f"{_over_seeds(table, data, model, 'steps')[0]:,.0f}",
-                    f"{_over_seeds(table, data, model, 'parameters')[0]:,.0f}",
-                ]
-            )
+    for standing, (data, model) in zip(
+        _standing(comparison, table),
+        itertools.product(dict.fromkeys(name for name, _, _ in table), comparison.models),
+        strict=True,
+    ):
+        goal, gap = standing.goal, standing.gap
+        marks.append("" if goal is None else "met" if gap <= goal else "missed")
+        lines.append(
+            [
+                data,
+                standing.model,
+                *(plus_minus(gap, standing.spread) if standing.spread > 0 else (f"{gap:.4f}".replace("-", "−"), "")),
+                "" if goal is None else f"{goal:g}, {marks[-1]}",
+                "" if standing.reported is None else f"{standing.reported:g}",
+                f"{np.mean(_over_seeds(table, data, model, 'nll')):.3f}".replace("-", "−"),
+                f"{_over_seeds(table, data, model, 'entropy')[0]:.3f}".replace("-", "−"),
+                f"{np.mean(_over_seeds(table, data, model, 'seconds')):.0f}",
+                f"{_over_seeds(table, data, model, 'steps')[0]:,.0f}",
+                f"{_over_seeds(table, data, model, 'parameters')[0]:,.0f}",
+            ]
+        )
     head = ["data", "model", "gap (nats)", "±", "goal", "report", "NLL", "entropy", "seconds", "steps", "parameters"]
     return {"head": head, "rows": lines, "numbers": [2, 3, 5, 6, 7, 8, 9, 10], "marks": marks, "marked": 4}
 
@@ -209,7 +238,7 @@ def _section(comparison: Comparison, table: _Table, show: Shower) -> Section:
             drawn = [Panel("data", points=points.numpy(), labels=colours, data=True)]
             dense = [Panel("true density", image=image)]
             for model, outcome in first.items():
-                gap = statistics.fmean(_over_seeds(table, data, model, "gap"))
+                gap = np.mean(_over_seeds(table, data, model, "gap"))
                 title, note = comparison.models[model].title, f"gap {gap:.3f} nats".replace("-", "−")
                 arrays = outcome.arrays
                 drawn.append(Panel(title, points=arrays["samples"], labels=arrays.get("labels"), note=note))
@@ -220,9 +249,9 @@ def _section(comparison: Comparison, table: _Table, show: Shower) -> Section:
             losses.append((data, next(iter(first.values())).value("entropy"), curves))
         name = comparison.case
         section.pictures.append(show(f"{name}-samples", pictures.panels(samples), "Data, and samples of every model."))
-        caption = "Densities, the true one first; the gap is the mean over the seeds."
+        caption = "Densities, the true one first; of a model with a bound, the bound with 16 draws a pixel."
         section.pictures.append(show(f"{name}-densities", pictures.panels(densities), caption))
-        caption = "NLL of the training batches, all fresh draws, and the entropy."
+        caption = "Training batches, all of fresh draws: NLL, or its bound, and the entropy."
         section.pictures.append(show(f"{name}-losses", pictures.losses(losses), caption))
         section.pictures += _learned_q(comparison, table, show)
     section.tables.append(_merits(comparison, table))
@@ -242,7 +271,9 @@ def _learned_q(comparison: Comparison, table: _Table, show: Shower) -> list:
         columns.append((data, (true[0], true[1]), found))
     if not columns:
         return []
-    caption = "Figure 8: the learned probabilities of a positive sign over training, three seeds, and the true ones."
+    caption = (
+        "Figure 8: the learned probabilities of a positive sign over training, a line for a seed, and the true ones."
+    )
     return [show(f"{comparison.case}-q", pictures.learned_q(columns), caption)]
 
 

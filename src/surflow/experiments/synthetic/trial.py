@@ -14,12 +14,9 @@ import torch
 from torch import Tensor
 
 from surflow import presets
-from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.linear import Orthonormal
 from surflow.bijections.normalize import Standardize
-from surflow.bijections.shape import Reverse
-from surflow.bijections.splines import PositiveSplineMap
 from surflow.data import Synthetic, offset, skew, synthetic_set
 from surflow.distribution import seeded
 from surflow.distributions.discrete import Bernoulli
@@ -30,7 +27,6 @@ from surflow.experiments.cells import Cell, Outcome
 from surflow.flow import Flow
 from surflow.nets.context import OneHot
 from surflow.plots.style import frame
-from surflow.support import positive
 from surflow.surjections.absolute import Abs
 from surflow.training import fit
 
@@ -67,15 +63,13 @@ def build(name: str, classes: int | None, options: Mapping[str, Any]) -> Flow:
     """A preset, given the label where there are classes, or the one chain of the report that is none."""
     if name == ROTATED:
         pairs = [(Coupling(2), Orthonormal(2)) for _ in range(5)]
-        splines = [Autoregressive(2, map=PositiveSplineMap(bins=16)) for _ in range(3)]
-        back = [Reverse(2, support=positive) for _ in range(2)]
-        behind = [splines[0], back[0], splines[1], back[1], splines[2]]
-        return Flow([Standardize(2), *(layer for pair in pairs for layer in pair), Abs(2), *behind], base=HalfNormal(2))
+        before = [Standardize(2), *(layer for pair in pairs for layer in pair), Abs(2)]
+        return Flow([*before, *presets.positive_splines(2, 0, (64, 64), 16)], base=HalfNormal(2))
     return presets.build(name, 2, context_net=None if classes is None else OneHot(classes), **options)
 
 
 def run(cell: Cell) -> Outcome:
-    """Train and score; ``cell.spec`` is that of :func:`spec_of`."""
+    """Train and score; ``cell.spec`` is what :meth:`Comparison.cells` puts into it."""
     spec = cell.spec
     given = Data(**spec["data"])
     data = given.law()
