@@ -87,7 +87,7 @@ def list_() -> None:
     lines += [*_wrapped(table_names()), "", "Presets, --model NAME:"]
     named = {"auto": "the default: spline, smaller for few rows, or image for integers", **presets.names()}
     lines += [f"  {name:16}{text}" for name, text in named.items()]
-    lines += ["", "Experiments, surflow reproduce NAME:", f"  {WHOLE:16}all of the following, about an hour on two cores"]
+    lines += ["", "Experiments, surflow reproduce NAME:", f"  {WHOLE:16}all of the following, about an hour"]
     lines += [f"  {name:16}{'; '.join(c.title for c in comparisons)}" for name, comparisons in GROUPS.items()]
     lines += ["", "Records, python -m surflow.experiments.NAME:"]
     for module in pkgutil.iter_modules(experiments.__path__):
