@@ -150,7 +150,7 @@ def _read(cell: Cell, folder: Path) -> Outcome | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         if (content["spec"], content["versions"]) != (json.loads(json.dumps(cell.spec)), versions()):
             return None
-        with np.load(path.with_suffix(".npz")) as arrays:
+        with path.with_suffix(".npz").open("rb") as file, np.load(file) as arrays:
             return Outcome(cell, content["rows"], dict(arrays))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
