@@ -128,7 +128,7 @@ _FIGURE_6 = Comparison(
 _SPEED = Comparison(
     "speed",
     "Speed: to the report's final loss",
-    "The report's plain network on the checkerboard, 600 steps that take it about to the report's final loss, NLL 2.25. "
+    "The report's plain network on the checkerboard, 600 steps: near the report's final loss, NLL 2.25. "
     "The report's code took 1000 steps, and at least 103 seconds of one processor; the seconds here are process time.",
     {"checkerboard": Data("checkerboard")},
     {"nf": Model("NF, 600 steps of 250", "nf", training={"steps": 600, "batch_size": 250, "lr": 3e-3}, cost=9)},
