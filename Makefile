@@ -1,7 +1,7 @@
-# Two commands on a fresh machine: make demo, make test. Everything lives in .venv.
+# Two commands on a fresh machine: make demo, make test. Everything lives in .venv; only make bench makes a second one.
 PYTHON ?= python3
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -19,5 +19,17 @@ check: .venv/installed  ## lint, format, types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+.venv/bench-installed: .venv/installed
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	touch $@
+
+.venv-jax/installed: benchmarks/jax-requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv-jax
+	.venv-jax/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement $<
+	touch $@
+
+bench: .venv/bench-installed .venv-jax/installed  ## surflow beside its peers: docs/results/benchmark.json, its table and pictures
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.run
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-jax runs

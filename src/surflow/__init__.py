@@ -38,6 +38,7 @@ from surflow.errors import (
     SurflowError,
 )
 from surflow.flow import Flow
+from surflow.kernels import compiled
 from surflow.nets.context import ContextColumns, OneHot
 from surflow.nets.masked import MaskedMLP
 from surflow.nets.mlp import MLP
@@ -110,7 +111,7 @@ __all__ = [
     # networks
     "ContextColumns", "MLP", "MaskedMLP", "OneHot",
     # training, data, evaluation
-    "data", "evaluation", "fit", "plots", "presets",
+    "compiled", "data", "evaluation", "fit", "plots", "presets",
     # errors
     "BoundError", "ConfigError", "DataError", "FileError", "NonFiniteError", "ShapeError", "SupportError",
     "SurflowError",

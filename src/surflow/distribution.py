@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from operator import index
 from typing import SupportsIndex
@@ -16,6 +16,11 @@ from surflow.errors import BoundError, DataError, ShapeError
 from surflow.support import Support, real
 
 Shape = tuple[int, ...]
+
+# Rows, and numbers in the events of these rows, that pass through a model at once where no gradients are recorded: a
+# layer's hidden values of so many rows lie in a processor's caches, so that more would be slower as well as larger.
+_ROWS_AT_ONCE = 2**13
+_ELEMENTS_AT_ONCE = 2**18
 
 
 def as_shape(shape: int | tuple[int, ...] | list[int]) -> Shape:
@@ -108,6 +113,37 @@ def sum_event(x: Tensor) -> Tensor:
     return x.flatten(1).sum(1) if x.ndim > 1 else x
 
 
+def rows_at_once(event_shape: Shape) -> int:
+    """How many events of this shape pass through a model at once.
+
+    >>> rows_at_once((2,)), rows_at_once((3, 32, 32))
+    (8192, 85)
+    """
+    return max(1, min(_ROWS_AT_ONCE, _ELEMENTS_AT_ONCE // max(1, math.prod(event_shape))))
+
+
+def chunks(x: Tensor, context: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Up to ``size`` rows of x after the other, with their rows of the context; one empty chunk of no rows."""
+    parts = x.split(size)
+    return zip(parts, [None] * len(parts) if context is None else context.split(size), strict=True)
+
+
+def gather(parts: Iterable[tuple[Tensor, ...]], n: int) -> tuple[Tensor, ...]:
+    """The tensors of all parts, one part below the other, ``n`` rows in all."""
+    wholes: tuple[Tensor, ...] = ()
+    done = 0
+    for part in parts:
+        size = part[0].shape[0]
+        if size == n:
+            return part
+        # Written to their place as they come: kept for later, they would break up the memory that layers work in.
+        wholes = wholes or tuple(rows.new_empty((n, *rows.shape[1:])) for rows in part)
+        for whole, rows in zip(wholes, part, strict=True):
+            whole[done : done + size] = rows
+        done += size
+    return wholes
+
+
 def bounds_in(module: nn.Module) -> list[Distribution]:
     """The distributions inside a module, at any depth, that have only a bound."""
     return [part for part in module.modules() if isinstance(part, Distribution) and not part.exact]
@@ -126,7 +162,8 @@ class Distribution(Configurable, nn.Module):
 
     A subclass implements ``_log_prob(x, context)`` for rows, shape (batch, *event) to (batch,), in nats,
     and ``_draw(n, context)``, which returns ``n`` events, one for each row of the context, with their
-    log-density. Everything public is built on the two.
+    log-density. Everything public is built on the two. Where that log-density is dear, it may also implement
+    ``_sample(n, context)``, the events alone.
 
     Attributes:
         event_shape: shape of one event.
@@ -162,6 +199,10 @@ class Distribution(Configurable, nn.Module):
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
+    def _sample(self, n: int, context: Tensor | None) -> Tensor:
+        """The events of ``_draw``; overridden where their log-density is dear and draws nothing itself."""
+        return self._draw(n, context)[0]
+
     # -- scoring ------------------------------------------------------------------------------------
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -179,9 +220,16 @@ class Distribution(Configurable, nn.Module):
         return self.elbo(x, context)
 
     def elbo(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """One draw of the evidence lower bound in nats; the density itself where the distribution is exact."""
+        """One draw of the evidence lower bound in nats; the density itself where the distribution is exact.
+
+        Without gradients, many rows are scored one chunk after the other, in bounded memory.
+        """
         x, context, batch = self._rows(x, context)
-        return self._log_prob(x, context).reshape(batch)
+        at_once = rows_at_once(self.event_shape)
+        if torch.is_grad_enabled() or x.shape[0] <= at_once:
+            return self._log_prob(x, context).reshape(batch)
+        parts = ((self._log_prob(*chunk),) for chunk in chunks(x, context, at_once))
+        return gather(parts, x.shape[0])[0].reshape(batch)
 
     def _rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, Shape]:
         """Flatten the leading axes of x to one batch axis and repeat the context to match."""
@@ -217,24 +265,16 @@ class Distribution(Configurable, nn.Module):
         self, shape: int | Shape = (), context: Tensor | None = None, *, seed: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """Reparameterised draws, shape + context's batch + event, and their log-density in nats."""
-        shape = as_shape(shape)
-        batch: Shape = shape
-        n = math.prod(shape)
-        self._refuse_stray(context)
-        if context is not None and self.context_shape is not None:
-            check_rows(self, "context", context, self.context_shape)
-            rows = context.shape[0]
-            batch = (*shape, rows)
-            context = context.expand(*shape, *context.shape).reshape(-1, *context.shape[1:])
-            n *= rows
-        with seeded(seed):
-            x, log_prob = self.draw(n, context)
-        return x.reshape(*batch, *self.event_shape), log_prob.reshape(batch)
+        x, log_prob = self._in_chunks(self._draw, shape, context, seed)
+        return x, log_prob
 
     @torch.no_grad()
     def sample(self, shape: int | Shape = (), context: Tensor | None = None, *, seed: int | None = None) -> Tensor:
-        """Draws without gradients, of shape ``shape + context's batch + event``; the same seed gives the same draws."""
-        return self.sample_and_log_prob(shape, context, seed=seed)[0]
+        """Draws without gradients, of shape ``shape + context's batch + event``; the same seed gives the same draws.
+
+        Many are drawn one chunk after the other, in bounded memory.
+        """
+        return self._in_chunks(lambda n, given: (self._sample(n, given),), shape, context, seed)[0]
 
     def rsample(self, shape: int | Shape = (), context: Tensor | None = None, *, seed: int | None = None) -> Tensor:
         """Draws whose gradients reach the parameters.
@@ -247,7 +287,36 @@ class Distribution(Configurable, nn.Module):
                 f"{type(self).__name__} draws something discrete with learned probabilities, "
                 "so its draws carry no gradient to them: use .sample, or the log_prob of the draw"
             )
-        return self.sample_and_log_prob(shape, context, seed=seed)[0]
+        return self._in_chunks(lambda n, given: (self._sample(n, given),), shape, context, seed)[0]
+
+    def _in_chunks(
+        self,
+        draw: Callable[[int, Tensor | None], tuple[Tensor, ...]],
+        shape: int | Shape,
+        context: Tensor | None,
+        seed: int | None,
+    ) -> tuple[Tensor, ...]:
+        """What ``draw(n, context)`` gives for a chunk of rows at a time, in the shape of all rows.
+
+        The chunks are the same with gradients and without, and so are the draws of a seed.
+        """
+        batch = as_shape(shape)
+        self._refuse_stray(context)
+        if context is not None and self.context_shape is not None:
+            check_rows(self, "context", context, self.context_shape)
+            batch = (*batch, context.shape[0])
+        n, at_once = math.prod(batch), rows_at_once(self.event_shape)
+
+        def part(start: int) -> tuple[Tensor, ...]:
+            size = min(at_once, n - start)
+            given = context
+            if context is not None and size != context.shape[0]:
+                given = context[torch.arange(start, start + size, device=context.device) % context.shape[0]]
+            return draw(size, check_context(self, given, self.context_shape, size))
+
+        with seeded(seed):
+            wholes = gather(map(part, range(0, max(n, 1), at_once)), n)
+        return tuple(whole.reshape(*batch, *whole.shape[1:]) for whole in wholes)
 
     # -- as a piece of a layer ------------------------------------------------------------------------
 

@@ -25,6 +25,10 @@ class Support(Configurable):
         """Which rows of ``x``, shape (batch, *event), lie in the support; shape (batch,), bool."""
         return self._inside(x).flatten(1).all(1)
 
+    def outside(self, x: Tensor) -> Tensor:
+        """Which rows of ``x`` do not lie in the support; a row that holds NaN lies neither in it nor outside."""
+        return ~(self.contains(x) | x.isnan().flatten(1).any(1))
+
     def coordinates(self, size: int) -> list[Support]:
         """The support of each of the ``size`` coordinates along the first event axis."""
         return [self] * size
@@ -40,6 +44,11 @@ class Real(Support):
 
     def _inside(self, x: Tensor) -> Tensor:
         return x.isfinite()
+
+    def outside(self, x: Tensor) -> Tensor:
+        if not x[:1].numel():  # an event without coordinates has no largest one, and no rows have no event
+            return super().outside(x)
+        return x.flatten(1).abs().amax(1) == math.inf  # in half the time: a NaN is the largest of its row
 
     def __repr__(self) -> str:
         return "real"

@@ -14,7 +14,8 @@ class Transform(Configurable, nn.Module):
     r"""A map between x on ``domain`` and z on ``codomain`` with its likelihood contribution V(x, z), in nats.
 
     A subclass implements ``_forward(x, context)`` and ``_inverse(z, context)`` on rows, shape
-    (batch, *event). Both return the other side and the *same* V(x, z), shape (batch,):
+    (batch, *event). Both return the other side and the *same* V(x, z), shape (batch,). Where V is dear, it may
+    also implement ``_generate(z, context)``, the x of ``_inverse`` alone:
 
     =====================  ===============  ===============  =================================  ======
     kind                   forward draws    inverse draws    V(x, z)                            exact
@@ -61,6 +62,10 @@ class Transform(Configurable, nn.Module):
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
+    def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
+        """The x of ``_inverse``; a layer overrides it whose V is dear and draws nothing itself."""
+        return self._inverse(z, context)[0]
+
     # -- the contract ---------------------------------------------------------------------------------
 
     @property
@@ -98,6 +103,11 @@ class Transform(Configurable, nn.Module):
         """From latent to data: (x, V), with the same V(x, z) and the same sign as ``forward``."""
         check_rows(self, "z", z, self.out_shape)
         return self._inverse(z, check_context(self, context, self.context_shape, z.shape[0]))
+
+    def generate(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """The x of ``inverse``, and the same one for the same seed, without the price of V."""
+        check_rows(self, "z", z, self.out_shape)
+        return self._generate(z, check_context(self, context, self.context_shape, z.shape[0]))
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         """Fit whatever the layer takes from the data before training; most layers take nothing."""
@@ -228,6 +238,9 @@ class On(Transform):
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x, V = self.layer.inverse(z[:, self.part], context)
         return self._put(z, x), V
+
+    def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
+        return self._put(z, self.layer.generate(z[:, self.part], context))
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         self.layer.initialize(x[:, self.part], context)

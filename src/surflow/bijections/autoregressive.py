@@ -20,8 +20,8 @@ class Autoregressive(Transform):
 
     .. math:: z_i = f(x_i; \theta_i(x_{g < g_i}, c)), \qquad V = \sum_i \log f'(x_i; \theta_i)
 
-    Forward is one pass of the network, inverse takes ``passes``: as many passes as coordinates (the default)
-    make every coordinate see all before it; two make a coupling of halves.
+    Forward is one pass of the network; inverse computes the same numbers in ``passes`` steps, one after the other. As
+    many as coordinates (the default) make every coordinate see all before it; two make a coupling of halves.
 
     Args:
         shape: event shape; coordinates are taken in row-major order.
@@ -43,8 +43,6 @@ class Autoregressive(Transform):
     True
     """
 
-    groups: Tensor
-
     def __init__(
         self,
         shape: int | Shape,
@@ -62,9 +60,9 @@ class Autoregressive(Transform):
             raise ConfigError(f"passes must be from 1 to the number of coordinates, {size}, got {passes}")
         self.map = univariate
         groups = [i * self.passes // size for i in range(size)]
-        self.register_buffer("groups", torch.tensor(groups), persistent=False)
         self.context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
-        self.net = MaskedMLP(groups, univariate.n_parameters, self.context_size, hidden)
+        n, last = univariate.n_parameters, univariate.batch_last
+        self.net = MaskedMLP(groups, n, self.context_size, hidden, batch_last=last)
 
     def _flat(self, context: Tensor | None) -> Tensor | None:
         return None if context is None else context.reshape(context.shape[0], self.context_size)
@@ -76,10 +74,12 @@ class Autoregressive(Transform):
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         flat = z.flatten(1)
-        given = self._flat(context)
-        x = torch.zeros_like(flat)
-        for step in range(self.passes):
-            found, log_slope = self.map.inverse(flat, self.net(x, given))
-            # Coordinates of later groups are not known yet; zero keeps what they feed finite.
-            x = found.where(self.groups <= step, 0.0)
-        return x.reshape(z.shape), sum_event(log_slope)
+        log_slopes = []
+
+        def find(group: slice, raw: Tensor) -> Tensor:
+            found, log_slope = self.map.inverse(flat[:, group], raw)
+            log_slopes.append(log_slope)
+            return found
+
+        x = self.net.solve(find, flat, self._flat(context))
+        return x.reshape(z.shape), torch.cat(log_slopes, 1).sum(1)

@@ -89,7 +89,10 @@ class Coupling(Transform):
         self.flat = net is None
         inputs = (math.prod(shapes[0]),) if self.flat else shapes[0]
         context = (math.prod(self.context_shape),) if self.flat and self.context_shape else self.context_shape
-        self.net = MLP(joined_shape(inputs, context), self.raw_shape, hidden, zero_init=True) if net is None else net
+        if net is None:
+            inputs = joined_shape(inputs, context)
+            net = MLP(inputs, self.raw_shape, hidden, zero_init=True, batch_last=univariate.batch_last)
+        self.net = net
 
     def _raw(self, x_a: Tensor, context: Tensor | None) -> Tensor:
         inputs = join(x_a.flatten(1) if self.flat else x_a, context)

@@ -25,6 +25,8 @@ class UnivariateMap(Configurable):
 
     n_parameters: int
     domain: Support = real
+    # Whether the map is computed faster from raw numbers that lie in memory with the batch last.
+    batch_last: bool = False
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         raise NotImplementedError

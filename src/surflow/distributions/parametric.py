@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from surflow.distribution import Distribution, Shape, as_shape
+from surflow.distributions.uniform import _Uniform
 from surflow.errors import ConfigError
 from surflow.nets.mlp import MLP
 from surflow.support import Support, real
@@ -17,7 +21,8 @@ class Parametric(Distribution):
     One mechanism serves every family: the raw parameters, shape (rows or 1, n_parameters, *event), are zero
     (fixed), a parameter of the module (``learned=True``), or the output of a network of the context
     (``context_shape=...``; ``net`` replaces the default perceptron). A subclass implements
-    ``_log_prob_given(x, raw)`` and ``_draw_given(n, raw)`` and constrains the numbers where it uses them.
+    ``_log_prob_given(x, raw)``, for x in the support, and ``_draw_given(n, raw)``, and constrains the numbers where it
+    uses them. A family whose fixed form is uniform says so by ``_constant_of(shape)``.
     """
 
     n_parameters = 1
@@ -37,6 +42,7 @@ class Parametric(Distribution):
             raise ConfigError(f"{type(self).__name__} got a net but no context_shape for its input")
         self.raw_shape = self._raw_shape_of(shape)
         self.fixed = context_shape is None and not learned
+        self.constant = self._constant_of(shape) if self.fixed else None
         if self.context_shape is not None:
             self.net = net if net is not None else MLP(self.context_shape, self.raw_shape, zero_init=True)
         zeros = torch.zeros(self.raw_shape)
@@ -51,6 +57,10 @@ class Parametric(Distribution):
     def _raw_shape_of(self, shape: Shape) -> Shape:
         return (self.n_parameters, *shape)
 
+    def _constant_of(self, shape: Shape) -> float | None:
+        """The log-density of the fixed form, where it is the same on the whole support."""
+        return None
+
     @property
     def reparameterized(self) -> bool:  # type: ignore[override]
         return self.fixed or not self.discrete
@@ -59,18 +69,49 @@ class Parametric(Distribution):
         """Raw parameters, shape (rows or 1, *raw_shape)."""
         if self.context_shape is None:
             return self.raw.unsqueeze(0)
-        return self.net(context).reshape(-1, *self.raw_shape) + self.raw
+        raw = self.net(context).reshape(-1, *self.raw_shape)
+        return raw + self.raw if isinstance(self.raw, nn.Parameter) else raw
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        return self._log_prob_given(x, self.parameters_given(context))
+        log_prob = self._log_prob_inside(x, self.parameters_given(context))
+        return log_prob if self.support == real else log_prob.where(self.support.contains(x), -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         raw = self.parameters_given(context)
         x = self._draw_given(n, raw)
-        return x, self._log_prob_given(x, raw)
+        return x, self._log_prob_inside(x, raw)
+
+    def _log_prob_inside(self, x: Tensor, raw: Tensor) -> Tensor:
+        if self.constant is None:
+            return self._log_prob_given(x, raw)
+        return x.new_full((x.shape[0],), self.constant, dtype=torch.promote_types(x.dtype, raw.dtype))
 
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
         raise NotImplementedError
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def score(piece: Distribution, event: Callable[[], Tensor], given: Tensor | None, like: Tensor) -> Tensor:
+    """The log-density, for each row of ``like``, of an event that a layer makes.
+
+    It lies in the support of the layer's piece, so a family does not look; a uniform piece does not even need it made.
+    """
+    if isinstance(piece, Parametric | _Uniform) and piece.constant is not None:
+        return like.new_full((like.shape[0],), piece.constant)
+    if isinstance(piece, Parametric):
+        return piece._log_prob_given(event(), piece.parameters_given(given))
+    return piece.elbo(event(), given)
+
+
+def draw_through(
+    piece: Distribution, n: int, given: Tensor | None, put: Callable[[Tensor], tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """What ``put`` makes of a draw, and the log-density of the event that it says is left of it after rounding."""
+    if isinstance(piece, Parametric):
+        raw = piece.parameters_given(given)
+        x, left = put(piece._draw_given(n, raw))
+        return x, piece._log_prob_inside(left, raw)
+    x, left = put(piece.draw(n, given)[0])
+    return x, piece.elbo(left, given)

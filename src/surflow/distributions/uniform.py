@@ -18,17 +18,17 @@ class _Uniform(Distribution):
 
     def __init__(self, event_shape: int | Shape, low: float, high: float, support: Support) -> None:
         super().__init__(event_shape, support=support)
-        self.low, self.width = low, high - low
+        self.low, self.high = low, high
+        self.constant = -math.log(high - low) * math.prod(self.event_shape)
         self.register_buffer("dtype_of", torch.zeros(()), persistent=False)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        log_density = x.new_full((x.shape[0],), -math.log(self.width) * math.prod(self.event_shape))
+        log_density = x.new_full((x.shape[0],), self.constant)
         return log_density.where(self.support.contains(x), -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        u = torch.rand((n, *self.event_shape), dtype=self.dtype_of.dtype, device=self.dtype_of.device)
-        x = self.low + self.width * u
-        return x, x.new_full((n,), -math.log(self.width) * math.prod(self.event_shape))
+        x = self.dtype_of.new_empty((n, *self.event_shape)).uniform_(self.low, self.high)
+        return x, x.new_full((n,), self.constant)
 
 
 class Uniform(_Uniform):

@@ -77,17 +77,10 @@ def codes(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
 
 def draws(model: Distribution, n: int, context: Tensor | None = None) -> Tensor:
     """n samples, shape (n, *event), on the CPU; of a conditional model one for each of the context's first n rows."""
-    parts = []
-    at_once = _rows_at_once(math.prod(model.event_shape))
-    device, dtype = _home(model)
     with evaluating(model):
-        for start in range(0, n, at_once):
-            stop = min(start + at_once, n)
-            if model.context_shape is None or context is None:
-                parts.append(model.sample(stop - start).cpu())
-            else:
-                parts.append(model.sample((), _to(context[start:stop], device, dtype)).cpu())
-    return torch.cat(parts)
+        if model.context_shape is None or context is None:
+            return model.sample(n).cpu()
+        return model.sample((), _to(context[:n], *_home(model))).cpu()
 
 
 def account(flow: Flow, x: Tensor, context: Tensor | None = None) -> list[Term]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
 from surflow.distribution import Shape, as_shape
+from surflow.kernels import differentiable, gradients_by_hand
 
 
 @torch.no_grad()
@@ -32,6 +34,67 @@ def initialize_relu(hidden: Sequence[nn.Linear]) -> None:
             layer.bias.zero_()
 
 
+def linear_layers(layers: nn.Sequential) -> list[nn.Linear]:
+    """The linear layers among them."""
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+
+def perceptron(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], *, batch_last: bool = False) -> Tensor:
+    r"""Linear layers with ReLU between them: :math:`h_{i+1} = \max(0, h_i W_i^T + b_i)`, the last without.
+
+    Args:
+        x: (batch, inputs).
+        weights, biases: of each layer, (outputs, inputs) and (outputs,).
+        batch_last: lay the result, of shape (batch, outputs), out in memory with the batch last.
+    """
+    tensors = (*weights, *biases)
+    if gradients_by_hand(x):
+        return _Perceptron.apply(batch_last, x, *tensors)
+    return _formula(x, *tensors, batch_last)
+
+
+def _last(h: Tensor, weight: Tensor, bias: Tensor, batch_last: bool) -> Tensor:
+    return torch.addmm(bias.unsqueeze(1), weight, h.T).T if batch_last else torch.addmm(bias, h, weight.T)
+
+
+def _formula(x: Tensor, *rest: Any) -> Tensor:
+    *tensors, batch_last = rest
+    n = len(tensors) // 2
+    for weight, bias in zip(tensors[: n - 1], tensors[n:-1], strict=True):
+        # In place, where the linear layer's result is nobody else's.
+        x = torch.addmm(bias, x, weight.T).relu_()
+    return _last(x, tensors[n - 1], tensors[-1], batch_last)
+
+
+class _Perceptron(torch.autograd.Function):
+    """All layers as one node of the graph, which spares the engine some thirty."""
+
+    @staticmethod
+    def forward(ctx: Any, batch_last: bool, x: Tensor, *tensors: Tensor) -> Tensor:
+        n = len(tensors) // 2
+        hidden = [x]
+        for weight, bias in zip(tensors[: n - 1], tensors[n:-1], strict=True):
+            hidden.append(torch.addmm(bias, hidden[-1], weight.T).relu_())
+        ctx.save_for_backward(x, *tensors)
+        ctx.hidden, ctx.batch_last = hidden, batch_last
+        return _last(hidden[-1], tensors[n - 1], tensors[-1], batch_last)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            return (None, *differentiable(_formula, ctx.saved_tensors, (ctx.batch_last,), (g,)))
+        hidden = ctx.hidden
+        weights = ctx.saved_tensors[1 : len(hidden) + 1]
+        g_weights, g_biases = [], []
+        for i in reversed(range(len(hidden))):
+            g_weights.append(g.T @ hidden[i])
+            g_biases.append(g.sum(0))
+            if i:
+                g = torch.ops.aten.threshold_backward(g @ weights[i], hidden[i], 0)
+        g_x = g @ weights[0] if ctx.needs_input_grad[1] else None
+        return (None, g_x, *reversed(g_weights), *reversed(g_biases))
+
+
 class MLP(Configurable, nn.Module):
     """A perceptron with ReLU between an input and an output of any event shape.
 
@@ -39,6 +102,7 @@ class MLP(Configurable, nn.Module):
         in_shape, out_shape: event shapes; events are flattened on the way in and shaped on the way out.
         hidden: widths of the hidden layers.
         zero_init: start the last layer at zero, so that the output starts constant.
+        batch_last: lay the output out in memory with the batch last, which splines compute faster with.
 
     >>> import torch
     >>> MLP((2, 3), 4, hidden=(8,), zero_init=True)(torch.ones(5, 2, 3)).abs().sum().item()
@@ -51,6 +115,7 @@ class MLP(Configurable, nn.Module):
         out_shape: int | Shape,
         hidden: Sequence[int] = (64, 64),
         zero_init: bool = False,
+        batch_last: bool = False,
     ) -> None:
         super().__init__()
         self.in_shape, self.out_shape = as_shape(in_shape), as_shape(out_shape)
@@ -58,6 +123,7 @@ class MLP(Configurable, nn.Module):
         hidden_layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
         last = nn.Linear(widths[-1], math.prod(self.out_shape))
         self.layers = nn.Sequential(*(module for layer in hidden_layers for module in (layer, nn.ReLU())), last)
+        self.batch_last = batch_last
         initialize_relu(hidden_layers)
         if zero_init:
             nn.init.zeros_(last.weight)
@@ -66,5 +132,7 @@ class MLP(Configurable, nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, *in_shape) to (batch, *out_shape)."""
         flat = x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(self.in_shape))
-        out = self.layers(flat)
-        return out if len(self.out_shape) == 1 else out.reshape(-1, *self.out_shape)
+        linear = linear_layers(self.layers)
+        weights, biases = [layer.weight for layer in linear], [layer.bias for layer in linear]
+        out = perceptron(flat, weights, biases, batch_last=self.batch_last)
+        return out if len(self.out_shape) == 1 else out.unflatten(1, self.out_shape)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.discrete import Bernoulli
+from surflow.distributions.parametric import score
 from surflow.errors import ShapeError
 from surflow.support import Integers, positive
 from surflow.transform import Transform
@@ -46,7 +47,7 @@ class Abs(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z = x.abs()
-        return z, self.signs.elbo((x >= 0).to(x.dtype), self.signs.given(z, context))
+        return z, score(self.signs, lambda: (x >= 0).to(x.dtype), self.signs.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         bits, V = self.signs.draw(z.shape[0], self.signs.given(z, context))

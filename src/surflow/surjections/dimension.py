@@ -7,6 +7,7 @@ from torch import Tensor
 
 from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.normal import Normal
+from surflow.distributions.parametric import score
 from surflow.errors import ShapeError
 from surflow.support import Support, product, real
 from surflow.transform import Inverse, Transform
@@ -62,7 +63,7 @@ class Slice(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, r = x[:, : self.keep], x[:, self.keep :]
-        return z, self.dropped.elbo(r, self.dropped.given(z, context))
+        return z, score(self.dropped, lambda: r, self.dropped.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         r, V = self.dropped.draw(z.shape[0], self.dropped.given(z, context))

@@ -26,8 +26,9 @@ from torch import Tensor
 from surflow.distribution import Distribution, Shape
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
+from surflow.distributions.parametric import draw_through, score
 from surflow.errors import ShapeError
-from surflow.surjections.maximum import below, block_sides, check_differences, check_index, common_context, image_shape
+from surflow.surjections.maximum import apart, block_sides, check_differences, check_index, common_context, image_shape
 from surflow.transform import Transform
 
 
@@ -165,17 +166,19 @@ class OverlappingMaxPool(Transform):
         z = values[:, :, self.rank].reshape(-1, *self.out_shape)
         d = (self._ceiling(values) - pixels).gather(2, free)
         V = _log_choice(self._logits(z, context), can_hold, place)
-        return z, V + self.differences.elbo(d, self.differences.given(z, context))
+        return z, V + score(self.differences, lambda: d, self.differences.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         values = z.flatten(2)[:, :, self.order]
         logits = self._logits(z, context)
         place, claimed, free, can_hold = self._claim(None, values.detach(), logits.detach())
-        given = self.differences.given(z, context)
-        d, _ = self.differences.draw(z.shape[0], given)
         ceiling = self._ceiling(values).gather(2, free)
-        others = below(ceiling, d)
-        V = self.differences.elbo(ceiling - others, given)
+
+        def put(d: Tensor) -> tuple[Tensor, Tensor]:
+            others = ceiling - apart(ceiling, d)
+            return others, ceiling - others
+
+        others, V = draw_through(self.differences, z.shape[0], self.differences.given(z, context), put)
         pixels = others.new_zeros((*z.shape[:2], self.cover.shape[0])).scatter(2, free, others)
         pixels = pixels.scatter(2, claimed, values.to(pixels.dtype))
         return pixels.reshape(-1, *self.in_shape), V + _log_choice(logits, can_hold, place)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from surflow.distribution import Distribution, Shape, as_shape
+from surflow.distributions.parametric import score
 from surflow.distributions.uniform import Uniform
 from surflow.errors import BoundError, ConfigError, ShapeError
 from surflow.support import Integers, Interval, unit_interval
@@ -61,6 +62,8 @@ class Dequantize(Transform):
         return False  # the inverse is a floor, through which no gradient passes
 
     def _given(self, x: Tensor, context: Tensor | None) -> Tensor | None:
+        if self.noise.context_shape is None:
+            return None
         return self.noise.given(2 * x / max(self.levels - 1, 1) - 1, context)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -74,5 +77,5 @@ class Dequantize(Transform):
         return x + u.to(x.dtype).clamp(eps, 1 - self.levels * eps), -log_prob
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = z.floor().clamp(0, self.levels - 1)
-        return x, -self.noise.elbo((z - x).clamp(0, 1), self._given(x, context))
+        x = z.floor().clamp_(0, self.levels - 1)
+        return x, -score(self.noise, lambda: (z - x).clamp(0, 1), self._given(x, context), z)

@@ -7,6 +7,7 @@ from torch import Tensor
 from surflow.bijections.ordered import check_sortable
 from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.discrete import PlackettLuce
+from surflow.distributions.parametric import score
 from surflow.errors import ShapeError
 from surflow.support import Ordered, Permutations
 from surflow.transform import Transform
@@ -57,14 +58,16 @@ class Sort(Transform):
         self.order = order
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        keys = x if self.by is None else x[:, self.by]
-        places = keys.argsort(dim=1, stable=True)
-        z = x.gather(-1, self._columns(places))
-        return z, self.order.elbo(places.to(x.dtype), self.order.given(z, context)).to(x.dtype)
+        if self.by is None:
+            z, places = x.sort(dim=1)
+        else:
+            places = x[:, self.by].argsort(dim=1)
+            z = x.gather(-1, self._columns(places))
+        return z, score(self.order, lambda: places.to(x.dtype), self.order.given(z, context), z).to(x.dtype)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         places, V = self.order.draw(z.shape[0], self.order.given(z, context))
-        return z.new_zeros(z.shape).scatter(-1, self._columns(places.long()), z), V.to(z.dtype)
+        return z.new_empty(z.shape).scatter_(-1, self._columns(places.long()), z), V.to(z.dtype)
 
     def _columns(self, places: Tensor) -> Tensor:
         """One permutation for every coordinate of the points."""

@@ -1,0 +1,1 @@
+"""surflow beside its peers on the same work: `make bench`."""

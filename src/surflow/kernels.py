@@ -1,0 +1,122 @@
+"""How the arithmetic of a layer runs: gradients written out by hand, and, where wanted, kernels compiled by torch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Checks of what torch's own compiler wrote, which take as long as small kernels.
+_OPTIONS: dict[str, Any] = {"size_asserts": False, "alignment_asserts": False}
+
+_by_hand = True
+_compiled = False
+_broken = False
+
+
+@contextmanager
+def compiled(wanted: bool = True) -> Iterator[None]:
+    """Within it, splines run as single kernels that torch compiles on their first use and keeps on disk.
+
+    The numbers are those of the uncompiled path to rounding. Compilation takes seconds and needs a C++ compiler
+    (on a GPU, Triton); where it fails, a warning says so and the uncompiled path goes on.
+
+    Args:
+        wanted: False switches compilation off within it.
+
+    >>> import torch, surflow as sf
+    >>> layer = sf.Coupling(2, map=sf.SplineMap())
+    >>> with sf.compiled(False):
+    ...     z, V = layer(torch.zeros(1, 2))
+    """
+    global _compiled
+    before, _compiled = _compiled, wanted
+    try:
+        yield
+    finally:
+        _compiled = before
+
+
+@contextmanager
+def automatic_gradients() -> Iterator[None]:
+    """Leave all gradients to automatic differentiation, for comparison."""
+    global _by_hand
+    before, _by_hand = _by_hand, False
+    try:
+        yield
+    finally:
+        _by_hand = before
+
+
+def _ordinary(x: Tensor) -> bool:
+    """Whether plain tensors meet plain autograd: compilers, transforms and mixed precision need to see the formulas."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch.autograd.forward_ad._current_level >= 0
+        or torch.is_autocast_enabled(x.device.type)
+    )
+
+
+def compiles(x: Tensor) -> bool:
+    """Whether a kernel computes x's function, where no gradients are recorded."""
+    return _compiled and not _broken and not torch.is_grad_enabled() and _ordinary(x)
+
+
+def gradients_by_hand(x: Tensor) -> bool:
+    """Whether an ``autograd.Function`` takes the place of the formula."""
+    return _by_hand and torch.is_grad_enabled() and _ordinary(x)
+
+
+def differentiable(
+    formula: Callable[..., Any], tensors: tuple[Tensor, ...], constants: tuple[Any, ...], grads: tuple[Tensor, ...]
+) -> tuple[Tensor | None, ...]:
+    """Gradients that can be differentiated again: automatic ones, of the formula."""
+    wanted = [i for i, t in enumerate(tensors) if t.requires_grad]
+    with torch.enable_grad():
+        outputs = formula(*tensors, *constants)
+        found = torch.autograd.grad(outputs, [tensors[i] for i in wanted], grads, create_graph=True, allow_unused=True)
+    result: list[Tensor | None] = [None] * len(tensors)
+    for i, g in zip(wanted, found, strict=True):
+        result[i] = g
+    return tuple(result)
+
+
+class Kernel:
+    """A function of tensors, without gradients of its own, which is compiled on its first use.
+
+    The last axis of every tensor holds as many points as there are at a time; compiled code holds for any number. All
+    else is constant.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        # The compiler counts its variants of a code object, and gives up after a few: every kernel has its own.
+        function.__code__ = function.__code__.replace()
+        self.compiled: Callable[..., Any] | None = None
+
+    @torch.no_grad()
+    def __call__(self, *tensors: Any) -> Any:
+        global _broken
+        if self.compiled is None:
+            self.compiled = torch.compile(self.function, fullgraph=True, options=_OPTIONS)
+            for x in tensors:
+                if x is not None:
+                    torch._dynamo.mark_dynamic(x, x.ndim - 1)
+        try:
+            return self.compiled(*tensors)
+        except Exception as error:  # whatever the compilers of a machine raise
+            result = self.function(*tensors)  # what is wrong with the tensors shows here
+            _broken = True
+            message = str(error).strip().splitlines()
+            warnings.warn(
+                f"torch could not compile a kernel, so kernels run uncompiled: {type(error).__name__}: "
+                f"{message[0] if message else ''} (a C++ compiler such as g++ is needed)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return result
