@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ import torch
 import surflow as sf
 from quadrature import grid
 from registry import DISTRIBUTIONS, TRANSFORMS, Case, base_for, context_of, events
+from surflow.kernels import automatic_gradients
 from surflow.support import Ordered, Positive
 
 FLOATS = [torch.float64, torch.float32]
@@ -26,6 +29,13 @@ def test_every_exported_class_is_in_the_registry() -> None:
     maps = {type(m.map) for c in TRANSFORMS for m in c.make().modules() if hasattr(m, "map")}
     assert wanted <= covered
     assert {c for c in exported if issubclass(c, sf.UnivariateMap)} - {sf.UnivariateMap} <= maps
+
+
+@pytest.fixture(autouse=True, params=["by hand", "automatic"])
+def gradients(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every property holds with the gradients that are written by hand, and with automatic ones."""
+    with nullcontext() if request.param == "by hand" else automatic_gradients():
+        yield
 
 
 def _tolerance(dtype: torch.dtype) -> dict[str, float]:

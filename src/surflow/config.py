@@ -124,6 +124,7 @@ class TrainingConfig(_Section):
     patience: int | None = Field(default=None, gt=0)
     validate_every: int | None = Field(default=None, gt=0)
     importance_samples: int | None = Field(default=None, gt=0)
+    compile: bool | None = None
 
     @field_validator("minutes", "lr", "decay", "clip", mode="before")
     @classmethod

@@ -50,9 +50,9 @@ class Flow(Distribution):
         context_net: a network that every context passes through first (:mod:`surflow.nets`), e.g. ``OneHot(10)``.
 
     Attributes:
-        recompute: False; set to True, training a deep chain takes little memory: of every layer the backward pass
-            keeps only the input, and computes the rest again, with the same random numbers. The gradients are the
-            same. A step takes about a third longer.
+        recompute: False. Set to True, gradients keep only the input of every layer in memory, and compute the layer
+            again, with the same random numbers, when the backward pass comes to it: memory for one layer instead of
+            all, at the price of one more forward pass. It is no part of what is saved.
 
     Raises:
         ShapeError: if neighbours differ in shape or two layers want different contexts.
@@ -189,7 +189,10 @@ class Flow(Distribution):
         return x, contributions
 
     def _through(self, direction: Callable[..., T], x: Tensor, context: Tensor | None) -> T:
-        """One direction of a layer, now and, with ``recompute``, once more in the backward pass."""
+        """One direction of a layer, which ``recompute`` takes once more in the backward pass.
+
+        Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174.
+        """
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(direction, x, context, use_reentrant=False)
         return direction(x, context)

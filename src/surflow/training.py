@@ -6,6 +6,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from surflow._training.sources import Source, source_of, split
 from surflow.distribution import Distribution
 from surflow.errors import BoundError, ConfigError, DataError, unknown_name
 from surflow.flow import Flow
+from surflow.kernels import compiled
 from surflow.transform import Transform
 
 __all__ = ["History", "Row", "fit"]
@@ -33,6 +35,9 @@ SCHEDULES = ("constant", "cosine", "step")
 
 # Steps of a run for which neither steps nor minutes are given.
 DEFAULT_STEPS = 2000
+
+# Runs of this length repay the seconds that compilation takes.
+_LONG_STEPS, _LONG_MINUTES = 20_000, 5
 
 
 @dataclass
@@ -82,6 +87,7 @@ def fit(
     folder: str | Path | None = None,
     tensorboard: bool = False,
     progress: bool = True,
+    compile: bool | None = None,
     accelerator: str = "auto",
     devices: Any = 1,
     strategy: Any = "auto",
@@ -114,6 +120,8 @@ def fit(
             by the same call, and ends as if it had not been; a finished run is never overwritten.
         tensorboard: write a TensorBoard log into the folder as well.
         progress: show a bar with the loss, in nats, or in bits per dimension for integers.
+        compile: let torch's compiler make kernels of the splines (:func:`surflow.compiled`), and on a GPU one graph of
+            the whole step. By default where the run is long enough to pay for it: 20,000 steps or five minutes.
         accelerator, devices, strategy, precision: as of Lightning's Trainer. n devices share batches of n batch_size
             rows.
 
@@ -140,7 +148,10 @@ def fit(
                 importance_samples, seed)  # fmt: skip
     _check_options(flow, plan, validation, snapshots, folder, tensorboard)
     home = next(flow.parameters()).device
-    with quiet(), torch.random.fork_rng(devices=[home] if home.type == "cuda" else []):
+    if compile is None and (steps is None or steps >= _LONG_STEPS) and (minutes is None or minutes >= _LONG_MINUTES):
+        compile = True
+    kernels = nullcontext() if compile is None else compiled(compile)
+    with kernels, quiet(), torch.random.fork_rng(devices=[home] if home.type == "cuda" else []):
         source, held_out = _data(flow, data, validation, plan)
         settings = {**plan.settings(), "snapshots": sorted(snapshots), "rows": _size(source)}
         settings |= {"devices": str(devices), "precision": str(precision)}
@@ -153,7 +164,7 @@ def fit(
             flow.initialize(first.x, first.context)
         record = Record(plan, snapshots, held_out, path, settings)
         # Scaling the gradients of 16-bit numbers and clipping them does not go with the fused optimiser.
-        training = Training(flow, source, plan, fused=not (clip and precision == "16-mixed"))
+        training = Training(flow, source, plan, fused=not (clip and precision == "16-mixed"), compile=bool(compile))
         trainer = Trainer(
             accelerator=accelerator,
             devices=devices,

@@ -128,7 +128,7 @@ def _evaluate(x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor
     # The sums one after the other, which a compiler fuses with the rest, as it does not a cumsum.
     cumulative = torch.stack(list(accumulate(shares[int(inverse)])))[:-1]
     starts = torch.add(evenly.reshape(-1, *[1] * x.ndim), cumulative, alpha=free)
-    below = (inside - starts).ge_(0)
+    below = (inside - starts).sign().clamp(min=0)
     at = torch.cat([torch.ones_like(inside).unsqueeze(0), below])
     at[:-1] -= below
     share = (shares * at).sum(1)

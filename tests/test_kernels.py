@@ -1,0 +1,227 @@
+"""Gradients written by hand and compiled kernels: the same numbers as the formulas, and no less accurate."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import warnings
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+import surflow as sf
+from registry import TRANSFORMS, Case, context_of, events
+from surflow.bijections.rational_quadratic import Grid, _formula, rational_quadratic
+from surflow.kernels import automatic_gradients
+from surflow.nets.mlp import perceptron
+
+WITH_NETS = [c for c in TRANSFORMS if any(isinstance(m, torch.nn.Linear) for m in c.make().modules())]
+GRIDS = {
+    "line": Grid(5, -3.0, 3.0, fixed=(1, 1), tails=True),
+    "one bin": Grid(1, -3.0, 3.0, fixed=(1, 1), tails=True),
+    "positive": Grid(4, 0.0, 3.0, fixed=(0, 1), tails=True),
+    "interval": Grid(5, -3.0, 3.0),
+    "circle": Grid(5, -3.0, 3.0, periodic=True),
+}
+every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+both_ways = pytest.mark.parametrize("inverse", [False, True], ids=["forward", "inverse"])
+# Few coordinates and many, which lie differently in memory; and numbers that one row shares.
+LAYOUTS = {"few": ((6, 3), 6), "many": ((3, 70), 3), "image": ((2, 3, 6, 6), 2), "shared": ((6, 3), 1)}
+
+
+def _drawn(grid: Grid, shape: tuple[int, ...], rows: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    beyond = 0.5 * grid.high if grid.tails else 0.0
+    low, high = grid.low - beyond * (grid.low < 0), grid.high + beyond
+    x = low + (high - low) * torch.rand(shape, dtype=dtype)
+    raw = torch.randn(rows, grid.n_parameters, *shape[1:], dtype=dtype)
+    return x.requires_grad_(), raw.requires_grad_()
+
+
+@every_grid
+@both_ways
+@pytest.mark.parametrize(("shape", "rows"), LAYOUTS.values(), ids=LAYOUTS)
+def test_gradients_of_splines_by_hand_are_the_automatic_ones(
+    grid: Grid, inverse: bool, shape: tuple[int, ...], rows: int
+) -> None:
+    x, raw = _drawn(grid, shape, rows)
+    cotangents = torch.randn(2, *shape, dtype=torch.float64).unbind()
+    by_hand = rational_quadratic(x, raw, grid, inverse=inverse)
+    with automatic_gradients():
+        formula = rational_quadratic(x, raw, grid, inverse=inverse)
+    assert all(torch.equal(a, b) for a, b in zip(by_hand, formula, strict=True))
+    assert "_Spline" in str(by_hand[0].grad_fn.next_functions) + str(by_hand[0].grad_fn)
+    expected = torch.autograd.grad(formula, (x, raw), cotangents)
+    for g, e in zip(torch.autograd.grad(by_hand, (x, raw), cotangents), expected, strict=True):
+        assert torch.allclose(g, e, rtol=1e-9, atol=1e-11)
+
+
+@every_grid
+@both_ways
+def test_splines_can_be_differentiated_twice(grid: Grid, inverse: bool) -> None:
+    x, raw = _drawn(grid, (3, 2), 3)
+
+    def spline(x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        return rational_quadratic(x, raw, grid, inverse=inverse)
+
+    assert torch.autograd.gradcheck(spline, (x, raw))
+    assert torch.autograd.gradgradcheck(spline, (x, raw))
+
+
+@pytest.mark.parametrize("batch_last", [False, True])
+@pytest.mark.parametrize("widths", [(3, 4), (3, 5, 4), (3, 5, 6, 4)], ids=str)
+def test_gradients_of_perceptrons(batch_last: bool, widths: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
+    pairs = list(pairwise(widths))
+    weights = [torch.randn(b, a, dtype=torch.float64, requires_grad=True) for a, b in pairs]
+    biases = [torch.randn(b, dtype=torch.float64, requires_grad=True) for _, b in pairs]
+
+    def net(x: Tensor, *tensors: Tensor) -> Tensor:
+        return perceptron(x, tensors[: len(pairs)], tensors[len(pairs) :], batch_last=batch_last)
+
+    h = x
+    for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        h = h @ weight.T + bias
+        h = h.relu() if i < len(pairs) - 1 else h
+    assert torch.allclose(net(x, *weights, *biases), h)
+    assert torch.autograd.gradcheck(net, (x, *weights, *biases))
+    assert torch.autograd.gradgradcheck(net, (x, *weights, *biases))
+
+
+@pytest.mark.parametrize("case", WITH_NETS, ids=lambda case: case.name)
+def test_layers_have_the_same_gradients_by_hand_and_automatically(case: Case) -> None:
+    layer = case.make()
+    x, context = events(layer.domain, layer.in_shape, 5), context_of(layer, 5)
+
+    def gradients() -> list[Tensor]:
+        torch.manual_seed(0)
+        z, V = layer(x, context)
+        loss = V.sum() + (z * torch.randn_like(z)).sum()
+        back, V = layer.inverse(z.detach(), context)
+        loss = loss + V.sum() + back.square().sum()
+        return [g for g in torch.autograd.grad(loss, list(layer.parameters()), allow_unused=True) if g is not None]
+
+    by_hand = gradients()
+    with automatic_gradients():
+        automatic = gradients()
+    assert by_hand
+    for g, e in zip(by_hand, automatic, strict=True):
+        assert torch.allclose(g, e, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # forward mode's own affair
+def test_function_transforms_and_mixed_precision_see_the_formula() -> None:
+    torch.manual_seed(0)
+    layer = sf.Coupling(2, map=sf.SplineMap(bins=4), hidden=(8,)).double()
+    for p in layer.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    x = torch.randn(5, 2, dtype=torch.float64)
+
+    def row(x: Tensor) -> Tensor:
+        return layer(x.unsqueeze(0))[0].squeeze(0)
+
+    jacobians = torch.func.vmap(torch.func.jacrev(row))(x)
+    assert torch.allclose(torch.linalg.slogdet(jacobians)[1], layer(x)[1])
+    assert torch.allclose(torch.func.vmap(torch.func.jacfwd(row))(x), jacobians)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        z, V = layer.float()(x.float())
+    (z.float().sum() + V.float().sum()).backward()
+    assert torch.allclose(z.double(), layer.double()(x)[0], atol=0.05)
+
+
+@pytest.fixture(scope="module")
+def kernels() -> None:
+    """Skips where torch's compiler has no C++ compiler to work with."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with sf.compiled(), torch.no_grad():
+            try:
+                rational_quadratic(torch.zeros(4, 2), torch.zeros(4, 14, 2), GRIDS["line"], inverse=False)
+            except RuntimeWarning as problem:
+                pytest.skip(str(problem))
+
+
+@both_ways
+def test_compiled_splines_have_the_same_numbers(kernels: None, inverse: bool) -> None:
+    grid = GRIDS["line"]
+    for shape in ((64, 3), (32, 3), (2, 70)):  # one kernel serves all
+        x, raw = _drawn(grid, shape, shape[0])
+        cotangents = torch.randn(2, *shape, dtype=torch.float64).unbind()
+        expected = rational_quadratic(x, raw, grid, inverse=inverse)
+        expected += torch.autograd.grad(expected, (x, raw), cotangents)
+        with sf.compiled():
+            found = rational_quadratic(x, raw, grid, inverse=inverse)
+            found += torch.autograd.grad(found, (x, raw), cotangents)
+        for f, e in zip(found, expected, strict=True):
+            assert torch.allclose(f, e, rtol=1e-9, atol=1e-10)
+
+
+def _extremes(grid: Grid) -> tuple[Tensor, Tensor]:
+    """Raw numbers of size 50, points at the edges of bins, and 1e4 beyond the ends."""
+    torch.manual_seed(0)
+    rows = 4000
+    raw = torch.randn(rows, grid.n_parameters, 1, dtype=torch.float64) * torch.tensor([1.0, 10.0, 50.0]).repeat(
+        math.ceil(rows / 3)
+    )[:rows].reshape(-1, 1, 1)
+    raw = raw.float().double()
+    shares = raw[:, : grid.bins, 0].softmax(1) * (1 - 1e-3 * grid.bins) + 1e-3
+    edges = grid.low + (grid.high - grid.low) * shares.cumsum(1)
+    x = grid.low + (grid.high - grid.low) * torch.rand(rows, 1, dtype=torch.float64)
+    x[::4] = edges[::4, 2:3]
+    x[1::40] = torch.tensor([-1e4, 1e4], dtype=torch.float64).repeat(50).unsqueeze(1)
+    return x.float().double(), raw
+
+
+@both_ways
+def test_fast_splines_are_no_less_accurate_than_the_formula_on_extreme_inputs(kernels: None, inverse: bool) -> None:
+    """Against float64: errors of the compiled float32 kernel and its gradients, beside those of the formula."""
+    grid = GRIDS["line"]
+    x, raw = _extremes(grid)
+
+    def run(dtype: torch.dtype) -> list[Tensor]:
+        points, numbers = x.to(dtype).requires_grad_(), raw.to(dtype).requires_grad_()
+        out = rational_quadratic(points, numbers, grid, inverse=inverse)
+        return [t.detach().double() for t in (*out, *torch.autograd.grad(sum(o.sum() for o in out), (points, numbers)))]
+
+    exact = run(torch.float64)
+    with automatic_gradients():
+        plain = run(torch.float32)
+    by_hand = run(torch.float32)
+    with sf.compiled():
+        kernel = run(torch.float32)
+    for name, e, p, *fast in zip(("value", "log-slope", "x", "raw"), exact, plain, by_hand, kernel, strict=True):
+        assert all(f.isfinite().all() for f in fast), name
+        # By quantiles: at the edge of a bin one rounding decides which bin's second derivative counts.
+        for level in (0.5, 0.9, 0.99):
+            allowed = (p - e).abs().flatten().quantile(level)
+            for f in fast:
+                error = (f - e).abs().flatten().quantile(level)
+                assert error <= 1.25 * allowed + 1e-7 * e.abs().mean(), (name, level)
+
+
+def test_without_a_compiler_everything_works_and_a_warning_says_so() -> None:
+    program = """
+import warnings, torch, surflow as sf
+flow = sf.Flow([sf.Coupling(2, map=sf.SplineMap(bins=3), hidden=(4,))], base=sf.Normal(2))
+x = torch.randn(10, 2)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    with sf.compiled(), torch.no_grad():
+        first, second = flow.log_prob(x), flow.log_prob(x)
+said = [str(w.message) for w in caught if "could not compile" in str(w.message)]
+assert len(said) == 1, [str(w.message) for w in caught]
+assert torch.equal(first, flow.log_prob(x)) and torch.equal(first, second)
+"""
+    environment = {"CXX": "/nonexistent/c++", "PATH": "/nonexistent", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_formula_is_what_a_compiler_sees() -> None:
+    x, raw = _drawn(GRIDS["line"], (4, 2), 4)
+    whole = torch.compile(rational_quadratic, fullgraph=True, backend="eager")
+    assert torch.allclose(whole(x, raw, GRIDS["line"], inverse=False)[0], _formula(x, raw, GRIDS["line"], False)[0])
