@@ -48,10 +48,10 @@ def _caches(folder: Path) -> dict[str, str]:
 
 def _first_step(name: str, **environment: str) -> Row:
     print(f"first use: {name}", flush=True)
-    with Worker(_CASE, "surflow", **environment) as worker:
+    with Worker(_CASE, "surflow-compiled", **environment) as worker:
         [ms] = worker.ask("once", "train_step")
         worker.check()
-    return row("first_use", "surflow", f"first train_step, {name}", ms / 1000, None, "s")
+    return row("first_use", "surflow-compiled", f"first train_step, {name}", ms / 1000, None, "s")
 
 
 def _seconds(command: list[str]) -> float:

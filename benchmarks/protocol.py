@@ -31,9 +31,11 @@ class WorkerError(RuntimeError):
 class Worker:
     """A process of `benchmarks.worker`, used in a `with`."""
 
-    def __init__(self, case: str, model: str, python: str | Path = sys.executable, **environment: str) -> None:
+    def __init__(
+        self, case: str, model: str, python: str | Path = sys.executable, device: str = "cpu", **environment: str
+    ) -> None:
         self.name = f"{model} in {case}"
-        command = [str(python), "-m", "benchmarks.worker", case, model]
+        command = [str(python), "-m", "benchmarks.worker", case, model, device]
         try:
             self._process = subprocess.Popen(
                 command,

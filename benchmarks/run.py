@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks import cases, first_use, protocol, scaling, show
 from benchmarks.model import BOUNDS, TOLERANCE, Case
 from benchmarks.protocol import Worker, WorkerError, row, summary
@@ -27,10 +29,11 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", help="these libraries only; all that a case has by default")
     parser.add_argument("--quick", action="store_true", help="three repetitions of everything, to see that it works")
     parser.add_argument("--jax", default=".venv-jax/bin/python", help="the Python that has flowjax")
+    parser.add_argument("--device", default="cpu", help="cuda measures the libraries on torch on a GPU")
     parser.add_argument("-o", "--output", type=Path, help=f"{_RECORD} for the whole, else {_TRIAL}")
     options = parser.parse_args()
     chosen = _chosen(options.cases, [*cases.COMPARED, *_ALONE])
-    whole = not (options.cases or options.models or options.quick)
+    whole = not (options.cases or options.models or options.quick or options.device != "cpu")
     rows: list[Row] = []
     versions: dict[str, str] = {}
     try:
@@ -63,11 +66,14 @@ def _chosen(asked: Iterable[str], known: list[str]) -> list[str]:
 def _compare(name: str, case: Case, options: argparse.Namespace, versions: dict[str, str]) -> list[Row]:
     """All models of a case in turn, round by round, so that a slow minute of the machine is slow for all."""
     models = [model for model in case.builders if options.models is None or model in options.models]
+    if options.device != "cpu":
+        models = [model for model in models if model != "flowjax"]
+        versions["device"] = torch.cuda.get_device_name()
     pythons = {model: options.jax if model == "flowjax" else sys.executable for model in models}
     rows: list[Row] = []
     times: dict[str, dict[str, list[float]]] = {model: {} for model in models}
     with contextlib.ExitStack() as stack:
-        workers = {model: stack.enter_context(Worker(name, model, pythons[model])) for model in models}
+        workers = {model: stack.enter_context(Worker(name, model, pythons[model], options.device)) for model in models}
         about = {model: worker.about for model, worker in workers.items()}
         _check_sizes(name, case, about)
         for model, facts in about.items():
@@ -86,7 +92,7 @@ def _compare(name: str, case: Case, options: argparse.Namespace, versions: dict[
     for model in models:
         rows += [row(name, model, action, *summary(values), "ms") for action, values in times[model].items()]
         # In a process of its own that only trains.
-        with Worker(name, model, pythons[model]) as worker:
+        with Worker(name, model, pythons[model], options.device) as worker:
             worker.ask("train_step", 3 if options.quick else 10)
             rows.append(row(name, model, "peak_memory", worker.ask("peak_memory"), None, "MB"))
     return rows

@@ -129,7 +129,7 @@ def _bars(rows: Sequence[Row], case: str) -> Figure:
     for ax, metric in zip(axes, metrics, strict=True):
         found = {model: row for model in models if (row := _find(rows, case, model, metric))}
         values = [row["value"] for row in found.values()]
-        colours = [DATA if model == "surflow" else _BOUND if model in BOUNDS else SAMPLES for model in found]
+        colours = [DATA if model.startswith("surflow") else _BOUND if model in BOUNDS else SAMPLES for model in found]
         places = [models.index(model) for model in found]
         ax.barh(places, values, xerr=[row["error"] or 0 for row in found.values()], color=colours, height=0.7)
         for place, value in zip(places, values, strict=True):

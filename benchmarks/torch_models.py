@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,11 @@ class Standard:
     def log_prob(self, x: Tensor, *context: Tensor) -> Tensor:
         z, log_det = self.forward(x, *context)
         return log_det - 0.5 * z.square().flatten(1).sum(1) + self.constant
+
+
+def noise(model: nn.Module, *shape: int) -> Tensor:
+    """A draw of the base on the model's device."""
+    return torch.randn(shape, device=next(model.parameters()).device)
 
 
 def density(
@@ -83,6 +89,20 @@ def density(
         rows * weights,
         sound,
     )
+
+
+def compiled(model: Model) -> Model:
+    """A model of ours with its splines as kernels that torch compiles, ``surflow.compiled``."""
+    import surflow as sf
+
+    def within(action: Callable[[], object]) -> Callable[[], object]:
+        def run() -> object:
+            with sf.compiled():
+                return action()
+
+        return run
+
+    return replace(model, actions={name: within(action) for name, action in model.actions.items()})
 
 
 def layer(

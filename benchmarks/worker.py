@@ -1,8 +1,9 @@
-"""One model of one library in a process of its own: `python -m benchmarks.worker CASE MODEL`.
+"""One model of one library in a process of its own: `python -m benchmarks.worker CASE MODEL DEVICE`.
 
 It prints one line of JSON about the model, and one more for every line that it reads:
 
-- `train_step 5` runs five repetitions after an untimed one: their processor times in ms;
+- `train_step 5` runs five repetitions after an untimed one: their processor times in ms, and on a GPU the wall-clock
+  times until it has finished;
 - `once train_step` runs a single one with nothing before it: its wall-clock time in ms;
 - `sound`: whether draws and scores have their shapes and are finite;
 - `peak_memory`: the growth in MB since before the model and its data were built.
@@ -15,6 +16,7 @@ import json
 import resource
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from benchmarks import cases
 # What a library's models import, so that memory is measured from there on.
 _IMPORTS = {
     "surflow": ["surflow", "benchmarks.torch_models"],
+    "surflow-compiled": ["surflow", "benchmarks.torch_models"],
     "zuko": ["zuko.flows", "benchmarks.torch_models"],
     "nflows": ["nflows.flows", "nflows.transforms", "nflows.distributions", "benchmarks.torch_models"],
     "normflows": ["normflows", "benchmarks.torch_models"],
@@ -36,26 +39,33 @@ _IMPORTS = {
 _WARM_UP = 3
 
 
-def main(case: str, model: str) -> None:
+def main(case: str, model: str, device: str) -> None:
     """Build the model, say what it is, and obey until the input ends."""
     answers = sys.stdout
     sys.stdout = sys.stderr  # what a library prints is no answer
     try:
         for module in _IMPORTS[model]:
             importlib.import_module(module)
+        where: AbstractContextManager = nullcontext()
         if model != "flowjax":
             torch = importlib.import_module("torch")
             torch.set_num_threads(1)
             importlib.import_module("torch._dynamo")  # which the first optimiser imports
             torch.manual_seed(0)
+            if device != "cpu":
+                where = torch.device(device)
         before = _peak_mb(reset=True)
-        built = cases.ALL[case].builders[model]()
+        with where:
+            built = cases.ALL[case].builders[model]()
     except Exception as error:
         _say(answers, {"error": f"{type(error).__name__}: {error}"})
         return
     library = _IMPORTS[model][0].split(".")[0]
     about = {"parameters": built.parameters, "multiply_adds": built.multiply_adds}
     _say(answers, about | {"library": library, "version": metadata.version(library)})
+    clock, finish = time.process_time, _nothing
+    if device != "cpu":
+        clock, finish = time.perf_counter, torch.cuda.synchronize
     warm = set()
     for line in sys.stdin:
         match line.split():
@@ -74,10 +84,15 @@ def main(case: str, model: str) -> None:
                 warm.add(action)
                 times = []
                 for _ in range(int(repetitions)):
-                    start = time.process_time()
+                    start = clock()
                     run()
-                    times.append(1e3 * (time.process_time() - start))
+                    finish()
+                    times.append(1e3 * (clock() - start))
                 _say(answers, times)
+
+
+def _nothing() -> None:
+    """What a processor has left to do when a call returns."""
 
 
 def _say(answers: Any, answer: Any) -> None:

@@ -197,12 +197,14 @@ def test_recomputed_gradients_are_the_same(loss) -> None:
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: sf.Coupling(2, net=torch.nn.Sequential(*[torch.nn.Linear(1, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2)])),
+        lambda: sf.Coupling(
+            2, net=torch.nn.Sequential(torch.nn.Linear(1, 99), torch.nn.ReLU(), torch.nn.Linear(99, 2))
+        ),
         lambda: sf.Coupling(2),
         lambda: sf.Coupling(2, map=sf.SplineMap()),
     ],
     ids=["a network of torch", "affine", "spline"],
-)  # fmt: skip
+)
 def test_recomputation_keeps_only_the_inputs_of_layers(build) -> None:
     """The memory that a forward pass leaves taken is that of the events between layers, not of hidden layers."""
     flow = sf.Flow([layer for _ in range(8) for layer in (build(), sf.Reverse(2))], base=sf.Normal(2))
@@ -222,4 +224,5 @@ def test_fit_learns_the_same_with_recomputation() -> None:
         flow = sf.Flow([sf.Augment(2, 1), sf.Coupling(3, hidden=(8,)), sf.Reverse(3)], base=sf.Normal(3))
         flow.recompute = recompute
         losses.append(sf.fit(flow, x, steps=20, batch_size=50, progress=False).losses())
-    assert losses[0] == pytest.approx(losses[1]) and math.isfinite(losses[0][-1][1])
+    torch.testing.assert_close(*map(torch.tensor, losses))
+    assert math.isfinite(losses[0][-1][1])

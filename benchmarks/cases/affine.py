@@ -71,7 +71,7 @@ def _freia() -> Model:
     return torch_models.density(
         inn.parameters(),
         torch_models.Standard(inn, (_SIZE,)).log_prob,
-        lambda: inn(torch.randn(_BATCH, _SIZE), rev=True)[0],
+        lambda: inn(torch_models.noise(inn, _BATCH, _SIZE), rev=True)[0],
         (_SIZE,),
         _BATCH,
     )

@@ -54,7 +54,6 @@ def _nflows() -> Model:
 
 
 def _freia() -> Model:
-    import torch
     from FrEIA.framework import SequenceINN
     from FrEIA.modules import AffineCouplingOneSided, PermuteRandom
 
@@ -68,7 +67,7 @@ def _freia() -> Model:
     return torch_models.density(
         inn.parameters(),
         torch_models.Standard(lambda x, c: inn(x, c=[c]), (_SIZE,)).log_prob,
-        lambda c: inn(torch.randn(_BATCH, _SIZE), c=[c], rev=True)[0],
+        lambda c: inn(torch_models.noise(inn, _BATCH, _SIZE), c=[c], rev=True)[0],
         (_SIZE,),
         _BATCH,
         _CONTEXT,

@@ -77,7 +77,7 @@ def _freia() -> Model:
     return torch_models.density(
         inn.parameters(),
         torch_models.Standard(inn, _SHAPE).log_prob,
-        lambda: inn(torch.randn(_BATCH, *_SHAPE), rev=True)[0],
+        lambda: inn(torch_models.noise(inn, _BATCH, *_SHAPE), rev=True)[0],
         _SHAPE,
         _BATCH,
     )

@@ -10,7 +10,7 @@ from benchmarks.model import Case, Model
 _BATCH, _LAYERS, _HIDDEN, _BINS, _BOUND = 512, 8, (128, 128), 8, 5.0
 
 
-def _surflow(size: int) -> Model:
+def _surflow(size: int, compiled: bool = False) -> Model:
     import surflow as sf
     from benchmarks import torch_models
 
@@ -18,7 +18,8 @@ def _surflow(size: int) -> Model:
     for _ in range(_LAYERS):
         chain += [sf.Coupling(size, map=sf.SplineMap(bins=_BINS, bound=_BOUND), hidden=_HIDDEN), sf.Reverse(size)]
     flow = sf.Flow(chain, base=sf.Normal(size))
-    return torch_models.density(flow.parameters(), flow.log_prob, lambda: flow.sample(_BATCH), (size,), _BATCH)
+    model = torch_models.density(flow.parameters(), flow.log_prob, lambda: flow.sample(_BATCH), (size,), _BATCH)
+    return torch_models.compiled(model) if compiled else model
 
 
 def _halves(size: int) -> list[list[bool]]:
@@ -112,8 +113,9 @@ def _limit(size: int) -> Model:
 
 def case(size: int) -> Case:
     """Vectors of ``size`` coordinates."""
-    builders = {
+    builders: dict[str, Callable[..., Model]] = {
         "surflow": _surflow,
+        "surflow-compiled": partial(_surflow, compiled=True),
         "zuko": _zuko,
         "nflows": _nflows,
         "normflows": _normflows,

@@ -187,24 +187,26 @@ class _Spline(torch.autograd.Function):
         layout = _Layout.of(x, raw)
         points, numbers = layout.points(x), layout.raw(raw)
         if compiles(x) and not layout.broadcast:
-            other, log_slope, ctx.found = _kernels(grid, inverse).forward(points, numbers)
+            other, log_slope, found = _kernels(grid, inverse).forward(points, numbers)
         else:
-            other, log_slope, ctx.found = _evaluate(points, numbers, grid, inverse)
-        ctx.save_for_backward(x, raw)
+            other, log_slope, found = _evaluate(points, numbers, grid, inverse)
+        ctx.save_for_backward(x, raw, *found)
         ctx.layout, ctx.grid, ctx.inverse = layout, grid, inverse
         return layout.points_back(other), layout.points_back(log_slope)
 
     @staticmethod
     def backward(ctx: Any, g_other: Tensor, g_log_slope: Tensor) -> tuple[Tensor | None, ...]:
         layout, grid, inverse = ctx.layout, ctx.grid, ctx.inverse
+        x, raw, *parts = ctx.saved_tensors  # once: recomputation allows no second look
+        found = _Bin(*parts)
         if torch.is_grad_enabled():
-            grads = differentiable(_formula, ctx.saved_tensors, (grid, inverse), (g_other, g_log_slope))
+            grads = differentiable(_formula, (x, raw), (grid, inverse), (g_other, g_log_slope))
             return (*grads, None, None)
         g_other, g_log_slope = layout.points(g_other), layout.points(g_log_slope)
         if compiles(g_other) and not layout.broadcast:
-            g_x, g_raw = _kernels(grid, inverse).backward(*ctx.found, g_other, g_log_slope)
+            g_x, g_raw = _kernels(grid, inverse).backward(*found, g_other, g_log_slope)
         else:
-            g_x, g_raw = _gradients(ctx.found, g_other, g_log_slope, grid, inverse)
+            g_x, g_raw = _gradients(found, g_other, g_log_slope, grid, inverse)
         return layout.points_back(g_x), layout.raw_back(g_raw), None, None
 
 

@@ -75,16 +75,17 @@ class _Perceptron(torch.autograd.Function):
         hidden = [x]
         for weight, bias in zip(tensors[: n - 1], tensors[n:-1], strict=True):
             hidden.append(torch.addmm(bias, hidden[-1], weight.T).relu_())
-        ctx.save_for_backward(x, *tensors)
-        ctx.hidden, ctx.batch_last = hidden, batch_last
+        ctx.save_for_backward(*hidden, *tensors)
+        ctx.layers, ctx.batch_last = n, batch_last
         return _last(hidden[-1], tensors[n - 1], tensors[-1], batch_last)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors
+        hidden, tensors = saved[: ctx.layers], saved[ctx.layers :]
         if torch.is_grad_enabled():
-            return (None, *differentiable(_formula, ctx.saved_tensors, (ctx.batch_last,), (g,)))
-        hidden = ctx.hidden
-        weights = ctx.saved_tensors[1 : len(hidden) + 1]
+            return (None, *differentiable(_formula, (hidden[0], *tensors), (ctx.batch_last,), (g,)))
+        weights = tensors[: ctx.layers]
         g_weights, g_biases = [], []
         for i in reversed(range(len(hidden))):
             g_weights.append(g.T @ hidden[i])
