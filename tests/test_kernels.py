@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import subprocess
 import sys
-import warnings
 from itertools import pairwise
 
 import pytest
@@ -133,16 +134,11 @@ def test_function_transforms_and_mixed_precision_see_the_formula() -> None:
     assert torch.allclose(z.double(), layer.double()(x)[0], atol=0.05)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def kernels() -> None:
-    """Skips where torch's compiler has no C++ compiler to work with."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        with sf.compiled(), torch.no_grad():
-            try:
-                rational_quadratic(torch.zeros(4, 2), torch.zeros(4, 14, 2), GRIDS["line"], inverse=False)
-            except RuntimeWarning as problem:
-                pytest.skip(str(problem))
+    """Skips where there is no C++ compiler; one that does not work is a failure, as warnings are errors."""
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        pytest.skip("no C++ compiler")
 
 
 @both_ways
@@ -194,13 +190,15 @@ def test_fast_splines_are_no_less_accurate_than_the_formula_on_extreme_inputs(ke
     with sf.compiled():
         kernel = run(torch.float32)
     for name, e, p, *fast in zip(("value", "log-slope", "x", "raw"), exact, plain, by_hand, kernel, strict=True):
+
+        def error(found: Tensor, level: float, e: Tensor = e) -> Tensor:
+            return ((found - e).abs() / (e.abs() + 1e-3)).flatten().quantile(level)
+
         assert all(f.isfinite().all() for f in fast), name
-        # By quantiles: at the edge of a bin one rounding decides which bin's second derivative counts.
+        # By quantiles: at the edge of a bin one rounding decides which bin's slope changes count.
         for level in (0.5, 0.9, 0.99):
-            allowed = (p - e).abs().flatten().quantile(level)
             for f in fast:
-                error = (f - e).abs().flatten().quantile(level)
-                assert error <= 1.25 * allowed + 1e-7 * e.abs().mean(), (name, level)
+                assert error(f, level) <= 2 * error(p, level) + 1e-8, (name, level)
 
 
 def test_without_a_compiler_everything_works_and_a_warning_says_so() -> None:

@@ -101,22 +101,35 @@ class Kernel:
 
     @torch.no_grad()
     def __call__(self, *tensors: Any) -> Any:
-        global _broken
-        if self.compiled is None:
-            self.compiled = torch.compile(self.function, fullgraph=True, options=_OPTIONS)
-            for x in tensors:
-                if x is not None:
-                    torch._dynamo.mark_dynamic(x, x.ndim - 1)
+        # Detached, so that one variant serves tensors with and without gradients.
+        inputs = [None if x is None else x.detach() for x in tensors]
         try:
-            return self.compiled(*tensors)
+            return self._compile(inputs) if self.compiled is None else self.compiled(*inputs)
         except Exception as error:  # whatever the compilers of a machine raise
-            result = self.function(*tensors)  # what is wrong with the tensors shows here
-            _broken = True
-            message = str(error).strip().splitlines()
-            warnings.warn(
-                f"torch could not compile a kernel, so kernels run uncompiled: {type(error).__name__}: "
-                f"{message[0] if message else ''} (a C++ compiler such as g++ is needed)",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            result = self.function(*inputs)  # what is wrong with the tensors shows here
+            _give_up(error)
             return result
+
+    def _compile(self, inputs: list[Tensor | None]) -> Any:
+        compiled = torch.compile(self.function, fullgraph=True, options=_OPTIONS)
+        for x in inputs:
+            if x is not None:
+                torch._dynamo.mark_dynamic(x, x.ndim - 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own use of torch
+            result = compiled(*inputs)
+        self.compiled = compiled
+        return result
+
+
+def _give_up(error: Exception) -> None:
+    global _broken
+    _broken = True
+    reason = getattr(error, "inner_exception", error)
+    lines = str(reason).strip().splitlines()
+    warnings.warn(
+        f"torch could not compile a kernel, so kernels run uncompiled. {type(reason).__name__}: "
+        f"{lines[0] if lines else ''} (it needs a C++ compiler such as g++, or Triton on a GPU)",
+        RuntimeWarning,
+        stacklevel=3,
+    )

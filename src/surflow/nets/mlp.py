@@ -88,11 +88,11 @@ class _Perceptron(torch.autograd.Function):
         weights = tensors[: ctx.layers]
         g_weights, g_biases = [], []
         for i in reversed(range(len(hidden))):
-            g_weights.append(g.T @ hidden[i])
+            g_weights.append(g.T.mm(hidden[i]))
             g_biases.append(g.sum(0))
             if i:
-                g = torch.ops.aten.threshold_backward(g @ weights[i], hidden[i], 0)
-        g_x = g @ weights[0] if ctx.needs_input_grad[1] else None
+                g = torch.ops.aten.threshold_backward(g.mm(weights[i]), hidden[i], 0)
+        g_x = g.mm(weights[0]) if ctx.needs_input_grad[1] else None
         return (None, g_x, *reversed(g_weights), *reversed(g_biases))
 
 
