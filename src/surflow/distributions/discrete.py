@@ -135,9 +135,11 @@ class Categorical(Parametric):
 
 def draw_categories(n: int, logits: Tensor, event_shape: Shape = ()) -> Tensor:
     """Indices (n, *event_shape) along axis 1 of logits (n or 1, categories, *event_shape)."""
-    # Where a uniform number falls among the cumulative probabilities; Gumbel's maximum costs ten times as much.
-    u = torch.rand((n, 1, *event_shape), dtype=logits.dtype, device=logits.device)
-    return (u >= logits.softmax(1).cumsum(1)[:, :-1]).sum(1)
+    # Where a uniform number falls among the cumulative probabilities; Gumbel's maximum costs ten times as much. In
+    # single precision at least, and as a share of their sum: what has no probability is not drawn.
+    cumulative = logits.softmax(1, dtype=torch.promote_types(logits.dtype, torch.float32)).cumsum(1)
+    u = torch.rand((n, 1, *event_shape), dtype=cumulative.dtype, device=logits.device)
+    return (u * cumulative[:, -1:] >= cumulative[:, :-1]).sum(1)
 
 
 class PlackettLuce(Parametric):

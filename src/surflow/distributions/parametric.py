@@ -81,6 +81,9 @@ class Parametric(Distribution):
         x = self._draw_given(n, raw)
         return x, self._log_prob_inside(x, raw)
 
+    def _sample(self, n: int, context: Tensor | None) -> Tensor:
+        return self._draw_given(n, self.parameters_given(context))
+
     def _log_prob_inside(self, x: Tensor, raw: Tensor) -> Tensor:
         if self.constant is None:
             return self._log_prob_given(x, raw)

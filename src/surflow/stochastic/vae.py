@@ -59,3 +59,6 @@ class VAE(Transform):
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x, log_p = self.decoder.draw(z.shape[0], self.decoder.given(z, context))
         return x, log_p - self.encoder.log_prob(z, self.encoder.given(x, context))
+
+    def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
+        return self.decoder._sample(z.shape[0], self.decoder.given(z, context))

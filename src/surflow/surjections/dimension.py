@@ -69,6 +69,9 @@ class Slice(Transform):
         r, V = self.dropped.draw(z.shape[0], self.dropped.given(z, context))
         return torch.cat([z, r], 1), V
 
+    def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
+        return torch.cat([z, self.dropped._sample(z.shape[0], self.dropped.given(z, context))], 1)
+
 
 class Augment(Inverse):
     r"""Adds noise as further entries of the first event axis, a generative surjection; the inverse of :class:`Slice`.
@@ -92,3 +95,6 @@ class Augment(Inverse):
         shape = as_shape(shape)
         piece = Normal((noise, *shape[1:])) if isinstance(noise, int) else noise
         super().__init__(Slice((shape[0] + piece.event_shape[0], *shape[1:]), shape[0], piece, support=support))
+
+    def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
+        return z[:, : self.in_shape[0]]

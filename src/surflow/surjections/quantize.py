@@ -77,5 +77,8 @@ class Dequantize(Transform):
         return x + u.to(x.dtype).clamp(eps, 1 - self.levels * eps), -log_prob
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = z.floor().clamp_(0, self.levels - 1)
+        x = self._generate(z, context)
         return x, -score(self.noise, lambda: (z - x).clamp(0, 1), self._given(x, context), z)
+
+    def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
+        return z.floor().clamp_(0, self.levels - 1)
