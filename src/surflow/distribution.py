@@ -110,6 +110,8 @@ def check_context(owner: object, context: Tensor | None, shape: Shape | None, ba
 
 def sum_event(x: Tensor) -> Tensor:
     """Sum over all axes but the first: one number per row."""
+    if x.ndim == 2:
+        return x.sum(1)
     return x.flatten(1).sum(1) if x.ndim > 1 else x
 
 

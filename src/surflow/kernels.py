@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Checks of what torch's own compiler wrote, which take as long as small kernels.
-_OPTIONS: dict[str, Any] = {"size_asserts": False, "alignment_asserts": False}
+# Without torch's checks of what its compiler wrote, which take as long as small kernels, and without its trial of the
+# C++ compiler, which takes a third of the first use: one that cannot build a kernel shows in the kernel.
+_OPTIONS: dict[str, Any] = {"size_asserts": False, "alignment_asserts": False, "cpp.vec_isa_ok": True}
 
 _by_hand = True
 _compiled = False

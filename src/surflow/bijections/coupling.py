@@ -93,11 +93,16 @@ class Coupling(Transform):
             inputs = joined_shape(inputs, context)
             net = MLP(inputs, self.raw_shape, hidden, zero_init=True, batch_last=univariate.batch_last)
         self.net = net
+        self.convolves = any(isinstance(part, nn.Conv2d) for part in net.modules())
 
     def _raw(self, x_a: Tensor, context: Tensor | None) -> Tensor:
-        inputs = join(x_a.flatten(1) if self.flat else x_a, context)
-        raw = self.net(inputs)
-        return raw if self.flat else raw.reshape(x_a.shape[0], *self.raw_shape)
+        if self.flat:
+            return self.net(join(x_a.flatten(1), context))
+        inputs = join(x_a, context)
+        if self.convolves and inputs.device.type == "cpu":
+            # Convolutions on a CPU take half the time where a pixel's channels lie side by side.
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return self.net(inputs).reshape(x_a.shape[0], *self.raw_shape)
 
     def _couple(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
         f = self.map.inverse if inverse else self.map.forward

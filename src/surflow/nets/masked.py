@@ -85,7 +85,7 @@ class MaskedMLP(Configurable, nn.Module):
         """(batch, coordinates) and (batch, context_size) to (batch, n_parameters, coordinates)."""
         inputs = x if context is None else torch.cat([x, context], 1)
         weights, biases = self._weights_and_biases()
-        return perceptron(inputs, weights, biases, batch_last=self.batch_last).unflatten(1, self.raw_shape)
+        return perceptron(inputs, weights, biases, batch_last=self.batch_last).view(-1, *self.raw_shape)
 
     def solve(self, find: Callable[[slice, Tensor], Tensor], like: Tensor, context: Tensor | None = None) -> Tensor:
         """The fixed point x, its groups found one after the other, each from the parameters that those before give.

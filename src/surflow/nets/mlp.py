@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
@@ -54,7 +55,7 @@ def perceptron(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], *
 
 
 def _last(h: Tensor, weight: Tensor, bias: Tensor, batch_last: bool) -> Tensor:
-    return torch.addmm(bias.unsqueeze(1), weight, h.T).T if batch_last else torch.addmm(bias, h, weight.T)
+    return torch.addmm(bias.unsqueeze(1), weight, h.T).T if batch_last else F.linear(h, weight, bias)
 
 
 def _formula(x: Tensor, *rest: Any) -> Tensor:
@@ -62,7 +63,7 @@ def _formula(x: Tensor, *rest: Any) -> Tensor:
     n = len(tensors) // 2
     for weight, bias in zip(tensors[: n - 1], tensors[n:-1], strict=True):
         # In place, where the linear layer's result is nobody else's.
-        x = torch.addmm(bias, x, weight.T).relu_()
+        x = F.linear(x, weight, bias).relu_()
     return _last(x, tensors[n - 1], tensors[-1], batch_last)
 
 
@@ -74,7 +75,7 @@ class _Perceptron(torch.autograd.Function):
         n = len(tensors) // 2
         hidden = [x]
         for weight, bias in zip(tensors[: n - 1], tensors[n:-1], strict=True):
-            hidden.append(torch.addmm(bias, hidden[-1], weight.T).relu_())
+            hidden.append(F.linear(hidden[-1], weight, bias).relu_())
         ctx.save_for_backward(*hidden, *tensors)
         ctx.layers, ctx.batch_last = n, batch_last
         return _last(hidden[-1], tensors[n - 1], tensors[-1], batch_last)
@@ -136,4 +137,4 @@ class MLP(Configurable, nn.Module):
         linear = linear_layers(self.layers)
         weights, biases = [layer.weight for layer in linear], [layer.bias for layer in linear]
         out = perceptron(flat, weights, biases, batch_last=self.batch_last)
-        return out if len(self.out_shape) == 1 else out.unflatten(1, self.out_shape)
+        return out if len(self.out_shape) == 1 else out.view(-1, *self.out_shape)
