@@ -160,3 +160,29 @@ def test_supports_of_independent_parts() -> None:
     both = sf.Independent([sf.HalfNormal(1), sf.HalfNormal(2), sf.Normal(1)])
     assert isinstance(both.support, Product) and both.event_shape == (4,)
     assert both.support == sf.product([sf.positive] * 3 + [sf.real])
+
+
+class _Loaded(sf.Categorical):
+    """A subclass with a law of its own: 0 nine times out of ten."""
+
+    def _log_prob(self, x: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
+        return torch.tensor([0.9, 0.1]).log()[x.long()].sum(1)
+
+    def _draw(self, n: int, context: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        x = (torch.rand(n, *self.event_shape) < 0.1).float()
+        return x, self._log_prob(x, context)
+
+
+def test_a_subclass_of_a_family_is_taken_at_its_word() -> None:
+    index = _Loaded(1, 2)
+    _, V = sf.Max(2, index=index, differences=sf.Exponential(1))(torch.tensor([[3.0, 1.0]]))
+    assert abs(V.item() - (math.log(0.9) - 2)) < 1e-6
+    assert abs(index.sample(10_000, seed=0).mean().item() - 0.1) < 0.02
+
+
+def test_infinite_and_overflowing_differences_have_no_density() -> None:
+    layer = sf.Max(3, differences=sf.Exponential(2))
+    assert layer(torch.tensor([[0.0, -math.inf, 5.0]]))[1].item() == -math.inf
+    flow = sf.Flow([sf.Max(3)], base=sf.Normal(1))
+    x = torch.tensor([[0.0, -3e38, 3e38], [1.0, 2e38, -2e38]])
+    assert (flow.log_prob(x) == -math.inf).all()

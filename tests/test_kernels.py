@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -70,6 +71,70 @@ def test_splines_can_be_differentiated_twice(grid: Grid, inverse: bool) -> None:
 
     assert torch.autograd.gradcheck(spline, (x, raw))
     assert torch.autograd.gradgradcheck(spline, (x, raw))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: sf.Autoregressive(2, map=sf.SplineMap(4), hidden=(8,)),
+        lambda: sf.Autoregressive(2, map=sf.PositiveSplineMap(4), hidden=(8,)),
+        lambda: sf.Coupling(2, map=sf.SplineMap(4), hidden=(8,), mask=[True, False]),
+        lambda: sf.Coupling(2, map=sf.SplineMap(4), hidden=(8,)),
+        lambda: sf.Flow([sf.Autoregressive(2, map=sf.SplineMap(4)), sf.Autoregressive(2)], base=sf.Normal(2)),
+    ],
+)
+def test_gradients_of_which_gradients_are_taken_are_the_same(build: Callable[[], torch.nn.Module]) -> None:
+    """Where raw numbers are made from x, and one layer's input from another's weights, each path counts once."""
+    torch.manual_seed(0)
+    layer = build().double()
+    for p in layer.parameters():
+        torch.nn.init.normal_(p, std=0.4)
+    x = torch.rand(4, 2, dtype=torch.float64, requires_grad=True)
+    out = layer.log_prob(x) if isinstance(layer, sf.Flow) else torch.cat([layer(x)[0].flatten(), layer(x)[1]])
+    wanted = [x, *layer.parameters()]
+    once = torch.autograd.grad(out.square().sum(), wanted, retain_graph=True)
+    twice = torch.autograd.grad(out.square().sum(), wanted, create_graph=True)
+    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(once, twice, strict=True))
+    mixed = torch.autograd.grad(twice[0].sin().sum(), wanted)
+    with automatic_gradients():
+        out = layer.log_prob(x) if isinstance(layer, sf.Flow) else torch.cat([layer(x)[0].flatten(), layer(x)[1]])
+        plain = torch.autograd.grad(out.square().sum(), x, create_graph=True)[0]
+        expected = torch.autograd.grad(plain.sin().sum(), wanted)
+    assert all(torch.allclose(a, b, rtol=1e-8, atol=1e-11) for a, b in zip(mixed, expected, strict=True))
+
+
+def test_a_network_applied_to_its_own_output_has_the_same_gradients_twice() -> None:
+    torch.manual_seed(0)
+    net = sf.MLP(2, 2, hidden=(8,)).double()
+    out = net(net(torch.randn(5, 2, dtype=torch.float64))).square().sum()
+    once = torch.autograd.grad(out, list(net.parameters()), retain_graph=True)
+    twice = torch.autograd.grad(out, list(net.parameters()), create_graph=True)
+    assert all(torch.allclose(a, b) for a, b in zip(once, twice, strict=True))
+
+
+@pytest.mark.parametrize("shape", [3, 140], ids=["few", "many"])
+def test_an_empty_batch_has_gradients(shape: int) -> None:
+    for layer in (sf.Coupling(shape, map=sf.SplineMap()), sf.Autoregressive(shape, map=sf.SplineMap())):
+        z, V = layer(torch.zeros(0, shape, requires_grad=True))
+        (z.sum() + V.sum()).backward()
+        assert all((p.grad == 0).all() for p in layer.parameters())
+
+
+def test_what_a_user_puts_into_a_network_is_run() -> None:
+    net = sf.MLP(3, 2, hidden=(8,))
+    x = torch.randn(5, 3)
+    net.layers[1] = torch.nn.Tanh()
+    assert torch.equal(net(x), net.layers(x))
+    calls = []
+    net = sf.MLP(3, 2, hidden=(8,))
+    net.layers[0].register_forward_hook(lambda *_: calls.append(1))
+    assert torch.allclose(net(x), net.layers(x)) and len(calls) == 2
+    net.layers[2] = torch.nn.Linear(8, 2, bias=False)
+    net(x).sum().backward()
+    masked = sf.MaskedMLP(range(3), 2)
+    masked.layers[1] = torch.nn.Tanh()
+    with pytest.raises(sf.ConfigError, match="as they were built"):
+        masked(x)
 
 
 @pytest.mark.parametrize("batch_last", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor
 _OPTIONS: dict[str, Any] = {"size_asserts": False, "alignment_asserts": False, "cpp.vec_isa_ok": True}
 
 _by_hand = True
-_compiled = False
+_compiled = ContextVar("compiled", default=False)
+# Set when the first kernel of the process could not be compiled.
 _broken = False
 
 
@@ -34,12 +36,11 @@ def compiled(wanted: bool = True) -> Iterator[None]:
     >>> with sf.compiled(False):
     ...     z, V = layer(torch.zeros(1, 2))
     """
-    global _compiled
-    before, _compiled = _compiled, wanted
+    token = _compiled.set(wanted)
     try:
         yield
     finally:
-        _compiled = before
+        _compiled.reset(token)
 
 
 @contextmanager
@@ -64,8 +65,8 @@ def _ordinary(x: Tensor) -> bool:
 
 
 def compiles(x: Tensor) -> bool:
-    """Whether a kernel computes x's function, where no gradients are recorded."""
-    return _compiled and not _broken and not torch.is_grad_enabled() and _ordinary(x)
+    """Whether a kernel is to compute a function of x, here where no gradients are recorded."""
+    return not torch.is_grad_enabled() and not _broken and _ordinary(x) and _compiled.get()
 
 
 def gradients_by_hand(x: Tensor) -> bool:
@@ -79,8 +80,10 @@ def differentiable(
     """Gradients that can be differentiated again: automatic ones, of the formula."""
     wanted = [i for i, t in enumerate(tensors) if t.requires_grad]
     with torch.enable_grad():
-        outputs = formula(*tensors, *constants)
-        found = torch.autograd.grad(outputs, [tensors[i] for i in wanted], grads, create_graph=True, allow_unused=True)
+        # Cut from each other: where one tensor was made from another, its path must not count here as well.
+        inputs = [t.view_as(t) for t in tensors]
+        outputs = formula(*inputs, *constants)
+        found = torch.autograd.grad(outputs, [inputs[i] for i in wanted], grads, create_graph=True, allow_unused=True)
     result: list[Tensor | None] = [None] * len(tensors)
     for i, g in zip(wanted, found, strict=True):
         result[i] = g
@@ -99,16 +102,20 @@ class Kernel:
         # The compiler counts its variants of a code object, and gives up after a few: every kernel has its own.
         function.__code__ = function.__code__.replace()
         self.compiled: Callable[..., Any] | None = None
+        self.failed = False
 
     @torch.no_grad()
     def __call__(self, *tensors: Any) -> Any:
         # Detached, so that one variant serves tensors with and without gradients.
         inputs = [None if x is None else x.detach() for x in tensors]
+        if self.failed:
+            return self.function(*inputs)
         try:
             return self._compile(inputs) if self.compiled is None else self.compiled(*inputs)
         except Exception as error:  # whatever the compilers of a machine raise
             result = self.function(*inputs)  # what is wrong with the tensors shows here
-            _give_up(error)
+            self.failed = True
+            _warn(error, first=self.compiled is None)
             return result
 
     def _compile(self, inputs: list[Tensor | None]) -> Any:
@@ -123,14 +130,14 @@ class Kernel:
         return result
 
 
-def _give_up(error: Exception) -> None:
+def _warn(error: Exception, first: bool) -> None:
     global _broken
-    _broken = True
     reason = getattr(error, "inner_exception", error)
     lines = str(reason).strip().splitlines()
-    warnings.warn(
-        f"torch could not compile a kernel, so kernels run uncompiled. {type(reason).__name__}: "
-        f"{lines[0] if lines else ''} (it needs a C++ compiler such as g++, or Triton on a GPU)",
-        RuntimeWarning,
-        stacklevel=3,
-    )
+    message = f"{type(reason).__name__}: {lines[0] if lines else ''}"
+    if first:
+        _broken = True
+        message += " (it needs a C++ compiler such as g++, or Triton on a GPU). Kernels run uncompiled"
+    else:
+        message += ". This one runs uncompiled from here on"
+    warnings.warn(f"torch could not compile a kernel: {message}", RuntimeWarning, stacklevel=3)

@@ -113,8 +113,8 @@ class _Layout(NamedTuple):
         if self.broadcast:
             return g_raw.sum(-1, keepdim=True).movedim((0, -1), (1, 0))
         if self.batch_last:
-            return g_raw.reshape(-1, *self.shape[1:], self.shape[0]).movedim((0, -1), (1, 0))
-        return g_raw.reshape(-1, *self.shape).movedim(0, 1)
+            return g_raw.reshape(len(g_raw), *self.shape[1:], self.shape[0]).movedim((0, -1), (1, 0))
+        return g_raw.reshape(len(g_raw), *self.shape).movedim(0, 1)
 
 
 def _evaluate(x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor, Tensor, _Bin]:
@@ -186,7 +186,8 @@ class _Spline(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor, Tensor]:
         layout = _Layout.of(x, raw)
         points, numbers = layout.points(x), layout.raw(raw)
-        if compiles(x) and not layout.broadcast:
+        ctx.compiled = compiles(x) and not layout.broadcast
+        if ctx.compiled:
             other, log_slope, found = _kernels(grid, inverse).forward(points, numbers)
         else:
             other, log_slope, found = _evaluate(points, numbers, grid, inverse)
@@ -203,7 +204,7 @@ class _Spline(torch.autograd.Function):
             grads = differentiable(_formula, (x, raw), (grid, inverse), (g_other, g_log_slope))
             return (*grads, None, None)
         g_other, g_log_slope = layout.points(g_other), layout.points(g_log_slope)
-        if compiles(g_other) and not layout.broadcast:
+        if ctx.compiled:
             g_x, g_raw = _kernels(grid, inverse).backward(*found, g_other, g_log_slope)
         else:
             g_x, g_raw = _gradients(found, g_other, g_log_slope, grid, inverse)

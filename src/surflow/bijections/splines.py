@@ -82,11 +82,11 @@ class IntervalSplineMap(_Spline):
         self.low, self.high = low, high
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        z, log_slope = super().forward(x, raw)
+        z, log_slope = super().forward(x.clamp(self.low, self.high), raw)
         return z.clamp(self.low, self.high), log_slope  # rounding may go past the ends
 
     def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        x, log_slope = super().inverse(z, raw)
+        x, log_slope = super().inverse(z.clamp(self.low, self.high), raw)
         return x.clamp(self.low, self.high), log_slope
 
 

@@ -128,7 +128,7 @@ class Categorical(Parametric):
         return sum_event(log_probs.gather(1, index)[:, 0])
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
-        if self.fixed:
+        if self.constant is not None:
             return torch.randint(self.levels, (n, *self.event_shape), dtype=raw.dtype, device=raw.device)
         return draw_categories(n, raw, self.event_shape).to(raw.dtype)
 
@@ -174,7 +174,7 @@ class PlackettLuce(Parametric):
         return (chosen - remaining).sum(1)
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
-        if self.fixed:
+        if self.constant is not None:
             return torch.rand((n, *self.event_shape), device=raw.device).argsort(1).to(raw.dtype)
         # Sorting Gumbel-perturbed scores draws without replacement, which is the law above.
         gumbel = -torch.empty((n, *self.event_shape), dtype=raw.dtype, device=raw.device).exponential_().log()

@@ -42,7 +42,7 @@ class Parametric(Distribution):
             raise ConfigError(f"{type(self).__name__} got a net but no context_shape for its input")
         self.raw_shape = self._raw_shape_of(shape)
         self.fixed = context_shape is None and not learned
-        self.constant = self._constant_of(shape) if self.fixed else None
+        self.constant = self._constant_of(shape) if self.fixed and _ours(self) else None
         if self.context_shape is not None:
             self.net = net if net is not None else MLP(self.context_shape, self.raw_shape, zero_init=True)
         zeros = torch.zeros(self.raw_shape)
@@ -82,7 +82,7 @@ class Parametric(Distribution):
         return x, self._log_prob_inside(x, raw)
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
-        return self._draw_given(n, self.parameters_given(context))
+        return self._draw_given(n, self.parameters_given(context)) if _ours(self) else self._draw(n, context)[0]
 
     def _log_prob_inside(self, x: Tensor, raw: Tensor) -> Tensor:
         if self.constant is None:
@@ -96,14 +96,19 @@ class Parametric(Distribution):
         raise NotImplementedError
 
 
+def _ours(piece: Distribution) -> bool:
+    """Whether a piece is a family of this library: the methods of a subclass of it may be others."""
+    return type(piece).__module__.startswith("surflow.")
+
+
 def score(piece: Distribution, event: Callable[[], Tensor], given: Tensor | None, like: Tensor) -> Tensor:
     """The log-density, for each row of ``like``, of an event that a layer makes.
 
     It lies in the support of the layer's piece, so a family does not look; a uniform piece does not even need it made.
     """
-    if isinstance(piece, Parametric | _Uniform) and piece.constant is not None:
+    if isinstance(piece, Parametric | _Uniform) and piece.constant is not None and _ours(piece):
         return like.new_full((like.shape[0],), piece.constant)
-    if isinstance(piece, Parametric):
+    if isinstance(piece, Parametric) and _ours(piece):
         return piece._log_prob_given(event(), piece.parameters_given(given))
     return piece.elbo(event(), given)
 
@@ -112,7 +117,7 @@ def draw_through(
     piece: Distribution, n: int, given: Tensor | None, put: Callable[[Tensor], tuple[Tensor, Tensor]]
 ) -> tuple[Tensor, Tensor]:
     """What ``put`` makes of a draw, and the log-density of the event that it says is left of it after rounding."""
-    if isinstance(piece, Parametric):
+    if isinstance(piece, Parametric) and _ours(piece):
         raw = piece.parameters_given(given)
         x, left = put(piece._draw_given(n, raw))
         return x, piece._log_prob_inside(left, raw)

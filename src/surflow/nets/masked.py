@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from surflow.configurable import Configurable
 from surflow.errors import ConfigError
-from surflow.nets.mlp import initialize_relu, perceptron
+from surflow.nets.mlp import initialize_relu, linear_layers, perceptron
 
 
 class _MaskedLinear(nn.Linear):
@@ -78,8 +79,13 @@ class MaskedMLP(Configurable, nn.Module):
         self.batch_last = batch_last
 
     def _weights_and_biases(self) -> tuple[list[Tensor], list[Tensor]]:
-        linear = [layer for layer in self.layers if isinstance(layer, _MaskedLinear)]
-        return [layer.masked() for layer in linear], [layer.bias for layer in linear]
+        linear = linear_layers(self.layers, _MaskedLinear)
+        if linear is None:
+            raise ConfigError(
+                "MaskedMLP runs its layers in two orders and expects them as they were built, masked linear layers "
+                "with ReLU between and no hooks: put another network into a layer of your own"
+            )
+        return [cast(_MaskedLinear, layer).masked() for layer in linear], [layer.bias for layer in linear]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """(batch, coordinates) and (batch, context_size) to (batch, n_parameters, coordinates)."""

@@ -35,9 +35,15 @@ def initialize_relu(hidden: Sequence[nn.Linear]) -> None:
             layer.bias.zero_()
 
 
-def linear_layers(layers: nn.Sequential) -> list[nn.Linear]:
-    """The linear layers among them."""
-    return [layer for layer in layers if isinstance(layer, nn.Linear)]
+def linear_layers(layers: nn.Sequential, kind: type[nn.Linear] = nn.Linear) -> list[nn.Linear] | None:
+    """The linear layers, if nothing but ReLU stands between them; None if a user has put in other parts, or hooks."""
+    parts = list(layers)
+    for i, part in enumerate(parts):
+        if type(part) is not (nn.ReLU if i % 2 else kind) or part._forward_hooks or part._forward_pre_hooks:
+            return None
+        if part._backward_hooks or part._backward_pre_hooks or (i % 2 == 0 and part.bias is None):
+            return None
+    return parts[::2]  # type: ignore[return-value]
 
 
 def perceptron(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], *, batch_last: bool = False) -> Tensor:
@@ -135,6 +141,9 @@ class MLP(Configurable, nn.Module):
         """(batch, *in_shape) to (batch, *out_shape)."""
         flat = x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(self.in_shape))
         linear = linear_layers(self.layers)
-        weights, biases = [layer.weight for layer in linear], [layer.bias for layer in linear]
-        out = perceptron(flat, weights, biases, batch_last=self.batch_last)
+        if linear is None:
+            out = self.layers(flat)
+        else:
+            weights, biases = [layer.weight for layer in linear], [layer.bias for layer in linear]
+            out = perceptron(flat, weights, biases, batch_last=self.batch_last)
         return out if len(self.out_shape) == 1 else out.view(-1, *self.out_shape)

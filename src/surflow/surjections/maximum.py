@@ -158,14 +158,13 @@ class MaxPool(Transform):
 def _split(x: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
     """Along an axis: the maximum, kept as an axis of one; where it is ahead; the differences at the other places.
 
-    The differences stand in ascending order of their places, and ``ahead`` is 1 for those before the maximum's. In
-    numbers, since choosing by a mask or an index takes torch ten times as long.
+    The differences stand in ascending order of their places, and ``ahead`` is 1 for those before the maximum's.
     """
     z = x.amax(axis, keepdim=True)
     fall = z - x
     before, after = fall.narrow(axis, 0, x.shape[axis] - 1), fall.narrow(axis, 1, x.shape[axis] - 1)
     ahead = before.detach().sign().cumprod(axis)
-    return z, ahead, after.lerp(before, ahead)
+    return z, ahead, torch.where(ahead > 0, before, after)  # not a product, which would make NaN of an infinity
 
 
 def _merge(z: Tensor, k: Tensor, d: Tensor, axis: int) -> tuple[Tensor, Tensor]:
