@@ -113,6 +113,19 @@ def test_a_network_applied_to_its_own_output_has_the_same_gradients_twice() -> N
 
 
 @pytest.mark.parametrize("shape", [3, 140], ids=["few", "many"])
+def test_results_may_be_changed_in_place(shape: int) -> None:
+    x = torch.randn(4, shape)
+    net = sf.MLP(shape, shape, batch_last=True)
+    for module in (sf.Autoregressive(shape, map=sf.SplineMap()), sf.Elementwise(shape, map=sf.SplineMap()), net):
+        out = module(x)
+        z = out[0] if isinstance(out, tuple) else out
+        expected = z.detach() + 1
+        z += 1
+        z.square().sum().backward()
+        assert torch.equal(z.detach(), expected)
+
+
+@pytest.mark.parametrize("shape", [3, 140], ids=["few", "many"])
 def test_an_empty_batch_has_gradients(shape: int) -> None:
     for layer in (sf.Coupling(shape, map=sf.SplineMap()), sf.Autoregressive(shape, map=sf.SplineMap())):
         z, V = layer(torch.zeros(0, shape, requires_grad=True))

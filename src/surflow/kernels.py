@@ -90,6 +90,11 @@ def differentiable(
     return tuple(result)
 
 
+def owned(x: Tensor) -> Tensor:
+    """The same numbers in the same places of memory of their own: what a Function returns may be changed, views not."""
+    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(x)
+
+
 class Kernel:
     """A function of tensors, without gradients of its own, which is compiled on its first use.
 

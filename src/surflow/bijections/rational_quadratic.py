@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from surflow.kernels import Kernel, compiles, differentiable, gradients_by_hand
+from surflow.kernels import Kernel, compiles, differentiable, gradients_by_hand, owned
 
 # No bin is narrower or lower than this share of the whole, and no slope at a knot smaller: inverses exist in floats.
 LEAST_BIN = 1e-3
@@ -193,7 +193,7 @@ class _Spline(torch.autograd.Function):
             other, log_slope, found = _evaluate(points, numbers, grid, inverse)
         ctx.save_for_backward(x, raw, *found)
         ctx.layout, ctx.grid, ctx.inverse = layout, grid, inverse
-        return layout.points_back(other), layout.points_back(log_slope)
+        return owned(layout.points_back(other)), owned(layout.points_back(log_slope))
 
     @staticmethod
     def backward(ctx: Any, g_other: Tensor, g_log_slope: Tensor) -> tuple[Tensor | None, ...]:

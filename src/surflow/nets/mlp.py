@@ -60,17 +60,14 @@ def perceptron(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], *
     return _formula(x, *tensors, batch_last)
 
 
-def _last(h: Tensor, weight: Tensor, bias: Tensor, batch_last: bool) -> Tensor:
-    return torch.addmm(bias.unsqueeze(1), weight, h.T).T if batch_last else F.linear(h, weight, bias)
-
-
 def _formula(x: Tensor, *rest: Any) -> Tensor:
     *tensors, batch_last = rest
     n = len(tensors) // 2
     for weight, bias in zip(tensors[: n - 1], tensors[n:-1], strict=True):
         # In place, where the linear layer's result is nobody else's.
         x = F.linear(x, weight, bias).relu_()
-    return _last(x, tensors[n - 1], tensors[-1], batch_last)
+    weight, bias = tensors[n - 1], tensors[-1]
+    return torch.addmm(bias.unsqueeze(1), weight, x.T).T if batch_last else F.linear(x, weight, bias)
 
 
 class _Perceptron(torch.autograd.Function):
@@ -84,7 +81,13 @@ class _Perceptron(torch.autograd.Function):
             hidden.append(F.linear(hidden[-1], weight, bias).relu_())
         ctx.save_for_backward(*hidden, *tensors)
         ctx.layers, ctx.batch_last = n, batch_last
-        return _last(hidden[-1], tensors[n - 1], tensors[-1], batch_last)
+        h, weight, bias = hidden[-1], tensors[n - 1], tensors[-1]
+        if not batch_last:
+            return F.linear(h, weight, bias)
+        # No transposed view, which nobody could change in place.
+        out = torch.empty_strided((len(h), len(weight)), (1, max(len(h), 1)), dtype=h.dtype, device=h.device)
+        torch.addmm(bias.unsqueeze(1), weight, h.T, out=out.T)
+        return out
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
