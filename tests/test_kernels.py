@@ -63,6 +63,20 @@ def test_gradients_of_splines_by_hand_are_the_automatic_ones(
 
 @every_grid
 @both_ways
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision_loses_the_digits_of_the_result_alone(grid: Grid, inverse: bool, dtype: torch.dtype) -> None:
+    x, raw = (t.detach().to(dtype).requires_grad_() for t in _drawn(grid, (200, 2), 200))
+    found = rational_quadratic(x, raw, grid, inverse=inverse)
+    exact = rational_quadratic(x.double(), raw.double(), grid, inverse=inverse)
+    for f, e in zip(found, exact, strict=True):
+        assert f.dtype == dtype
+        # What single precision loses in inverses of steep bins is allowed as well.
+        assert torch.allclose(f.double(), e, rtol=torch.finfo(dtype).eps, atol=1e-4)
+    assert all(g.isfinite().all() for g in torch.autograd.grad(sum(f.sum() for f in found), (x, raw)))
+
+
+@every_grid
+@both_ways
 def test_splines_can_be_differentiated_twice(grid: Grid, inverse: bool) -> None:
     x, raw = _drawn(grid, (3, 2), 3)
 

@@ -62,6 +62,9 @@ def rational_quadratic(x: Tensor, raw: Tensor, grid: Grid, *, inverse: bool) -> 
 
     Source: Durkan et al., "Neural Spline Flows", arXiv 1906.04032.
     """
+    if x.dtype.itemsize < 4:  # sums over bins, and differences between them, need more digits than half precision has
+        wide = rational_quadratic(x.float(), raw.float(), grid, inverse=inverse)
+        return wide[0].to(x.dtype), wide[1].to(x.dtype)
     if gradients_by_hand(x):
         return _Spline.apply(x, raw, grid, inverse)
     return _formula(x, raw, grid, inverse)
