@@ -66,7 +66,7 @@ def rational_quadratic(x: Tensor, raw: Tensor, grid: Grid, *, inverse: bool) -> 
         wide = rational_quadratic(x.float(), raw.float(), grid, inverse=inverse)
         return wide[0].to(x.dtype), wide[1].to(x.dtype)
     if gradients_by_hand(x):
-        return _Spline.apply(x, raw, grid, inverse)
+        return _RationalQuadratic.apply(x, raw, grid, inverse)
     return _formula(x, raw, grid, inverse)
 
 
@@ -182,7 +182,7 @@ def _formula(x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor,
     return layout.points_back(other), layout.points_back(log_slope)
 
 
-class _Spline(torch.autograd.Function):
+class _RationalQuadratic(torch.autograd.Function):
     """The spline as one node of the graph: what its forward finds serves its backward."""
 
     @staticmethod
@@ -238,11 +238,11 @@ def _kernels(grid: Grid, inverse: bool) -> _Kernels:
 
 
 def _gradients(found: _Bin, g: Tensor, g_log: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor, Tensor]:
-    g_x, g_sizes, g_slopes = _backward(found, g, g_log, inverse)
-    return g_x, _spread(found, g_sizes, g_slopes, grid)
+    g_x, g_sizes, g_slopes = _bin_gradients(found, g, g_log, inverse)
+    return g_x, _raw_gradients(found, g_sizes, g_slopes, grid)
 
 
-def _backward(found: _Bin, g: Tensor, g_log: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _bin_gradients(found: _Bin, g: Tensor, g_log: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
     r"""Gradients of the point, of the bin's corner and sizes, (2, 2, ...), and of the slopes at its ends.
 
     The inverse x solves z(x; theta) = z: its gradients are those of z(x; theta) at x, for
@@ -286,7 +286,7 @@ def _backward(found: _Bin, g: Tensor, g_log: Tensor, inverse: bool) -> tuple[Ten
     return g_point, torch.stack([g_corner, g, g_w, g_h]).unflatten(0, (2, 2)), torch.stack([g_d0, g_d1])
 
 
-def _spread(found: _Bin, g_sizes: Tensor, g_slopes: Tensor, grid: Grid) -> Tensor:
+def _raw_gradients(found: _Bin, g_sizes: Tensor, g_slopes: Tensor, grid: Grid) -> Tensor:
     """Gradients of all raw numbers from those of the bin."""
     bins, at = grid.bins, found.at
     free = (grid.high - grid.low) * (1 - LEAST_BIN * bins)

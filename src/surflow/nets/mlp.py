@@ -57,10 +57,10 @@ def perceptron(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], *
     tensors = (*weights, *biases)
     if gradients_by_hand(x):
         return _Perceptron.apply(batch_last, x, *tensors)
-    return _formula(x, *tensors, batch_last)
+    return _relu_layers(x, *tensors, batch_last)
 
 
-def _formula(x: Tensor, *rest: Any) -> Tensor:
+def _relu_layers(x: Tensor, *rest: Any) -> Tensor:
     *tensors, batch_last = rest
     n = len(tensors) // 2
     for weight, bias in zip(tensors[: n - 1], tensors[n:-1], strict=True):
@@ -94,7 +94,7 @@ class _Perceptron(torch.autograd.Function):
         saved = ctx.saved_tensors
         hidden, tensors = saved[: ctx.layers], saved[ctx.layers :]
         if torch.is_grad_enabled():
-            return (None, *differentiable(_formula, (hidden[0], *tensors), (ctx.batch_last,), (g,)))
+            return (None, *differentiable(_relu_layers, (hidden[0], *tensors), (ctx.batch_last,), (g,)))
         weights = tensors[: ctx.layers]
         g_weights, g_biases = [], []
         for i in reversed(range(len(hidden))):
