@@ -1,0 +1,201 @@
+"""Simulator: a prior, a simulator with a tractable likelihood, and the posterior that it leaves, as draws with weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from surflow.distribution import check_rows, seeded
+from surflow.errors import ConfigError, DataError
+
+# Rows (draws times observations) that a likelihood is computed for at once.
+_AT_ONCE = 2**17
+
+
+class Simulator:
+    r"""Parameters theta from a prior, and one observation x for each theta.
+
+    A subclass implements ``_simulate(theta)``, ``_log_likelihood(x, theta)`` and ``_propose(x, draws)``: draws of theta
+    for every observation, and the log-density they were drawn with. Where these are draws of the posterior itself,
+    the weights of :meth:`posterior` are all equal; otherwise they correct what the proposal misses.
+
+    Args:
+        name: what it is called.
+        parameters: names of the parameters.
+        prior: a ``torch.distributions`` law over vectors, as other packages take it.
+        size: length of an observation.
+    """
+
+    def __init__(self, name: str, parameters: list[str], prior: Distribution, size: int) -> None:
+        if tuple(prior.event_shape) != (len(parameters),):
+            raise ConfigError(
+                f"{name} has the parameters {parameters}, but its prior has event shape {tuple(prior.event_shape)}"
+            )
+        self.name = name
+        self.parameters = list(parameters)
+        self.prior = prior
+        self.theta_shape = (len(parameters),)
+        self.x_shape = (size,)
+
+    # -- what a subclass implements ---------------------------------------------------------------
+
+    def _simulate(self, theta: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _log_likelihood(self, x: Tensor, theta: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _propose(self, x: Tensor, draws: int) -> tuple[Tensor, Tensor]:
+        """(draws, rows, parameters), and the log-density of the proposal, (draws, rows); for double precision."""
+        raise NotImplementedError
+
+    # -- the interface ----------------------------------------------------------------------------
+
+    def simulate(self, theta: Tensor, *, seed: int | None = None) -> Tensor:
+        """One observation for each row of theta, shape (batch, parameters) to (batch, size).
+
+        Raises:
+            ShapeError: for theta of another shape.
+            DataError: for theta outside the prior's support, with the number of such rows.
+        """
+        check_rows(self, "theta", theta, self.theta_shape)
+        inside = self._inside(theta)
+        if not inside.all():
+            raise DataError(
+                f"{self.name}: {int((~inside).sum())} of {len(theta)} rows of theta lie outside the prior's support "
+                f"({', '.join(self.parameters)}): draw them from simulator.prior"
+            )
+        with seeded(seed):
+            return self._simulate(theta)
+
+    def sample(self, n: int, *, seed: int | None = None) -> tuple[Tensor, Tensor]:
+        """Pairs (theta, x): n draws of the prior, shape (n, parameters), and an observation of each, (n, size)."""
+        with seeded(seed):
+            theta = self.prior.sample((n,))
+            return theta, self._simulate(theta)
+
+    def log_prior(self, theta: Tensor) -> Tensor:
+        """Log-density in nats of every row of theta; -inf outside the support. Any leading axes."""
+        inside = self._inside(theta)
+        # Outside, torch raises or returns a finite number, as the family has it.
+        safe = theta.where(inside.unsqueeze(-1), self.prior.sample().to(theta))
+        return self.prior.log_prob(safe).masked_fill(~inside, -math.inf)
+
+    def log_likelihood(self, x: Tensor, theta: Tensor) -> Tensor:
+        """log p(x | theta) in nats, row by row, shape (batch,).
+
+        Raises:
+            ShapeError: for x or theta of another shape, or of different numbers of rows.
+        """
+        check_rows(self, "x", x, self.x_shape)
+        check_rows(self, "theta", theta, (len(x), *self.theta_shape)[1:])
+        return self._log_likelihood(x, theta)
+
+    def posterior(self, x: Tensor, *, draws: int = 3000, seed: int | None = 0) -> Posterior:
+        """The posterior of every row of x, shape (batch, size), by importance sampling in double precision.
+
+        Raises:
+            ShapeError: for x of another shape.
+        """
+        check_rows(self, "x", x, self.x_shape)
+        x = x.double()
+        with seeded(seed), torch.no_grad():
+            theta, log_q = self._propose(x, draws)
+            log_joint = torch.empty_like(log_q)
+            step = max(1, _AT_ONCE // len(x))
+            for part, into in zip(theta.split(step), log_joint.split(step), strict=True):
+                into.copy_(self._log_joint(x.repeat(len(part), 1), part.flatten(0, 1)).reshape(into.shape))
+        log_weights = log_joint - log_q
+        total = log_weights.logsumexp(0)
+        return Posterior(self, x, theta, log_weights - total, total - math.log(draws))
+
+    def _log_joint(self, x: Tensor, theta: Tensor) -> Tensor:
+        """log p(theta) p(x | theta), -inf outside the prior."""
+        log_prior = self.log_prior(theta)
+        inside = log_prior > -math.inf
+        log_joint = log_prior.clone()
+        if inside.any():
+            log_joint[inside] += self._log_likelihood(x[inside], theta[inside])
+        return log_joint
+
+    def _inside(self, theta: Tensor) -> Tensor:
+        inside = self.prior.support.check(theta)  # type: ignore[union-attr]
+        return inside if inside.ndim == theta.ndim - 1 else inside.all(-1)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    r"""The posterior of a batch of observations.
+
+    Attributes:
+        simulator, x: whose posterior, and of which observations, shape (batch, size).
+        theta: draws, shape (draws, batch, parameters).
+        log_weights: their log-weights, which sum to one over the draws, shape (draws, batch).
+        log_evidence: log p(x) in nats, shape (batch,).
+    """
+
+    simulator: Simulator
+    x: Tensor
+    theta: Tensor
+    log_weights: Tensor
+    log_evidence: Tensor
+
+    @property
+    def efficiency(self) -> Tensor:
+        """Effective sample size over the number of draws, shape (batch,); 1 for draws of the posterior itself."""
+        return (-(2 * self.log_weights).logsumexp(0)).exp() / len(self.theta)
+
+    def log_prob(self, theta: Tensor) -> Tensor:
+        """log p(theta | x) in nats, one theta for each observation, shape (batch,)."""
+        return self.simulator._log_joint(self.x, theta.double()) - self.log_evidence
+
+    def sample(self, n: int, *, seed: int | None = 0) -> Tensor:
+        """n draws for each observation, with replacement among the weighted ones, shape (n, batch, parameters)."""
+        with seeded(seed):
+            index = torch.multinomial(self.log_weights.exp().T, n, replacement=True).T
+        return self.theta.gather(0, index.unsqueeze(2).expand(-1, -1, self.theta.shape[2]))
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations, both of shape (batch, parameters)."""
+        weights = self.log_weights.exp().unsqueeze(2)
+        mean = (weights * self.theta).sum(0)
+        return mean, (weights * (self.theta - mean).square()).sum(0).sqrt()
+
+
+class FoldedNormal(Distribution):
+    r"""The absolute value of a normal variable.
+
+    .. math:: p(x) = N(x; m, s^2) + N(-x; m, s^2), \qquad x \ge 0
+
+    >>> law = FoldedNormal(torch.tensor(0.0), torch.tensor(1.0))
+    >>> round(law.log_prob(torch.tensor(0.0)).exp().item(), 4)
+    0.7979
+    """
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}  # noqa: RUF012
+    support = constraints.nonnegative
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        self.loc, self.scale = torch.broadcast_tensors(loc, scale)
+        super().__init__(self.loc.shape)
+
+    def expand(self, batch_shape: torch.Size, _instance: Distribution | None = None) -> FoldedNormal:
+        return FoldedNormal(self.loc.expand(batch_shape), self.scale.expand(batch_shape))
+
+    @property
+    def _normal(self) -> torch.distributions.Normal:
+        return torch.distributions.Normal(self.loc, self.scale)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        return self._normal.rsample(sample_shape).abs()
+
+    @torch.no_grad()
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        return self.rsample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return torch.logaddexp(self._normal.log_prob(value), self._normal.log_prob(-value))
