@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Exp, Log, Logit, Sigmoid, Softplus, Tanh
-from surflow.bijections.linear import LULinear, Orthonormal
+from surflow.bijections.linear import Linear, LULinear, Orthonormal
 from surflow.bijections.normalize import ActNorm, Standardize
 from surflow.bijections.ordered import LogGaps
 from surflow.bijections.polar import Polar
@@ -42,6 +42,7 @@ from surflow.kernels import compiled
 from surflow.nets.context import ContextColumns, OneHot
 from surflow.nets.masked import MaskedMLP
 from surflow.nets.mlp import MLP
+from surflow.nets.summary import Summary
 from surflow.saving import load
 from surflow.stochastic.permutation import RandomPermutation
 from surflow.stochastic.vae import VAE
@@ -97,9 +98,9 @@ __all__ = [
     "Configurable", "Distribution", "Flow", "Inverse", "On", "Transform", "load",
     # bijections
     "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "Coupling", "Elementwise", "Exp",
-    "IntervalSplineMap", "LULinear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute", "PermuteAxes", "Polar",
-    "PositiveSplineMap", "Reshape", "Reverse", "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh",
-    "UnivariateMap",
+    "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute", "PermuteAxes",
+    "Polar", "PositiveSplineMap", "Reshape", "Reverse", "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize",
+    "Tanh", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation", "Slice", "Sort", "VAE",
     # distributions
@@ -109,7 +110,7 @@ __all__ = [
     "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Real", "Support", "circle",
     "positive", "product", "real", "unit_interval",
     # networks
-    "ContextColumns", "MLP", "MaskedMLP", "OneHot",
+    "ContextColumns", "MLP", "MaskedMLP", "OneHot", "Summary",
     # training, data, evaluation
     "compiled", "data", "evaluation", "fit", "plots", "presets",
     # errors

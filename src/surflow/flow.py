@@ -234,8 +234,11 @@ class Flow(Distribution):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Let the layers that are fitted to data (Standardize, ActNorm) see x, each in its place in the chain."""
+        """Let what is fitted to data (Standardize, ActNorm, a Summary of contexts) see it, each in its place."""
         x, context, _ = self._rows(x, context)
+        fitted = getattr(self.context_net, "initialize", None)
+        if fitted is not None and context is not None:
+            fitted(context)
         context = self._embed(context)
         for layer in self.transforms:
             layer.initialize(x, context)

@@ -1,14 +1,15 @@
-"""Linear layers across the first event axis: orthonormal and LU; over images they are 1x1 convolutions."""
+"""Linear layers across the first event axis: orthonormal, fixed and LU; over images they are 1x1 convolutions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from surflow.distribution import Shape
+from surflow.errors import ConfigError, ShapeError
 from surflow.transform import Transform
 
 
@@ -70,6 +71,56 @@ class Orthonormal(Transform):
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return _mix(self._matrix().T, z), z.new_zeros(z.shape[0])
+
+
+class Linear(Transform):
+    r"""z = W x across the first event axis with a fixed invertible matrix, such as sums and differences.
+
+    .. math:: V = n_{\text{positions}} \log |\det W|
+
+    Args:
+        shape: event shape.
+        matrix: rows of W, as many as the first axis has entries.
+
+    Raises:
+        ShapeError: unless W is square and of that size.
+        ConfigError: if it cannot be inverted.
+
+    >>> import torch, surflow as sf
+    >>> z, V = sf.Linear(2, [[1, 1], [1, -1]])(torch.tensor([[3.0, 1.0]]))
+    >>> z, round(V.item(), 4)
+    (tensor([[4., 2.]]), 0.6931)
+    """
+
+    matrix: Tensor
+    inverted: Tensor
+
+    def __init__(self, shape: int | Shape, matrix: Sequence[Sequence[float]]) -> None:
+        super().__init__(shape)
+        size = self.in_shape[0]
+        w = torch.as_tensor(matrix, dtype=torch.float64)
+        if tuple(w.shape) != (size, size):
+            raise ShapeError(f"Linear({self.in_shape}) expects a matrix of {size} x {size}, got shape {tuple(w.shape)}")
+        log_det = float(torch.linalg.slogdet(w)[1])
+        if not math.isfinite(log_det):
+            raise ConfigError(f"Linear expects a matrix that can be inverted, got {w.tolist()}")
+        self.log_det = math.prod(self.in_shape[1:]) * log_det
+        self.register_buffer("matrix", w.float(), persistent=False)
+        self.register_buffer("inverted", torch.linalg.inv(w).float(), persistent=False)
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> Linear:
+        before = self.matrix.dtype
+        super()._apply(fn, recurse)
+        if self.matrix.dtype != before and self.matrix.dtype == torch.float64:
+            # What single precision inverted is inverted to 1e-7 only.
+            self.inverted = torch.linalg.inv(self.matrix)
+        return self
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return _mix(self.matrix, x), x.new_full((x.shape[0],), self.log_det)
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return _mix(self.inverted, z), z.new_full((z.shape[0],), self.log_det)
 
 
 class LULinear(Transform):

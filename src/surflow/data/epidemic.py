@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, StudentT
+from torch.distributions import Independent
 
 from surflow.data.simulators import FoldedNormal, Simulator
 from surflow.errors import ConfigError
@@ -136,7 +136,7 @@ class SIR(Simulator):
         return u.exp(), log_q - u.sum(2)
 
     def _laplace(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mode and precision of the posterior of log theta, by damped Gauss-Newton steps from the best of many draws."""
+        """Mode and precision of the posterior of log theta: damped Gauss-Newton steps from the best of many draws."""
         starts = self.prior.sample((_STARTS,)).to(x)
         means = self.mean(starts)
         scale = means.clamp(min=1).sqrt().mean(0) if self.noise == "poisson" else 1.0

@@ -1,4 +1,4 @@
-"""Simulator: a prior, a simulator with a tractable likelihood, and the posterior that it leaves, as draws with weights."""
+"""Simulator: a prior, observations given parameters, and the posterior that they leave, as draws with weights."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from surflow.errors import ConfigError, DataError
 
 # Rows (draws times observations) that a likelihood is computed for at once.
 _AT_ONCE = 2**17
+
+_Size = torch.Size | list[int] | tuple[int, ...]
 
 
 class Simulator:
@@ -183,18 +185,18 @@ class FoldedNormal(Distribution):
         self.loc, self.scale = torch.broadcast_tensors(loc, scale)
         super().__init__(self.loc.shape)
 
-    def expand(self, batch_shape: torch.Size, _instance: Distribution | None = None) -> FoldedNormal:
+    def expand(self, batch_shape: _Size, _instance: Distribution | None = None) -> FoldedNormal:
         return FoldedNormal(self.loc.expand(batch_shape), self.scale.expand(batch_shape))
 
     @property
     def _normal(self) -> torch.distributions.Normal:
         return torch.distributions.Normal(self.loc, self.scale)
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
-        return self._normal.rsample(sample_shape).abs()
+    def rsample(self, sample_shape: _Size = ()) -> Tensor:
+        return self._normal.rsample(torch.Size(sample_shape)).abs()
 
     @torch.no_grad()
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: _Size = ()) -> Tensor:
         return self.rsample(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:

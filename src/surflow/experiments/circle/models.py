@@ -1,0 +1,153 @@
+"""Flows for the circle of radius 4: the three of the report's figure 25, and three that fit its topology."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import surflow as sf
+from surflow.bijections.splines import wrap
+
+RADIUS = 4.0
+
+
+# -- of the report ----------------------------------------------------------------------------------------------
+
+
+def _couplings(pairs: int, hidden: int) -> list[sf.Transform]:
+    return [
+        layer for _ in range(pairs) for layer in (sf.Coupling(2, hidden=(hidden, hidden)), sf.Orthonormal(2))
+    ]
+
+
+def _nf(pairs: int = 20, hidden: int = 200) -> sf.Flow:
+    return sf.Flow(_couplings(pairs, hidden), base=sf.Normal(2))
+
+
+def _bottleneck(pairs: int = 20, hidden: int = 200) -> sf.Flow:
+    middle = [sf.Slice(2, keep=1), sf.Augment(1, 1)]
+    before, after = (_couplings(pairs // 2, hidden) for _ in range(2))
+    return sf.Flow([*before, *middle, *after], base=sf.Normal(2))
+
+
+def _max(pairs: int = 20, hidden: int = 200) -> sf.Flow:
+    # The report's maximum had learned parameters.
+    largest = sf.Max(2, index=sf.Categorical(1, 2, learned=True), differences=sf.HalfNormal(1, learned=True))
+    return sf.Flow([*_couplings(pairs, hidden), largest], base=sf.Normal(1))
+
+
+# -- that fit the topology -----------------------------------------------------------------------------------------
+
+
+def _near_normal(bins: int) -> sf.Flow:
+    """A standardised number given another one: a scale and a shift, which may be small and large, and a spline."""
+    scale = sf.Elementwise(1, 1, map=sf.AffineMap(limit=10))
+    return sf.Flow([scale, sf.Elementwise(1, 1, map=sf.SplineMap(bins))], base=sf.Normal(1))
+
+
+def _polar(bins: int = 8) -> sf.Flow:
+    """Radius and angle; the radius is dropped given the angle, and the angle is left, on the circle."""
+    radius = [sf.On(2, [0], layer, rest=sf.circle) for layer in (sf.Log(1), sf.Standardize(1))]
+    angle_first = sf.Permute(2, [1, 0], support=sf.product([sf.real, sf.circle]))
+    drop = sf.Slice(2, keep=1, dropped=_near_normal(bins), support=sf.circle)
+    angle = sf.Elementwise(1, map=sf.CircularSplineMap(bins))
+    return sf.Flow([sf.Polar(), *radius, angle_first, drop, angle], base=sf.UniformCircle(1))
+
+
+def _abs_sort_slice(bins: int = 8) -> sf.Flow:
+    r"""Layers of the paper only: fold to a quadrant, to half of it, and drop one of two coordinates.
+
+    The circle is symmetric in both signs and under the exchange of x and y, so fair signs and a uniform order are
+    right. Of the ordered logarithms there remain the smaller one and the gap, :math:`g = -\log \tan t` for an angle t
+    from 0 to :math:`\pi / 4`. Given g, the logarithm of the smaller coordinate is that of the radius and a constant.
+    At the diagonal, g = 0, the density is not zero, and towards an axis it falls as :math:`e^{-g}`.
+    """
+    both = sf.product([sf.positive, sf.real])
+    fold = [sf.Abs(2), sf.Log(2), sf.Sort(2), sf.LogGaps(2), sf.On(2, [1], sf.Exp(1))]
+    gap_first = sf.Permute(2, [1, 0], support=sf.product([sf.real, sf.positive]))
+    smaller = sf.On(2, [1], sf.Standardize(1), rest=sf.positive)
+    assert gap_first.codomain == both
+    drop = sf.Slice(2, keep=1, dropped=_near_normal(bins), support=sf.positive)
+    gap = sf.Elementwise(1, map=sf.PositiveSplineMap(bins))
+    return sf.Flow([*fold, gap_first, smaller, drop, gap], base=sf.Exponential(1))
+
+
+class Mobius(sf.Transform):
+    r"""A turn of the circle, and a stretch about its zero, given a point c of the plane.
+
+    .. math::
+        z = 2 \arctan(k \tan((x - d) / 2)), \qquad V = \log k - \log(\cos^2((x - d) / 2) + k^2 \sin^2((x - d) / 2))
+
+    Three linear functions of the point are a vector, whose direction is d, and a number that gives k > 1. Under a
+    uniform z, x has a wrapped Cauchy law about d, as narrow as k is large. A direction has no seam, which an angle as
+    the output of a network would have. Below 1, k would give a narrow law about the opposite of d, a second way to say
+    the same.
+
+    Source: Rezende et al., "Normalizing Flows on Tori and Spheres", arXiv 2002.02428.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1, domain=sf.circle, context_shape=2)
+        self.net = nn.Linear(2, 3)
+
+    def _turn_and_stretch(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        a, b, raw = self.net(context).split(1, 1)
+        return torch.atan2(b, a), F.softplus(raw)
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        turn, log_k = self._turn_and_stretch(context)
+        half = wrap(x - turn) / 2
+        return 2 * torch.atan(log_k.exp() * half.tan()), _log_slope(half, log_k)
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        turn, log_k = self._turn_and_stretch(context)
+        half = torch.atan((-log_k).exp() * (z / 2).tan())
+        return wrap(2 * half + turn), _log_slope(half, log_k)
+
+
+def _log_slope(half: Tensor, log_k: Tensor) -> Tensor:
+    k = log_k.exp()
+    return (log_k - torch.log(half.cos().square() + (k * half.sin()).square())).squeeze(1)
+
+
+class ClosedCurve(sf.Configurable, nn.Module):
+    """From an angle to the parameters of a Normal in the plane: a mean on a closed curve, a scale above a floor."""
+
+    def __init__(self, floor: float) -> None:
+        super().__init__()
+        self.floor = floor
+        self.mean = nn.Linear(2, 2)
+        self.raw_scale = nn.Parameter(torch.zeros(2))
+
+    def forward(self, angle: Tensor) -> Tensor:
+        """(batch, 1) to (batch, 4): means and log-scales."""
+        mean = self.mean(torch.cat([angle.cos(), angle.sin()], 1))
+        log_scale = torch.log(self.floor + F.softplus(self.raw_scale))
+        return torch.cat([mean, log_scale.expand_as(mean)], 1)
+
+
+def _circle_vae(bins: int = 8, floor: float = 0.005) -> sf.Flow:
+    """A variational autoencoder whose latent is an angle."""
+    posterior = [Mobius(), sf.Elementwise(1, map=sf.CircularSplineMap(bins))]
+    encoder = sf.Flow(posterior, base=sf.UniformCircle(1))
+    decoder = sf.Normal(2, 1, net=ClosedCurve(floor))
+    return sf.Flow([sf.VAE(encoder, decoder)], base=sf.UniformCircle(1))
+
+
+_BUILDERS: dict[str, Callable[..., sf.Flow]] = {
+    "nf": _nf,
+    "bottleneck": _bottleneck,
+    "max": _max,
+    "polar": _polar,
+    "abs-sort-slice": _abs_sort_slice,
+    "circle-vae": _circle_vae,
+}
+
+
+def build(name: str, **options: float) -> sf.Flow:
+    """A model by its name."""
+    return _BUILDERS[name](**options)

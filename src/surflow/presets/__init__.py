@@ -1,0 +1,134 @@
+"""Named architectures, each made for an event shape, a support, a context and, for integers, their levels."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+from surflow.bijections.elementwise import Log, Logit
+from surflow.bijections.shape import Reshape
+from surflow.bijections.splines import IntervalSplineMap
+from surflow.bijections.univariate import Elementwise
+from surflow.distribution import Shape, as_shape
+from surflow.errors import ConfigError, ShapeError, SupportError, unknown_name
+from surflow.flow import ContextNet, Flow
+from surflow.presets import posterior  # registers its presets
+from surflow.presets.chains import PRESETS, positive_splines
+from surflow.support import Interval, Positive, Real, Support, product, real
+from surflow.surjections.quantize import Dequantize
+from surflow.transform import On, Transform
+
+__all__ = ["FEW_ROWS", "build", "choose", "names", "positive_splines", "posterior"]
+
+# With fewer rows a network of the usual size learns them by heart before it learns their law.
+FEW_ROWS = 1000
+
+
+def names() -> dict[str, str]:
+    """The presets, each with what it is.
+
+    >>> "abs-joint" in names()
+    True
+    """
+    return {name: (inspect.getdoc(make) or "").split("\n")[0] for name, make in PRESETS.items()}
+
+
+def build(
+    name: str,
+    event_shape: int | Shape,
+    *,
+    context_shape: int | Shape | None = None,
+    context_net: ContextNet | None = None,
+    levels: int | None = None,
+    support: Support = real,
+    **options: Any,
+) -> Flow:
+    """A flow of a named architecture; :meth:`Flow.initialize`, which ``fit`` calls, standardises it to the data.
+
+    Events of integers (``levels``) are dequantised first and mapped to the real line coordinate by coordinate, and so
+    are vectors on another ``support``, so that no sample leaves it; events that are no vectors are laid out as one.
+
+    Args:
+        name: one of :func:`names`, or ``"auto"``: ``image`` for events of integers, else ``spline``.
+        event_shape: shape of one event.
+        context_shape: shape of the context, a vector; not needed with a ``context_net``.
+        context_net: the network that contexts pass through first.
+        levels: for data of integers 0, ..., levels - 1.
+        support: of continuous vectors: real, positive, an interval, or a product of these.
+        options: the preset's own, such as ``layers``, ``hidden`` and ``bins``.
+
+    Raises:
+        ConfigError: for an unknown preset or option; the message names the nearest right one.
+        ShapeError: if the preset cannot have this event shape.
+        SupportError: for a support that has no map to the real line.
+
+    >>> import torch
+    >>> flow = build("abs-joint", 2, context_shape=3, hidden=(16, 16))
+    >>> flow.exact, flow.log_prob(torch.ones(4, 2), torch.ones(4, 3)).shape
+    (True, torch.Size([4]))
+    """
+    shape = as_shape(event_shape)
+    if name == "auto":
+        name, _ = choose(levels, None)
+    if name not in PRESETS:
+        raise ConfigError(unknown_name("preset", name, [*PRESETS, "auto"]))
+    make = PRESETS[name]
+    known = list(inspect.signature(make).parameters)[2:]
+    for option in options:
+        if option not in known:
+            raise ConfigError(unknown_name(f"option of the preset {name!r}", option, known))
+    if context_net is not None:
+        context_shape = tuple(context_net.out_shape)
+    width = 0 if context_shape is None else math.prod(as_shape(context_shape))
+    if context_shape is not None and len(as_shape(context_shape)) != 1:
+        raise ShapeError(
+            f"presets take a context that is a vector, got shape {as_shape(context_shape)}: pass context_net="
+        )
+    size = math.prod(shape)
+    start = to_real(shape, support) if levels is None else _continuous(shape, levels)
+    if len(shape) != 1:
+        start.append(Reshape(shape, size))
+    try:
+        layers, base = make(size, width, **options)
+    except TypeError as error:
+        raise ConfigError(f"the options {options} of the preset {name!r} have wrong types: {error}") from error
+    return Flow([*start, *layers], base=base, context_net=context_net)
+
+
+def choose(levels: int | None, rows: int | None) -> tuple[str, dict[str, Any]]:
+    """The preset that ``"auto"`` stands for, and options for so many training rows; None means ever fresh ones."""
+    if levels is not None:
+        return "image", {}
+    if rows is not None and rows < FEW_ROWS:
+        return "spline", {"layers": 2, "hidden": [16], "bins": 4}
+    return "spline", {}
+
+
+def _continuous(shape: Shape, levels: int) -> list[Transform]:
+    """From integers to the real line, with a learned curve per coordinate that can flatten any histogram."""
+    curve = Elementwise(shape, map=IntervalSplineMap(bins=min(levels, 16), low=0, high=levels))
+    return [Dequantize(shape, levels), curve, Logit(shape, 0, levels)]
+
+
+def to_real(shape: Shape, support: Support) -> list[Transform]:
+    """Layers that map the coordinates of a support to the real line: logarithms and logits.
+
+    >>> from surflow.support import positive, product
+    >>> to_real((3,), product([positive, real, Interval(0, 2)]))[0].codomain
+    real^1 x real^1 x interval(0, 2)^1
+    """
+    left = support.coordinates(shape[0])
+    layers: list[Transform] = []
+    for kind in [kind for kind in dict.fromkeys(left) if not isinstance(kind, Real)]:
+        part = [i for i, coordinate in enumerate(left) if coordinate == kind]
+        inner = (len(part), *shape[1:])
+        if isinstance(kind, Positive):
+            layer: Transform = Log(inner)
+        elif isinstance(kind, Interval):
+            layer = Logit(inner, kind.low, kind.high)
+        else:
+            raise SupportError(f"presets start from supports that map to the real line, not from {support!r}")
+        layers.append(layer if len(part) == shape[0] else On(shape, part, layer, rest=product(left)))
+        left = [real if coordinate == kind else coordinate for coordinate in left]
+    return layers

@@ -1,0 +1,65 @@
+"""Chains for parameters given observations: posteriors, and likelihoods the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from surflow.bijections.autoregressive import Autoregressive
+from surflow.bijections.linear import Linear
+from surflow.bijections.normalize import Standardize
+from surflow.bijections.shape import Reverse
+from surflow.bijections.splines import SplineMap
+from surflow.bijections.univariate import AffineMap
+from surflow.distributions.normal import Normal
+from surflow.errors import ConfigError, ShapeError
+from surflow.flow import Flow
+from surflow.presets.chains import MOST_PASSES, Chain, given, preset
+from surflow.surjections.dimension import Slice
+from surflow.transform import Inverse, Transform
+
+# Of the logarithm of a posterior's scale, in units of the prior's: e^-6 is one part in four hundred.
+_LIMIT = 6.0
+
+
+def _located(size: int, context: int | None, layers: int, hidden: Sequence[int], bins: int) -> list[Transform]:
+    """Location and scale given the context alone, and splines for what is left, which is of unit size."""
+    # As an inverse, whose shift is in the units of x: the network learns a location, not location over scale.
+    location = Autoregressive(size, context, map=AffineMap(limit=_LIMIT), hidden=hidden, passes=1)
+    chain: list[Transform] = [Inverse(location)]
+    for i in range(layers):
+        if i and size > 1:
+            chain.append(Reverse(size))
+        passes = min(size, MOST_PASSES)
+        chain.append(Autoregressive(size, context, map=SplineMap(bins), hidden=hidden, passes=passes))
+    return chain
+
+
+@preset("posterior")
+def _posterior(size: int, context: int, *, layers: int = 2, hidden: Sequence[int] = (64, 64), bins: int = 8) -> Chain:
+    """for parameters given observations: location and scale given the context, then autoregressive splines"""
+    return [Standardize(size), *_located(size, given(context), layers, hidden, bins)], Normal(size)
+
+
+@preset("product")
+def _product(
+    size: int,
+    context: int,
+    *,
+    pair: Sequence[int] = (0, 1),
+    layers: int = 2,
+    hidden: Sequence[int] = (64, 64),
+    bins: int = 8,
+) -> Chain:
+    """as posterior, for two positive parameters that observations know by their product alone"""
+    if size < 2:
+        raise ShapeError("the preset 'product' needs at least two coordinates, got one: use 'posterior'")
+    if len(pair) != 2 or not 0 <= min(pair) < max(pair) < size:
+        raise ConfigError(f"pair expects two different coordinates from 0 to {size - 1}, got {list(pair)}")
+    a, b = pair
+    rows = [[float(j in (a, b)) if i == a else float(i == j) for j in range(size)] for i in range(size) if i != b]
+    rows.append([float(j == a) - float(j == b) for j in range(size)])
+    # In logarithms, where build begins: the product first in place of one, the ratio last. The ratio is drawn given
+    # the others, and not given the context, of which it would be independent.
+    ratio = Flow(_located(1, size - 1, 1, hidden, bins), base=Normal(1))
+    chain: list[Transform] = [Linear(size, rows), Standardize(size), Slice(size, size - 1, ratio)]
+    return [*chain, *_located(size - 1, given(context), layers, hidden, bins)], Normal(size - 1)
