@@ -116,7 +116,7 @@ def to_real(shape: Shape, support: Support) -> list[Transform]:
 
     >>> from surflow.support import positive, product
     >>> to_real((3,), product([positive, real, Interval(0, 2)]))[0].codomain
-    real^1 x real^1 x interval(0, 2)^1
+    real^2 x interval(0, 2)^1
     """
     left = support.coordinates(shape[0])
     layers: list[Transform] = []
