@@ -83,6 +83,7 @@ TRANSFORMS = [
     Case("orthonormal, learned", lambda: sf.Orthonormal((3, 2, 2), learned=True)),
     Case("linear", lambda: sf.Linear(2, [[1.0, 1.0], [1.0, -1.0]])),
     Case("linear, image", lambda: sf.Linear((2, 2, 2), [[2.0, 1.0], [0.5, -1.0]])),
+    Case("conditional linear", lambda: sf.ConditionalLinear(2, CONTEXT, hidden=SMALL)),
     Case("LU", lambda: sf.LULinear(2)),
     Case("LU, image", lambda: sf.LULinear((3, 2, 2))),
     Case("actnorm", lambda: sf.ActNorm(2)),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Exp, Log, Logit, Sigmoid, Softplus, Tanh
-from surflow.bijections.linear import Linear, LULinear, Orthonormal
+from surflow.bijections.linear import ConditionalLinear, Linear, LULinear, Orthonormal
 from surflow.bijections.normalize import ActNorm, Standardize
 from surflow.bijections.ordered import LogGaps
 from surflow.bijections.polar import Polar
@@ -97,10 +97,10 @@ __all__ = [
     # contract
     "Configurable", "Distribution", "Flow", "Inverse", "On", "Transform", "load",
     # bijections
-    "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "Coupling", "Elementwise", "Exp",
-    "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute", "PermuteAxes",
-    "Polar", "PositiveSplineMap", "Reshape", "Reverse", "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize",
-    "Tanh", "UnivariateMap",
+    "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "ConditionalLinear", "Coupling", "Elementwise",
+    "Exp", "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute",
+    "PermuteAxes", "Polar", "PositiveSplineMap", "Reshape", "Reverse", "Sigmoid", "Softplus", "SplineMap",
+    "Squeeze", "Standardize", "Tanh", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation", "Slice", "Sort", "VAE",
     # distributions

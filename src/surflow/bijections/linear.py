@@ -1,4 +1,4 @@
-"""Linear layers across the first event axis: orthonormal, fixed and LU; over images they are 1x1 convolutions."""
+"""Linear layers: orthonormal, fixed and LU across the first event axis, over images 1x1 convolutions; and conditional."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Shape
+from surflow.distribution import Shape, as_shape
 from surflow.errors import ConfigError, ShapeError
+from surflow.nets.mlp import MLP
 from surflow.transform import Transform
 
 
@@ -178,3 +179,64 @@ class LULinear(Transform):
         half = torch.linalg.solve_triangular(lower, columns, upper=False, unitriangular=True)
         whole = torch.linalg.solve_triangular(upper, half, upper=True)
         return whole.reshape(size, z.shape[0], *self.in_shape[1:]).transpose(0, 1), self._contribution(z)
+
+
+class ConditionalLinear(Transform):
+    r"""Whitens what the context leaves open: a location, and a lower triangular matrix, both functions of the context.
+
+    .. math:: z = L(c)\,(x - m(c)), \qquad V = \sum_i \log L_{ii}(c)
+
+    With a normal base x given c is normal, with any mean and any covariance :math:`(L^T L)^{-1}`. Correlations are a
+    matter of the context alone, so that the tight and tilted laws of parameters given much data are learned from few
+    examples. :math:`L_{ii} = e^{s_i}` with the log-scale limited, :math:`s_i = l \tanh(\mathrm{raw}_i / l)`.
+
+    Args:
+        shape: event shape; coordinates are taken in row-major order.
+        context_shape: shape of the context.
+        hidden: widths of the hidden layers of the perceptron of the context; none for a linear function of it.
+        limit: l, of the log-scale.
+
+    Raises:
+        ConfigError: if the limit is not positive and finite.
+
+    >>> import torch, surflow as sf
+    >>> layer = sf.ConditionalLinear(2, 3)
+    >>> z, V = layer(torch.ones(1, 2), torch.zeros(1, 3))  # the identity, before training
+    >>> z.tolist(), V.item()
+    ([[1.0, 1.0]], 0.0)
+    """
+
+    def __init__(
+        self,
+        shape: int | Shape,
+        context_shape: int | Shape,
+        *,
+        hidden: Sequence[int] = (64, 64),
+        limit: float = 6.0,
+    ) -> None:
+        super().__init__(shape, context_shape=context_shape)
+        if not 0 < limit < math.inf:
+            raise ConfigError(f"the limit of the log-scale must be positive and finite, got {limit}")
+        self.size, self.limit = math.prod(self.in_shape), limit
+        numbers = self.size * (self.size + 3) // 2
+        self.net = MLP(as_shape(context_shape), (numbers,), hidden, zero_init=True)
+
+    def _location_and_matrix(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """m, log of the diagonal of L, and L."""
+        n = self.size
+        m, raw, below = self.net(context).split([n, n, n * (n - 1) // 2], 1)
+        s = self.limit * (raw / self.limit).tanh()
+        matrix = torch.diag_embed(s.exp())
+        row, column = torch.tril_indices(n, n, -1, device=m.device)
+        matrix[:, row, column] = below
+        return m, s, matrix
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        m, s, matrix = self._location_and_matrix(context)
+        z = matrix @ (x.flatten(1) - m).unsqueeze(2)
+        return z.reshape(x.shape), s.sum(1)
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        m, s, matrix = self._location_and_matrix(context)
+        x = torch.linalg.solve_triangular(matrix, z.flatten(1).unsqueeze(2), upper=False).squeeze(2) + m
+        return x.reshape(z.shape), s.sum(1)

@@ -5,39 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from surflow.bijections.autoregressive import Autoregressive
-from surflow.bijections.linear import Linear
+from surflow.bijections.linear import ConditionalLinear, Linear
 from surflow.bijections.normalize import Standardize
 from surflow.bijections.shape import Reverse
 from surflow.bijections.splines import SplineMap
-from surflow.bijections.univariate import AffineMap
 from surflow.distributions.normal import Normal
 from surflow.errors import ConfigError, ShapeError
 from surflow.flow import Flow
 from surflow.presets.chains import MOST_PASSES, Chain, given, preset
 from surflow.surjections.dimension import Slice
-from surflow.transform import Inverse, Transform
-
-# Of the logarithm of a posterior's scale, in units of the prior's: e^-6 is one part in four hundred.
-_LIMIT = 6.0
+from surflow.transform import Transform
 
 
-def _located(size: int, context: int | None, layers: int, hidden: Sequence[int], bins: int) -> list[Transform]:
-    """Location and scale given the context alone, and splines for what is left, which is of unit size."""
-    # As an inverse, whose shift is in the units of x: the network learns a location, not location over scale.
-    location = Autoregressive(size, context, map=AffineMap(limit=_LIMIT), hidden=hidden, passes=1)
-    chain: list[Transform] = [Inverse(location)]
+def _located(size: int, context: int, layers: int, hidden: Sequence[int], bins: int) -> list[Transform]:
+    """Location, scale and correlations given the context alone, and splines for what is left, which is of unit size."""
+    chain: list[Transform] = [ConditionalLinear(size, context, hidden=hidden)] if context else []
     for i in range(layers):
         if i and size > 1:
             chain.append(Reverse(size))
         passes = min(size, MOST_PASSES)
-        chain.append(Autoregressive(size, context, map=SplineMap(bins), hidden=hidden, passes=passes))
+        chain.append(Autoregressive(size, given(context), map=SplineMap(bins), hidden=hidden, passes=passes))
     return chain
 
 
 @preset("posterior")
 def _posterior(size: int, context: int, *, layers: int = 2, hidden: Sequence[int] = (64, 64), bins: int = 8) -> Chain:
-    """for parameters given observations: location and scale given the context, then autoregressive splines"""
-    return [Standardize(size), *_located(size, given(context), layers, hidden, bins)], Normal(size)
+    """for parameters given observations: location and covariance given the context, then autoregressive splines"""
+    return [Standardize(size), *_located(size, context, layers, hidden, bins)], Normal(size)
 
 
 @preset("product")
@@ -62,4 +56,4 @@ def _product(
     # the others, and not given the context, of which it would be independent.
     ratio = Flow(_located(1, size - 1, 1, hidden, bins), base=Normal(1))
     chain: list[Transform] = [Linear(size, rows), Standardize(size), Slice(size, size - 1, ratio)]
-    return [*chain, *_located(size - 1, given(context), layers, hidden, bins)], Normal(size - 1)
+    return [*chain, *_located(size - 1, context, layers, hidden, bins)], Normal(size - 1)
