@@ -1,4 +1,4 @@
-"""Linear layers: orthonormal, fixed and LU across the first event axis, over images 1x1 convolutions; and conditional."""
+"""Linear layers: orthonormal, fixed, LU across the first event axis (over images, 1x1 convolutions); conditional."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from surflow.distribution import Shape, as_shape
 from surflow.errors import ConfigError, ShapeError
-from surflow.nets.mlp import MLP
+from surflow.nets.mlp import smooth_perceptron
 from surflow.transform import Transform
 
 
@@ -219,7 +219,10 @@ class ConditionalLinear(Transform):
             raise ConfigError(f"the limit of the log-scale must be positive and finite, got {limit}")
         self.size, self.limit = math.prod(self.in_shape), limit
         numbers = self.size * (self.size + 3) // 2
-        self.net = MLP(as_shape(context_shape), (numbers,), hidden, zero_init=True)
+        perceptron = smooth_perceptron([math.prod(as_shape(context_shape)), *hidden, numbers])
+        for parameter in perceptron[-1].parameters():
+            nn.init.zeros_(parameter)
+        self.net = nn.Sequential(nn.Flatten(), perceptron)
 
     def _location_and_matrix(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """m, log of the diagonal of L, and L."""

@@ -199,5 +199,16 @@ class FoldedNormal(Distribution):
     def sample(self, sample_shape: _Size = ()) -> Tensor:
         return self.rsample(sample_shape)
 
+    @property
+    def mean(self) -> Tensor:
+        normal, peak = self._normal, math.sqrt(2 / math.pi) * self.scale
+        return peak * (-0.5 * (self.loc / self.scale).square()).exp() + self.loc * (
+            1 - 2 * normal.cdf(torch.zeros_like(self.loc))
+        )
+
+    @property
+    def variance(self) -> Tensor:
+        return self.loc.square() + self.scale.square() - self.mean.square()
+
     def log_prob(self, value: Tensor) -> Tensor:
         return torch.logaddexp(self._normal.log_prob(value), self._normal.log_prob(-value))

@@ -1,5 +1,15 @@
-"""Figures of merit: likelihoods and bounds, entropy gaps, a baseline, two-sample tests, codes, recorded results."""
+"""Figures of merit: likelihoods and bounds, entropy gaps, a baseline, tests, calibration, codes, recorded results."""
 
+from surflow.evaluation.calibration import (
+    band_coverage,
+    contraction,
+    ecdf_band,
+    expected_coverage,
+    inside_band,
+    rank_histogram,
+    ranks,
+    tarp,
+)
 from surflow.evaluation.gaussian import Gaussian, fit_gaussian, gaussian_scores
 from surflow.evaluation.likelihood import account, codes, draws, evaluating, mean_and_error, scores
 from surflow.evaluation.merit import BOUND_SAMPLES, evaluate
@@ -11,19 +21,27 @@ __all__ = [
     "Gaussian",
     "Row",
     "account",
+    "band_coverage",
     "classifier_test",
     "codes",
+    "contraction",
     "draws",
+    "ecdf_band",
     "energy_distance",
     "energy_test",
     "evaluate",
     "evaluating",
+    "expected_coverage",
     "fit_gaussian",
     "gaussian_scores",
+    "inside_band",
     "machine",
     "mean_and_error",
+    "rank_histogram",
+    "ranks",
     "read_results",
     "scores",
+    "tarp",
     "versions",
     "write_results",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from surflow.configurable import Configurable
 from surflow.distribution import Shape, as_shape
 from surflow.errors import ConfigError, DataError
+from surflow.nets.mlp import smooth_perceptron
 
 
 class Summary(Configurable, nn.Module):
@@ -66,8 +66,7 @@ class Summary(Configurable, nn.Module):
         self.register_buffer("projection", projection)
         self.register_buffer("fitted", torch.tensor(False))
         widths = [len(projection), *hidden]
-        layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.SiLU())]
-        self.layers = None if features is None else nn.Sequential(*layers, nn.Linear(widths[-1], features))
+        self.layers = None if features is None else smooth_perceptron([*widths, features])
         self.out_shape: Shape = (len(projection) if features is None else features,)
 
     @torch.no_grad()

@@ -3,19 +3,25 @@
 Data are blue, samples orange, references black: told apart by colour-blind readers and in grey print.
 """
 
+from surflow.plots.calibration import bands, corner, coverage, rank_ecdf, rank_histogram
 from surflow.plots.diagnostics import account, codes, losses, standing, tightness
 from surflow.plots.events import clouds, density, images, pairs, samples_beside_data
 from surflow.plots.style import frame, save, signed
 
 __all__ = [
     "account",
+    "bands",
     "clouds",
     "codes",
+    "corner",
+    "coverage",
     "density",
     "frame",
     "images",
     "losses",
     "pairs",
+    "rank_ecdf",
+    "rank_histogram",
     "samples_beside_data",
     "save",
     "signed",
