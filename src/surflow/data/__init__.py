@@ -1,16 +1,21 @@
-"""Data: synthetic sets with exact densities, real sets that come with the installation, and files."""
+"""Data: synthetic sets with exact densities, simulators with exact posteriors, real sets, and files."""
 
 from surflow.data.builtin import table_names
 from surflow.data.encoding import ContextColumn, ContextEncoding
+from surflow.data.epidemic import SIR
+from surflow.data.simulators import Posterior, Simulator
 from surflow.data.splits import Part, Splits, load, read_rows
 from surflow.data.synthetic import Synthetic, offset, skew
 from surflow.data.toys import noisy_circle, synthetic_names, synthetic_set
 from surflow.errors import ConfigError
 
 __all__ = [
+    "SIR",
     "ContextColumn",
     "ContextEncoding",
     "Part",
+    "Posterior",
+    "Simulator",
     "Splits",
     "Synthetic",
     "load",

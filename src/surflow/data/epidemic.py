@@ -16,6 +16,10 @@ STEP, STEPS_A_DAY, DAYS = 0.1, 10, 100
 NOISES = ("none", "additive", "poisson")
 POPULATION = 1000.0
 
+# Means and standard deviations of the normal laws that the priors fold.
+_BASIC = [0.5, 0.25, 0.06], [0.1, 0.1, 0.05]
+_DEGENERATE = [0.8, 0.625, 0.25, 0.06], [0.06, 0.11, 0.1, 0.05]
+
 # Of the search for the mode: simulations it starts from, and steps.
 _STARTS, _SEARCH = 4096, 25
 _DEGREES = 7.0
@@ -55,8 +59,7 @@ class SIR(Simulator):
         if noise == "additive" and not 0 < sigma < math.inf:
             raise ConfigError(f"additive noise needs a positive sigma, got {sigma}: or choose noise='none'")
         names = ["lambda1", "lambda2", "mu", "I0"] if degenerate else ["lambda", "mu", "I0"]
-        loc = [0.8, 0.625, 0.25, 0.06] if degenerate else [0.5, 0.25, 0.06]
-        scale = [0.06, 0.11, 0.1, 0.05] if degenerate else [0.1, 0.1, 0.05]
+        loc, scale = _DEGENERATE if degenerate else _BASIC
         prior = Independent(FoldedNormal(torch.tensor(loc), torch.tensor(scale)), 1)
         super().__init__("sir_degenerate" if degenerate else "sir", names, prior, 2 * DAYS)
         self.degenerate, self.noise, self.sigma = degenerate, noise, sigma
@@ -86,6 +89,39 @@ class SIR(Simulator):
             s, i = s - infected, i + infected - healed
         daily = daily * POPULATION if self.noise == "poisson" else daily
         return daily.flatten(0, 1).T.contiguous()
+
+    @property
+    def quantity_names(self) -> list[str]:
+        """The parameters and, in the degenerate model, the product that the data know."""
+        return [*self.parameters, "product"] if self.degenerate else list(self.parameters)
+
+    def quantities(self, theta: Tensor) -> Tensor:
+        """What :attr:`quantity_names` names, shape (..., parameters) to (..., quantities)."""
+        return torch.cat([theta, theta[..., :1] * theta[..., 1:2]], -1) if self.degenerate else theta
+
+    def pit_given_product(self, theta: Tensor) -> Tensor:
+        r"""The conditional law's distribution function, :math:`F(\lambda_1 \mid \lambda_1 \lambda_2)`, in float64.
+
+        Data do not change this law: of parameters from the prior, or from any exact posterior, it is uniform on (0, 1).
+
+        Args:
+            theta: of the degenerate model, shape (n, 4).
+
+        Returns:
+            shape (n,).
+        """
+        theta = theta.double()
+        product = theta[:, 0] * theta[:, 1]
+        # In u = log lambda1 the density is p1(e^u) p2(c e^-u): the Jacobian takes the place of 1 / lambda1.
+        u = torch.linspace(math.log(0.2), math.log(1.6), 2001, dtype=torch.float64)
+        pairs = torch.stack([u.exp().expand(len(theta), -1), product[:, None] * (-u).exp()], 2)
+        density = FoldedNormal(*(torch.tensor(part[:2]).double() for part in _DEGENERATE)).log_prob(pairs).sum(2)
+        density = (density - density.amax(1, keepdim=True)).exp()
+        mass = torch.cat([torch.zeros_like(density[:, :1]), (density[:, 1:] + density[:, :-1]).cumsum(1) / 2], 1)
+        place = (theta[:, 0].log() - u[0]) / (u[1] - u[0])
+        left = place.floor().clamp(0, len(u) - 2).long()[:, None]
+        share = (place[:, None] - left).clamp(0, 1)
+        return ((mass.gather(1, left) * (1 - share) + mass.gather(1, left + 1) * share) / mass[:, -1:]).squeeze(1)
 
     def _start(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         infected = theta[:, -1]

@@ -131,7 +131,7 @@ def inside_band(ranks: Tensor, n_ranks: int, probability: float = 0.95) -> NDArr
     low, high = ecdf_band(len(ranks), tuple(rank_points(n_ranks)), probability)
     found = rank_ecdf(ranks, n_ranks)
     slack = 1e-9
-    return ((found >= low[:, None] - slack) & (found <= high[:, None] + slack)).all(0)
+    return np.all((found >= low[:, None] - slack) & (found <= high[:, None] + slack), axis=0)
 
 
 def rank_histogram(ranks: Tensor, n_ranks: int) -> NDArray[np.int64]:

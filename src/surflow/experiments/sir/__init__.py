@@ -1,0 +1,1 @@
+"""The epidemic: posteriors of SIR, basic and degenerate, beside the exact ones."""
