@@ -16,7 +16,9 @@ from surflow.configurable import Configurable
 from surflow.data import ContextEncoding, Splits
 from surflow.errors import ConfigError, FileError, unknown_name
 from surflow.flow import Flow
-from surflow.support import Integers
+from surflow.nets.context import ContextColumns
+from surflow.nets.summary import Summary
+from surflow.support import Integers, Interval, Support, real
 
 # Training where the configuration says nothing. On fresh draws nothing can be learnt by heart; a few hundred rows are,
 # within a few hundred steps, so that validation must be frequent there, and what comes after the best is in vain.
@@ -26,6 +28,9 @@ _SMALL_TABLE: dict[str, Any] = _TABLE | {"steps": 1000, "lr": 5e-3, "validate_ev
 _IMAGES: dict[str, Any] = {"steps": 3000, "batch_size": 128, "lr": 3e-3, "clip": 20.0}
 _FEW_IMAGES: dict[str, Any] = _IMAGES | {"steps": 800, "patience": 10}
 _MANY_IMAGES = 5000
+_SIMULATIONS: dict[str, Any] = {"steps": 8000, "batch_size": 256, "lr": 4e-3}
+# Observations of more numbers than this, such as time series, are summarised by as many principal components at most.
+_WIDE_CONTEXT, _COMPONENTS = 32, 8
 # The model of "auto" for a small table: by validation one layer is better than two on iris, wine and diabetes, with up
 # to 13 columns, and two are better than one on breast_cancer, with 30.
 _SMALL_MODEL: dict[str, Any] = {"layers": 1}
@@ -77,15 +82,21 @@ class ModelConfig(BaseModel):
             raise ValueError(unknown_name("entry", next(iter(self.model_extra)), ["transforms", "base", "context_net"]))
         return self
 
-    def build(self, event_shape: Sequence[int], encoding: ContextEncoding | None, levels: int | None) -> Flow:
-        """The flow for data of this shape, context and number of levels; checked to fit them."""
+    def build(
+        self,
+        event_shape: Sequence[int],
+        encoding: ContextEncoding | None,
+        levels: int | None,
+        support: Support = real,
+    ) -> Flow:
+        """The flow for data of this shape, context, number of levels and support; checked to fit them."""
         from surflow import presets
 
-        context_net = None if encoding is None else encoding.network()
+        context_net = None if encoding is None else _network(encoding)
         shape = tuple(event_shape)
         if self.preset is not None:
             options = {key: _untable(value) for key, value in (self.model_extra or {}).items()}
-            return presets.build(self.preset, shape, context_net=context_net, levels=levels, **options)
+            return presets.build(self.preset, shape, context_net=context_net, levels=levels, support=support, **options)
         stated = {"class": "Flow", "transforms": self.transforms or [], "base": self.base}
         if self.context_net is not None or encoding is not None:
             stated["context_net"] = self.context_net or to_table(context_net)
@@ -108,6 +119,14 @@ class ModelConfig(BaseModel):
                 f"the data's context has {len(encoding.columns)} columns, the chain's has shape {flow.context_shape}"
             )
         return flow
+
+
+def _network(encoding: ContextEncoding) -> ContextColumns | Summary:
+    """One-hot categories and standardised numbers; of many numbers a summary, by their principal components."""
+    size = len(encoding.columns)
+    if size <= _WIDE_CONTEXT or any(column.categories is not None for column in encoding.columns):
+        return encoding.network()
+    return Summary(size, 2 * _COMPONENTS, components=_COMPONENTS)
 
 
 class TrainingConfig(_Section):
@@ -149,7 +168,10 @@ class Config(_Section):
         from surflow import presets
 
         model, training, rows = self.model, self.training.model_copy(), len(splits.train.x)
-        if model.preset == "auto":
+        if model.preset == "auto" and splits.simulator is not None:
+            boxed = all(isinstance(part, Interval) for part in splits.support.coordinates(splits.event_shape[0]))
+            model = ModelConfig(preset="box" if boxed else "posterior", **(model.model_extra or {}))
+        elif model.preset == "auto":
             name, options = presets.choose(splits.levels, None if self.fresh(splits) else rows)
             small = rows < presets.FEW_ROWS and math.prod(splits.event_shape) <= _SMALL_MODEL_COLUMNS
             if small and splits.levels is None and not self.fresh(splits):
@@ -157,6 +179,8 @@ class Config(_Section):
             model = ModelConfig(preset=name, **(options | (model.model_extra or {})))
         if self.fresh(splits):
             defaults = _FRESH
+        elif splits.simulator is not None:
+            defaults = _SIMULATIONS
         elif splits.levels is None:
             defaults = _SMALL_TABLE if rows < presets.FEW_ROWS else _TABLE
         else:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from surflow import evaluation
 from surflow.config import Config, read_config
-from surflow.data import ContextEncoding, Part, Splits, synthetic_names, table_names
+from surflow.data import ContextEncoding, Part, Splits, simulator_names, synthetic_names, table_names
 from surflow.data import load as load_data
 from surflow.distribution import seeded
 from surflow.errors import DataError, FileError
@@ -223,7 +223,7 @@ def load_splits(config: Config) -> Splits:
 def source_path(config: Config) -> Path | None:
     """The file that the data are from, or None for data that have a name."""
     source = config.data.source
-    return None if source in (*synthetic_names(), *table_names()) else Path(source).expanduser()
+    return None if source in (*synthetic_names(), *table_names(), *simulator_names()) else Path(source).expanduser()
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
@@ -280,7 +280,7 @@ def splits_without_data(run: RunFolder) -> Splits:
 def build(config: Config, splits: Splits) -> Flow:
     """The model that a configuration states, for its data; drawn from its seed."""
     with seeded(config.seed):
-        return config.model.build(splits.event_shape, splits.context, splits.levels)
+        return config.model.build(splits.event_shape, splits.context, splits.levels, splits.support)
 
 
 def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progress: bool = False) -> Flow:

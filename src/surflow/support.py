@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 from surflow.configurable import Configurable
 from surflow.errors import SupportError
@@ -184,6 +186,47 @@ def product(supports: Iterable[Support]) -> Support:
     """
     parts = tuple((key, len(list(group))) for key, group in groupby(supports))
     return parts[0][0] if len(parts) == 1 else Product(parts)
+
+
+def support_of(law: torch.distributions.Distribution) -> Support:
+    """The support of a ``torch.distributions`` law over vectors: coordinates that are real, positive or in intervals.
+
+    Raises:
+        SupportError: for a law over anything else.
+
+    >>> from torch.distributions import Exponential, Independent, Uniform
+    >>> support_of(Independent(Uniform(torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])), 1))
+    interval(-1, 1)
+    >>> support_of(Independent(Exponential(torch.ones(3)), 1))
+    positive
+    """
+    if len(law.event_shape) != 1 or law.batch_shape:
+        raise SupportError(
+            f"expected a law over vectors, got event shape {tuple(law.event_shape)} and batch shape "
+            f"{tuple(law.batch_shape)}: wrap it in torch.distributions.Independent(law, 1)"
+        )
+    return product(_coordinates_of(law.support, law.event_shape[0]))
+
+
+def _coordinates_of(constraint: Any, size: int) -> list[Support]:
+    inner = getattr(constraint, "base_constraint", None)
+    if inner is not None:
+        return _coordinates_of(inner, size)
+    parts = getattr(constraint, "cseq", None)
+    if parts is not None:
+        lengths = getattr(constraint, "lengths", [1] * len(parts))
+        return [one for part, n in zip(parts, lengths, strict=True) for one in _coordinates_of(part, n)]
+    low, high = (
+        torch.as_tensor(getattr(constraint, name, math.nan)).expand(size).tolist()
+        for name in ("lower_bound", "upper_bound")
+    )
+    if constraint in (constraints.real, constraints.real_vector):
+        return [real] * size
+    if math.isfinite(low[0]) and math.isfinite(high[0]):
+        return [Interval(a, b) for a, b in zip(low, high, strict=True)]
+    if set(low) == {0.0} and math.isnan(high[0]):
+        return [positive] * size
+    raise SupportError(f"expected a law whose coordinates are real, positive or in intervals, got {constraint}")
 
 
 _BRIDGES = {

@@ -3,6 +3,7 @@
 from surflow.data.builtin import table_names
 from surflow.data.encoding import ContextColumn, ContextEncoding
 from surflow.data.epidemic import SIR
+from surflow.data.simulations import simulator, simulator_names
 from surflow.data.simulators import Posterior, Simulator
 from surflow.data.splits import Part, Splits, load, read_rows
 from surflow.data.synthetic import Synthetic, offset, skew
@@ -22,6 +23,8 @@ __all__ = [
     "noisy_circle",
     "offset",
     "read_rows",
+    "simulator",
+    "simulator_names",
     "skew",
     "synthetic_names",
     "synthetic_set",

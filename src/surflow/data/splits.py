@@ -22,13 +22,17 @@ from surflow.data.checks import (
     values_of,
 )
 from surflow.data.encoding import ContextColumn, ContextEncoding
+from surflow.data.simulations import simulator, simulator_names
+from surflow.data.simulators import Simulator
 from surflow.data.synthetic import Synthetic
 from surflow.data.tables import Raw, read_file
 from surflow.data.toys import synthetic_names, synthetic_set
 from surflow.errors import ConfigError, DataError, unknown_name
+from surflow.support import Support, real, support_of
 
 # Fresh rows of a synthetic set: to train on, to validate with, to test with.
 _SYNTHETIC_ROWS = (20_000, 5_000, 10_000)
+_SIMULATED_ROWS = (20_000, 1_000, 1_000)
 # Parts of a table in the same order; the rest is for the test.
 _TRAIN, _VALIDATION = 0.7, 0.15
 _FEWEST_ROWS = 20
@@ -53,6 +57,7 @@ class Splits:
         truth: the law the data are from, where it is known and has a density.
         context: what the columns of the context mean, or None.
         description: one sentence: what, how many rows, from where.
+        simulator: what the rows were simulated by, parameters as data and observations as the context; or None.
     """
 
     name: str
@@ -64,6 +69,12 @@ class Splits:
     truth: Synthetic | None
     context: ContextEncoding | None
     description: str
+    simulator: Simulator | None = None
+
+    @property
+    def support(self) -> Support:
+        """What rows of continuous data lie in, by their law: a prior's support, or else real."""
+        return real if self.simulator is None else support_of(self.simulator.prior)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -71,7 +82,7 @@ class Splits:
 
 
 def load(
-    source: str | Path | Synthetic,
+    source: str | Path | Synthetic | Simulator,
     *,
     columns: Sequence[str] | None = None,
     context: str | Sequence[str] | None = None,
@@ -81,12 +92,15 @@ def load(
     """A data set, checked and split; whatever is wrong with it is said here, before any training.
 
     Args:
-        source: name of a synthetic set or of a real one that comes with the installation, a path to a CSV, Parquet,
-            NPY or NPZ file, or a :class:`Synthetic` of your own.
+        source: name of a synthetic set, of a real one that comes with the installation, or of a simulator, a path to a
+            CSV, Parquet, NPY or NPZ file, or a :class:`Synthetic` or :class:`Simulator` of your own.
         columns: data columns; by default all that are not context (and not the target of a built-in set).
         context: the column or columns to condition on: "label" of a synthetic set, "target" of a built-in one, names.
         seed: of the draws, or of the shuffling before the split.
-        rows: how many rows to train on: fresh ones of a synthetic set, otherwise at most so many of the training part.
+        rows: how many rows to train on: fresh ones of a synthetic set or a simulator, otherwise at most so many of the
+            training part.
+
+    Of a simulator the data are the parameters, and the context is the observation, its numbers called x1, x2 and so on.
 
     Text, booleans and integers of at most 20 different values are categories when they serve as context.
     An array of 3 or more axes is taken as events, rows first; uint8 makes it images, channels first, of 256 levels,
@@ -109,6 +123,9 @@ def load(
     law = _law(source)
     if law is not None:
         return _load_synthetic(law, columns, wanted, seed, rows)
+    made = _simulator(source)
+    if made is not None:
+        return _load_simulated(made, columns, wanted, seed, rows)
     raw = _read(source)
     wanted = context_columns(raw, wanted)
     used = data_columns(raw, columns, wanted)
@@ -133,7 +150,7 @@ def load(
 
 
 def read_rows(
-    source: str | Path | Synthetic,
+    source: str | Path | Synthetic | Simulator,
     columns: Sequence[str],
     encoding: ContextEncoding | None = None,
     *,
@@ -144,7 +161,8 @@ def read_rows(
     """All rows of a source with the columns, the context and the levels of a model that is already trained.
 
     Args:
-        source: as for :func:`load`; of a synthetic set fresh rows, other ones than ``load`` draws with the same seed.
+        source: as for :func:`load`; of a synthetic set or a simulator fresh rows, other ones than ``load``
+            draws with the same seed.
         columns: the model's data columns, ``Splits.columns``; empty for images and other arrays.
         encoding: the model's context, ``Splits.context``; its columns are read from the source too.
         levels: the model's levels; values outside are refused.
@@ -168,6 +186,12 @@ def read_rows(
         # Far from the seeds that people choose, so that no row is one that load drew.
         drawn, labels = law.sample_labelled(_SYNTHETIC_ROWS[2] if rows is None else rows, seed=seed + 2**40)
         return Part(drawn, None if encoding is None else encoding.encode({"label": labels}))
+    made = _simulator(source)
+    if made is not None:
+        observed = [] if encoding is None else encoding.names
+        if list(columns) != made.parameters or observed != _numbers(made):
+            raise ConfigError(f"{made.name} has other parameters and observations than the model was trained on")
+        return Part(*made.sample(_SIMULATED_ROWS[2] if rows is None else rows, seed=seed + 2**40))
     raw = _read(source, fewest=1)
     raw.fixed = True
     if raw.events is None and not columns:
@@ -195,20 +219,26 @@ def _names(context: str | Sequence[str] | None) -> list[str]:
     return [context] if isinstance(context, str) else list(context)
 
 
-def _law(source: str | Path | Synthetic) -> Synthetic | None:
+def _law(source: str | Path | Synthetic | Simulator) -> Synthetic | None:
     if isinstance(source, Synthetic):
         return source
     return synthetic_set(str(source)) if str(source) in synthetic_names() else None
 
 
-def _read(source: str | Path | Synthetic, fewest: int = _FEWEST_ROWS) -> Raw:
+def _simulator(source: str | Path | Synthetic | Simulator) -> Simulator | None:
+    if isinstance(source, Simulator):
+        return source
+    return simulator(str(source)) if str(source) in simulator_names() else None
+
+
+def _read(source: str | Path | Synthetic | Simulator, fewest: int = _FEWEST_ROWS) -> Raw:
     name = str(source)
     if name in table_names():
         raw = read_named(name)
     else:
         path = Path(name).expanduser()
         if not path.exists() and not path.suffix and len(path.parts) == 1:
-            known = [*synthetic_names(), *table_names()]
+            known = [*synthetic_names(), *table_names(), *simulator_names()]
             raise ConfigError(
                 f"{unknown_name('data set', name, known)} (or pass the path of a .csv, .parquet, .npy or .npz file)"
             )
@@ -258,3 +288,31 @@ def _load_synthetic(
     )
     truth = law if law.has_density else None
     return Splits(law.name, train, validation, test, ["x", "y"], None, truth, encoding, description)
+
+
+# -- simulators ---------------------------------------------------------------------------------------
+
+
+def _numbers(made: Simulator) -> list[str]:
+    """Names of an observation's numbers."""
+    return [f"x{i + 1}" for i in range(made.x_shape[0])]
+
+
+def _load_simulated(
+    made: Simulator, columns: Sequence[str] | None, context: list[str], seed: int, rows: int | None
+) -> Splits:
+    if columns is not None and list(columns) != made.parameters:
+        raise ConfigError(f"{made.name} has the parameters {made.parameters} and is used whole, got {list(columns)}")
+    if context and context != _numbers(made):
+        raise ConfigError(f"the context of {made.name} is its observation: leave out the context {context}")
+    sizes = [rows or _SIMULATED_ROWS[0], *_SIMULATED_ROWS[1:]]
+    theta, x = made.sample(sum(sizes), seed=seed)
+    train, validation, test = (Part(*pair) for pair in zip(theta.split(sizes), x.split(sizes), strict=True))
+    means, scales = train.context.mean(0), train.context.std(0).clamp(min=1e-12)  # type: ignore[union-attr]
+    numbers = zip(_numbers(made), means.tolist(), scales.tolist(), strict=True)
+    encoding = ContextEncoding([ContextColumn(name, None, mean, scale) for name, mean, scale in numbers])
+    description = (
+        f"{made.name}: parameters given observations of {made.x_shape[0]} numbers, {sizes[0]:,} training, "
+        f"{sizes[1]:,} validation and {sizes[2]:,} test simulations with seed {seed}"
+    )
+    return Splits(made.name, train, validation, test, made.parameters, None, None, encoding, description, made)

@@ -11,7 +11,7 @@ from surflow.evaluation.calibration import (
     tarp,
 )
 from surflow.evaluation.gaussian import Gaussian, fit_gaussian, gaussian_scores
-from surflow.evaluation.likelihood import account, codes, draws, evaluating, mean_and_error, scores
+from surflow.evaluation.likelihood import account, codes, draws, draws_given, evaluating, mean_and_error, scores
 from surflow.evaluation.merit import BOUND_SAMPLES, evaluate
 from surflow.evaluation.results import Row, machine, read_results, versions, write_results
 from surflow.evaluation.samples import classifier_test, energy_distance, energy_test
@@ -26,6 +26,7 @@ __all__ = [
     "codes",
     "contraction",
     "draws",
+    "draws_given",
     "ecdf_band",
     "energy_distance",
     "energy_test",

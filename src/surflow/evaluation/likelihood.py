@@ -15,6 +15,8 @@ from surflow.flow import Flow, Term
 # Numbers of the events held at once; the networks inside a layer need a small multiple of it.
 _CHUNK_ELEMENTS = 2**18
 _CHUNK_ROWS = 8192
+# Rows (draws times contexts) that are drawn at once.
+_DRAWS_AT_ONCE = 2**16
 
 
 @contextmanager
@@ -81,6 +83,16 @@ def draws(model: Distribution, n: int, context: Tensor | None = None) -> Tensor:
         if model.context_shape is None or context is None:
             return model.sample(n).cpu()
         return model.sample((), _to(context[:n], *_home(model))).cpu()
+
+
+def draws_given(model: Distribution, n: int, context: Tensor, seed: int = 0) -> Tensor:
+    """n samples for every row of the context, shape (n, rows, *event), on the CPU."""
+    at_once = max(1, _DRAWS_AT_ONCE // len(context))
+    sizes = [min(at_once, n - i) for i in range(0, n, at_once)]
+    given = _to(context, *_home(model))
+    with evaluating(model):
+        parts = [model.sample((size,), given, seed=seed + i).cpu() for i, size in enumerate(sizes)]
+    return torch.cat(parts)
 
 
 def account(flow: Flow, x: Tensor, context: Tensor | None = None) -> list[Term]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from surflow.bijections.autoregressive import Autoregressive
+from surflow.bijections.elementwise import Sigmoid
 from surflow.bijections.linear import ConditionalLinear, Linear
 from surflow.bijections.normalize import Standardize
 from surflow.bijections.shape import Reverse
-from surflow.bijections.splines import SplineMap
+from surflow.bijections.splines import IntervalSplineMap, SplineMap
+from surflow.bijections.truncated import TruncatedMap
 from surflow.distributions.normal import Normal
+from surflow.distributions.uniform import Uniform
 from surflow.errors import ConfigError, ShapeError
 from surflow.flow import Flow
 from surflow.presets.chains import MOST_PASSES, Chain, given, preset
+from surflow.support import Interval, unit_interval
+from surflow.surjections.absolute import Abs
 from surflow.surjections.dimension import Slice
-from surflow.transform import Transform
+from surflow.transform import On, Transform
 
 
 def _located(size: int, context: int, layers: int, hidden: Sequence[int], bins: int) -> list[Transform]:
@@ -57,3 +62,35 @@ def _product(
     ratio = Flow(_located(1, size - 1, 1, hidden, bins), base=Normal(1))
     chain: list[Transform] = [Linear(size, rows), Standardize(size), Slice(size, size - 1, ratio)]
     return [*chain, *_located(size - 1, context, layers, hidden, bins)], Normal(size - 1)
+
+
+@preset("box")
+def _box(
+    size: int,
+    context: int,
+    *,
+    fold: Sequence[int] = (),
+    layers: int = 1,
+    hidden: Sequence[int] = (64, 64),
+    bins: int = 8,
+) -> Chain:
+    """for parameters in a box, given observations: laws cut off at its walls, then splines; symmetries are folded"""
+    fold, rest = list(fold), [i for i in range(size) if i not in fold]
+    if len(rest) + len(fold) != size or not all(0 <= i < size for i in fold):
+        raise ConfigError(f"fold expects different coordinates from 0 to {size - 1}, got {fold}")
+    # Undoes the logit with which build begins on intervals, but for the scale: here the walls are kept.
+    chain: list[Transform] = []
+    if fold:
+        both = Interval(-1.0, 1.0)
+        chain += [On(size, fold, Sigmoid(len(fold), -1.0, 1.0)), On(size, fold, Abs(len(fold), support=both))]
+    if rest:
+        chain.append(On(size, rest, Sigmoid(len(rest)), rest=unit_interval))
+    passes = min(size, MOST_PASSES)
+    # Locations and scales come first from the context alone, as linear functions, which are the most accurate ones.
+    chain.append(Autoregressive(size, given(context), map=TruncatedMap(), hidden=(), passes=1))
+    chain.append(Autoregressive(size, given(context), map=TruncatedMap(), hidden=hidden, passes=passes))
+    for i in range(layers):
+        if i and size > 1:
+            chain.append(Reverse(size, support=unit_interval))
+        chain.append(Autoregressive(size, given(context), map=IntervalSplineMap(bins), hidden=hidden, passes=passes))
+    return chain, Uniform(size)

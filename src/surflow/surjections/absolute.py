@@ -7,8 +7,8 @@ from torch import Tensor
 from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.discrete import Bernoulli
 from surflow.distributions.parametric import score
-from surflow.errors import ShapeError
-from surflow.support import Integers, positive
+from surflow.errors import ShapeError, SupportError
+from surflow.support import Integers, Interval, Support, positive, real
 from surflow.transform import Transform
 
 
@@ -23,6 +23,11 @@ class Abs(Transform):
         signs: distribution over bits, 1 for a positive sign, of the same event shape: fair by default;
             ``Bernoulli(shape, learned=True)``, ``JointBernoulli(shape, context_shape=shape)`` (given z), or any other.
             Its context is z, or z joined with the flow's context.
+        support: of x: real, or an interval about zero, of which the upper half remains.
+
+    Raises:
+        ShapeError: for signs of another shape.
+        SupportError: for a support that does not fold at zero.
 
     Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2.
 
@@ -34,15 +39,21 @@ class Abs(Transform):
 
     random_inverse = True
 
-    def __init__(self, shape: int | Shape, signs: Distribution | None = None) -> None:
+    def __init__(self, shape: int | Shape, signs: Distribution | None = None, *, support: Support = real) -> None:
         shape = as_shape(shape)
+        if isinstance(support, Interval) and support.low == -support.high:
+            folded: Support = Interval(0.0, support.high)
+        elif support == real:
+            folded = positive
+        else:
+            raise SupportError(f"Abs folds the real line or an interval about zero, got {support!r}")
         signs = Bernoulli(shape) if signs is None else signs
         if signs.event_shape != shape or signs.support != Integers(2):
             raise ShapeError(
                 f"Abs({shape}) expects signs as bits of shape {shape}, "
                 f"got {type(signs).__name__} of shape {signs.event_shape} on {signs.support!r}"
             )
-        super().__init__(shape, codomain=positive, context_shape=signs.context_beyond(shape))
+        super().__init__(shape, domain=support, codomain=folded, context_shape=signs.context_beyond(shape))
         self.signs = signs
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

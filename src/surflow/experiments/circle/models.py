@@ -19,9 +19,7 @@ RADIUS = 4.0
 
 
 def _couplings(pairs: int, hidden: int) -> list[sf.Transform]:
-    return [
-        layer for _ in range(pairs) for layer in (sf.Coupling(2, hidden=(hidden, hidden)), sf.Orthonormal(2))
-    ]
+    return [layer for _ in range(pairs) for layer in (sf.Coupling(2, hidden=(hidden, hidden)), sf.Orthonormal(2))]
 
 
 def _nf(pairs: int = 20, hidden: int = 200) -> sf.Flow:

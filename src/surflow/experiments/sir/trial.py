@@ -16,7 +16,7 @@ from surflow.evaluation import (
     band_coverage,
     codes,
     contraction,
-    evaluating,
+    draws_given,
     expected_coverage,
     inside_band,
     mean_and_error,
@@ -35,8 +35,6 @@ from surflow.training import fit
 _TEST_SEED = 1_000_000
 # Draws that a picture shows, and resimulations of every data set for the bands.
 DRAWN, RESIMULATED = 2000, 200
-# Rows (draws times data sets) that are drawn, or scored, at once.
-_AT_ONCE = 2**16
 
 
 def build(sir: SIR, model: str, options: dict[str, Any], components: int, features: int, widths: list[int]) -> Flow:
@@ -72,7 +70,7 @@ def run(cell: Cell) -> Outcome:
     ]
     kept = spec["data_sets"]
     truth, observed = truth[:kept], observed[:kept]
-    drawn = draw(flow, observed, spec["draws"])
+    drawn = draws_given(flow, spec["draws"], observed)
     of_exact = exact.sample(spec["draws"])[:, :kept].to(drawn)
     found += _errors(sir, truth, drawn, of_exact)
     found += _contraction(sir, drawn, exact, kept)
@@ -106,15 +104,6 @@ def run(cell: Cell) -> Outcome:
         **_pictures(sir, flow),
     }
     return Outcome(cell, rows, arrays)
-
-
-def draw(flow: Flow, observed: Tensor, n: int, seed: int = 0) -> Tensor:
-    """n draws of the posterior of every row, shape (n, rows, parameters)."""
-    at_once = max(1, _AT_ONCE // len(observed))
-    sizes = [min(at_once, n - i) for i in range(0, n, at_once)]
-    with evaluating(flow):
-        parts = [flow.sample((), observed.repeat(size, 1), seed=seed + i) for i, size in enumerate(sizes)]
-    return torch.cat([part.reshape(-1, len(observed), part.shape[1]) for part in parts])
 
 
 def _errors(sir: SIR, truth: Tensor, drawn: Tensor, of_exact: Tensor) -> list[tuple[str, float, float | None, str]]:
@@ -161,7 +150,7 @@ def _pictures(sir: SIR, flow: Flow) -> dict[str, np.ndarray]:
     """The posterior of one data set, that of the middle of the prior, and resimulations of it."""
     truth = sir.prior.mean[None]
     observed = sir.simulate(truth, seed=_TEST_SEED)
-    drawn = draw(flow, observed, DRAWN)[:, 0]
+    drawn = draws_given(flow, DRAWN, observed)[:, 0]
     again = sir.simulate(drawn[:RESIMULATED], seed=_TEST_SEED + 1)
     return {
         "truth": truth[0].numpy(),

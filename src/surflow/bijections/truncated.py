@@ -1,0 +1,88 @@
+"""Location and scale on an interval: the distribution function of a truncated logistic law."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from surflow.bijections.univariate import UnivariateMap
+from surflow.errors import ConfigError
+from surflow.support import Interval
+
+# Scale, in units of the interval's half, where the raw number is zero: nearly the identity.
+_WIDE = 2.0
+
+
+class TruncatedMap(UnivariateMap):
+    r"""The interval onto itself by the distribution function of a logistic law within it.
+
+    .. math::
+        z = l + (h - l) \frac{\sigma(t) - \sigma(a)}{\sigma(b) - \sigma(a)}, \qquad
+        t = \frac{x - m}{s}, \quad a = \frac{l - m}{s}, \quad b = \frac{h - m}{s}
+
+    A law of location m and scale s, cut off at the ends of the interval, becomes nearly uniform, however narrow it is
+    and wherever its location lies, within the interval or beyond. Splines refine what is left. With zeros it is
+    nearly, not quite, the identity.
+
+    Args:
+        low, high: ends of the interval.
+        limit: of the logarithm of the scale, up or down.
+
+    Raises:
+        ConfigError: for a limit that is not positive and finite.
+
+    >>> import torch
+    >>> law = TruncatedMap(-3.0, 3.0)
+    >>> z, log_slope = law.forward(torch.tensor([[0.5]]), torch.tensor([[[0.0], [-4.0]]]))
+    >>> 2.9 < z.item() < 3, law.inverse(z, torch.tensor([[[0.0], [-4.0]]]))[0].allclose(torch.tensor(0.5), atol=1e-4)
+    (True, True)
+    """
+
+    n_parameters = 2
+
+    def __init__(self, low: float = 0.0, high: float = 1.0, limit: float = 8.0) -> None:
+        if not 0 < limit < math.inf:
+            raise ConfigError(f"the limit of the log-scale must be positive and finite, got {limit}")
+        self.domain = Interval(low, high)
+        self.low, self.high, self.limit = low, high, limit
+        self.middle, self.half = (low + high) / 2, (high - low) / 2
+
+    def _law(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Location, in units of half the interval from its middle, log-scale, and the ends a and b."""
+        location, s = raw.unbind(1)
+        log_scale = self.limit * (s / self.limit).tanh() + math.log(_WIDE)
+        return location, log_scale, (-1 - location) * (-log_scale).exp(), (1 - location) * (-log_scale).exp()
+
+    def _log_slope(self, t: Tensor, a: Tensor, b: Tensor, log_scale: Tensor) -> Tensor:
+        log_density = F.logsigmoid(t) + F.logsigmoid(-t) - log_scale
+        return log_density - _log_difference(a, b, 2 * (-log_scale).exp()) + math.log(2)
+
+    def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        location, log_scale, a, b = self._law(raw)
+        per_scale = (-log_scale).exp()
+        t = ((x - self.middle) / self.half - location) * per_scale
+        above = (x - self.low) / self.half * per_scale
+        share = (_log_difference(a, t, above) - _log_difference(a, b, 2 * per_scale)).exp()
+        z = (self.low + 2 * self.half * share).clamp(self.low, self.high)  # rounding may go past the ends
+        return z, self._log_slope(t, a, b, log_scale)
+
+    def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        location, log_scale, a, b = self._law(raw)
+        info = torch.finfo(z.dtype)
+        share = ((z - self.low) / (2 * self.half)).clamp(info.tiny, 1 - info.eps)
+        # e^t (1 - share D) = e^a + share D for D = (e^b - e^a) / (1 + e^b), in logarithms.
+        log_d = _log_difference(a, b, 2 * (-log_scale).exp()) + F.softplus(a)
+        over = torch.logaddexp(a, share.log() + log_d)
+        under = torch.logaddexp(torch.log1p(-share), share.log() + F.softplus(a) - F.softplus(b))
+        t = over - under
+        x = self.middle + self.half * (location + log_scale.exp() * t)
+        return x.clamp(self.low, self.high), self._log_slope(t, a, b, log_scale)
+
+
+def _log_difference(a: Tensor, b: Tensor, gap: Tensor) -> Tensor:
+    r""":math:`\log(\sigma(b) - \sigma(a))` for b = a + gap, where neither tail cancels."""
+    gap = gap.clamp(min=torch.finfo(b.dtype).tiny)
+    return b + (-torch.expm1(-gap)).log() - F.softplus(a) - F.softplus(b)

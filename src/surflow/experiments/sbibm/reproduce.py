@@ -1,0 +1,158 @@
+"""From trials of the benchmark's tasks to recorded results, pictures and one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from surflow.errors import SurflowError
+from surflow.evaluation import write_results
+from surflow.experiments.cells import Outcome, run_cells
+from surflow.experiments.sbibm.tasks import SIMULATIONS, TASKS, Task, cells
+from surflow.experiments.sbibm.trial import run
+from surflow.experiments.synthetic import pictures
+from surflow.experiments.synthetic.pictures import Frame, Panel
+from surflow.output import writing
+from surflow.page import Section, Shower, duration, plus_minus, write_page
+from surflow.plots.style import frame
+
+_DPI = 100
+_QUICK = "A run through everything with a few steps: no figure here means anything. "
+_LEDE = (
+    f"One flow learns the posteriors of all observations of a task from {SIMULATIONS:,} simulations. For ten "
+    "observations, which it has not seen, a classifier is to tell ten thousand of its draws from as many of the exact "
+    "posterior: its accuracy, C2ST, is 0.5 where nobody could, and 1 where anybody can."
+)
+_HOW = [
+    'The tasks are those of Lueckmann et al., "Benchmarking Simulation-Based Inference", arXiv 2101.04653; the '
+    "observations are draws of the simulators with fixed seeds, and the exact posteriors are the library's own: closed "
+    "forms, or importance sampling with an effective sample size of a third of the draws and more, twenty draws for "
+    "each that is kept. The classifier is the benchmark's, a perceptron with two hidden layers of ten units for each "
+    "parameter, in five folds.",
+    "A twentieth of the simulations is held out for early stopping. Where there are several members, flows that "
+    "started from other weights are mixed in equal parts. The NLL gap is the mean of log p(θ | x) − log q(θ | x) over "
+    "fresh pairs, the Kullback-Leibler divergence of what was learned; one prior draw in a thousand can outweigh all "
+    "others in it, and no classifier would notice.",
+    "The figures to compare with are those of neural posterior estimation with 10,000 simulations: in the paper, and "
+    "with the package sbi in 2024, on the benchmark's own ten observations. They know of the prior's box at most, not "
+    "of symmetries; a model here that knows no more stands beside the one that does.",
+]
+
+
+def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
+    """Run all tasks, and write results, pictures and the page.
+
+    Args:
+        results: the folder of ``sbibm.json`` and of ``sbibm/sbibm.html`` with its pictures.
+        work: where trials that are done are kept, so that a killed run goes on.
+        quick: only run through everything once.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        FileError: before any trial, if the results cannot be written.
+        SurflowError: if trials failed, after the results and the page are made from all others.
+    """
+    page = results / "sbibm" / "sbibm.html"
+    writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
+    outcomes, failed = run_cells(cells(quick), run, work, _told)
+    command = f"surflow reproduce sbibm{' --quick' if quick else ''}"
+    write_results(results / "sbibm.json", command, [row for outcome in outcomes for row in outcome.rows])
+    show = Shower(page.parent / "pictures", _DPI)
+    found = {(outcome.cell.case.split("/")[1], outcome.cell.model): outcome for outcome in outcomes}
+    sections = [Section("table", "All tasks", tables=[_table(found)]), Section("how", "How it was run", _HOW)]
+    for name, task in TASKS.items():
+        models = {model: found[name, model] for model in task.models if (name, model) in found}
+        sections.insert(-1, _section(name, task, models, show))
+    write_page(
+        page,
+        eyebrow="surflow · reproduced experiments",
+        heading="Posteriors of a public benchmark",
+        on="",
+        lede=(_QUICK if quick else "") + _LEDE,
+        facts=_facts(outcomes),
+        sections=sections,
+        note="Behind ± stand standard errors over the observations, or over the pairs.",
+    )
+    if failed:
+        raise SurflowError(
+            f"{len(failed)} trials failed, the others are kept; the page {page} lacks their figures:\n"
+            + "\n".join(failed)
+        )
+    return page
+
+
+def _told(outcome: Outcome) -> str:
+    return f"C2ST {outcome.value('c2st'):.3f}, NLL gap {outcome.value('nll_gap'):.3f} nats"
+
+
+def _facts(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+    training, testing = (
+        sum(outcome.value(metric) for outcome in outcomes) for metric in ("seconds", "seconds_of_classifiers")
+    )
+    return [
+        {"kind": "", "text": "C2ST: accuracy of a classifier, draws against exact draws; 0.5 is the best"},
+        {"kind": "", "text": f"{duration(training)} of processor time in training"},
+        {"kind": "", "text": f"{duration(testing)} in drawing and in classifiers"},
+    ]
+
+
+def _errors(outcome: Outcome) -> dict[str, float]:
+    return {row["metric"]: row["error"] or 0.0 for row in outcome.rows}
+
+
+def _table(found: Mapping[tuple[str, str], Outcome]) -> dict[str, object]:
+    lines, marks = [], []
+    for (name, model), outcome in found.items():
+        task, errors = TASKS[name], _errors(outcome)
+        c2st = outcome.value("c2st")
+        aimed = model == next(iter(task.models))
+        marks.append("" if not aimed else "met" if c2st <= task.goal else "missed")
+        lines.append(
+            [
+                task.title,
+                task.models[model].title,
+                *plus_minus(c2st, errors["c2st"]),
+                f"{task.goal:g}, {marks[-1]}" if aimed else "",
+                f"{task.package:g}",
+                f"{task.paper:g}",
+                *plus_minus(outcome.value("nll_gap"), errors["nll_gap"]),
+                f"{outcome.value('seconds'):.0f}",
+                f"{outcome.value('parameters'):,.0f}",
+            ]
+        )
+    head = ["task", "model", "C2ST", "±", "goal", "sbi", "paper", "NLL gap (nats)", "±", "seconds", "parameters"]
+    return {"head": head, "rows": lines, "numbers": [2, 3, 5, 6, 7, 8, 9, 10], "marks": marks, "marked": 4}
+
+
+def _section(name: str, task: Task, models: Mapping[str, Outcome], show: Shower) -> Section:
+    texts = [task.text, *(f"{made.title}: {made.text}" for made in task.models.values())]
+    if not models:
+        return Section(name, task.title, [*texts, "Trials of this task failed."])
+    parameters = task.simulator().parameters
+    rows = []
+    for i in range(2):
+        for a, b in task.drawn:
+            exact = next(iter(models.values())).arrays[f"exact_{i}"][:, [a, b]]
+            limits = _frame(exact)
+            line: list[Panel | None] = [Panel("exact", points=exact, data=True)]
+            for model, outcome in models.items():
+                note = f"C2ST {outcome.value(f'c2st_{i + 1}'):.3f}"
+                drawn = outcome.arrays[f"drawn_{i}"][:, [a, b]]
+                line.append(Panel(model, points=drawn, note=note))
+            rows.append((f"{i + 1}: {parameters[a]}, {parameters[b]}", limits, line))
+    caption = (
+        "Draws of the posteriors of the first two observations, exact and learned; the C2ST is over all parameters."
+    )
+    return Section(name, task.title, texts, pictures=[show(name, pictures.panels(rows), caption)])
+
+
+def _frame(points: np.ndarray) -> Frame:
+    """A square about the points."""
+    limits = frame(points)
+    half = max(high - low for low, high in limits) / 2
+    (left, right), (low, high) = [((a + b) / 2 - half, (a + b) / 2 + half) for a, b in limits]
+    return (left, right), (low, high)
