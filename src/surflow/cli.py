@@ -79,16 +79,17 @@ def list_() -> None:
     import pkgutil
 
     from surflow import experiments, presets
-    from surflow.data import synthetic_names, table_names
-    from surflow.experiments.synthetic.groups import GROUPS, WHOLE
+    from surflow.data import simulator_names, synthetic_names, table_names
+    from surflow.experiments.reproduce import names
 
     lines = ["Synthetic data, exact densities known:", *_wrapped(synthetic_names()), ""]
     lines += ["Real data that come with the installation (or pass a .csv, .parquet, .npy or .npz file):"]
-    lines += [*_wrapped(table_names()), "", "Presets, --model NAME:"]
+    lines += [*_wrapped(table_names()), ""]
+    lines += ["Simulators, parameters given observations, exact posteriors known:", *_wrapped(simulator_names()), ""]
+    lines += ["Presets, --model NAME:"]
     named = {"auto": "the default: spline, smaller for few rows, or image for integers", **presets.names()}
     lines += [f"  {name:16}{text}" for name, text in named.items()]
-    lines += ["", "Experiments, surflow reproduce NAME:", f"  {WHOLE:16}all of the following, about an hour"]
-    lines += [f"  {name:16}{'; '.join(c.title for c in comparisons)}" for name, comparisons in GROUPS.items()]
+    lines += ["", "Experiments, surflow reproduce NAME:", *(f"  {name:16}{text}" for name, text in names().items())]
     lines += ["", "Records, python -m surflow.experiments.NAME:"]
     for module in pkgutil.iter_modules(experiments.__path__):
         path = Path(experiments.__path__[0]) / f"{module.name}.py"
@@ -370,21 +371,24 @@ def score(
 
 @app.command()
 def reproduce(
-    group: Annotated[str, typer.Argument(help="'synthetic' for all, or one of its groups: 'surflow list' names them.")],
+    name: Annotated[str, typer.Argument(help="An experiment: 'surflow list' names them.")],
     quick: Annotated[
         bool, typer.Option("--quick", help="Only run through everything, in under a minute; the figures mean nothing.")
     ] = False,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="sbibm: the benchmark's observations, TASK/num_observation_K; else simulated.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the results; docs/results by default.")
     ] = None,
 ) -> None:
     """Make the figures of an experiment anew: results as JSON, pictures and a page. What is done already is kept."""
-    from surflow.experiments.synthetic.reproduce import reproduce
+    from surflow.experiments.reproduce import reproduce
 
     # Quick figures must never take the place of recorded ones.
     work = Path("runs") / ("reproduce-quick" if quick else "reproduce")
-    page = reproduce(group, output or (work if quick else Path("docs/results")), work / "cells", quick)
-    typer.echo(f"\nresults: {page.parent.parent / 'synthetic.json'}\npage: {page}")
+    page = reproduce(name, output or (work if quick else Path("docs/results")), work / "cells", quick, data_dir)
+    typer.echo(f"\nresults: {page.parent}.json\npage: {page}")
 
 
 def _context_table(given: Tensor | None, encoding: ContextEncoding | None) -> dict[str, Any]:

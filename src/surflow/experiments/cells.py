@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from threadpoolctl import threadpool_limits
 
 from surflow.evaluation.results import Row, versions
 
@@ -108,6 +109,7 @@ def run_cells(
 
 def _start_worker() -> None:
     torch.set_num_threads(1)
+    threadpool_limits(1)
     # Ctrl-C ends a worker at once, where Python would hand it the next cell first.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, daemon=True).start()

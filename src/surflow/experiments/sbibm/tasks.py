@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,11 +13,14 @@ from torch import Tensor
 import surflow as sf
 from surflow import presets
 from surflow.data.benchmarks import SLCP, GaussianLinear, TwoMoons
+from surflow.data.references import reference_numbers
 from surflow.data.simulators import Simulator
 from surflow.experiments.cells import Cell
 from surflow.nets.summary import Summary
 
 SIMULATIONS = 10_000
+# Of the first model of every task; the others are trained once.
+_SEEDS = 3
 _OBSERVATIONS, _DRAWS, _TESTED = 10, 10_000, 500
 
 Pairs = tuple[Tensor, Tensor]
@@ -230,11 +234,11 @@ TASKS = {
 }
 
 
-def cells(quick: bool) -> list[Cell]:
-    """The trials; ``quick`` ones only run through."""
+def cells(quick: bool, data_dir: Path | None = None) -> list[Cell]:
+    """The trials, on the benchmark's observations in a folder or on simulated ones; ``quick`` ones only run through."""
     made = []
     for task, given in TASKS.items():
-        for name, model in given.models.items():
+        for i, (name, model) in enumerate(given.models.items()):
             training, members = dict(model.training), model.members
             if quick:
                 training["steps"], members = 10, 1
@@ -242,10 +246,17 @@ def cells(quick: bool) -> list[Cell]:
                 "training": training,
                 "members": members,
                 "simulations": 500 if quick else SIMULATIONS,
-                "observations": 2 if quick else _OBSERVATIONS,
+                "observations": _observations(data_dir, task, quick),
+                "data_dir": None if data_dir is None else str(data_dir),
                 "draws": 200 if quick else _DRAWS,
                 "tested": 20 if quick else _TESTED,
                 "text": model.text,
             }
-            made.append(Cell(f"sbibm/{task}", name, 0, spec, model.cost))
+            seeds = 1 if quick or i else _SEEDS
+            made += [Cell(f"sbibm/{task}", name, seed, spec, model.cost) for seed in range(seeds)]
     return made
+
+
+def _observations(data_dir: Path | None, task: str, quick: bool) -> list[int]:
+    numbers = list(range(1, _OBSERVATIONS + 1)) if data_dir is None else reference_numbers(data_dir, task)
+    return numbers[:2] if quick else numbers

@@ -1,0 +1,3 @@
+"""x"""
+from pathlib import Path
+def reproduce(results: Path, work: Path, quick: bool = False) -> Path: ...

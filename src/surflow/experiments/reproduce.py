@@ -1,0 +1,65 @@
+"""The experiments by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from surflow.errors import ConfigError, unknown_name
+from surflow.experiments import circle, sbibm, sir
+from surflow.experiments.synthetic.groups import GROUPS, WHOLE
+
+
+def names() -> dict[str, str]:
+    """Every experiment, and what it shows.
+
+    >>> "sir" in names()
+    True
+    """
+    found = {WHOLE: "every set of the plane: all groups that follow, about an hour"}
+    found |= {name: "; ".join(comparison.title for comparison in group) for name, group in GROUPS.items()}
+    modules = (circle, sbibm, sir)
+    return found | {module.__name__.rpartition(".")[2]: (module.__doc__ or "").strip() for module in modules}
+
+
+def reproduce(name: str, results: Path, work: Path, quick: bool = False, data_dir: Path | None = None) -> Path:
+    """Run an experiment, or take up one that was killed: its results, pictures and page.
+
+    Args:
+        name: one of :func:`names`.
+        results: the folder of ``EXPERIMENT.json`` and of ``EXPERIMENT/NAME.html`` with its pictures.
+        work: where trials that are done are kept.
+        quick: only run through everything once.
+        data_dir: a folder with data, for the experiment that takes one.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: for an unknown name, or a folder that the experiment does not take.
+        FileError: if the results cannot be written, or data are missing.
+        SurflowError: if trials failed.
+    """
+    if name not in names():
+        raise ConfigError(unknown_name("experiment", name, names()))
+    if name == "sbibm":
+        from surflow.experiments.sbibm.reproduce import reproduce as run_sbibm
+
+        return run_sbibm(results, work, quick, data_dir)
+    if data_dir is not None:
+        raise ConfigError(f"--data-dir is for the experiment sbibm, {name!r} makes its data itself: leave it out")
+    return _experiment(name)(results, work, quick)
+
+
+def _experiment(name: str) -> Callable[[Path, Path, bool], Path]:
+    if name == "sir":
+        from surflow.experiments.sir.reproduce import reproduce as run_sir
+
+        return run_sir
+    if name == "circle":
+        from surflow.experiments.circle.reproduce import reproduce as run_circle
+
+        return run_circle
+    from surflow.experiments.synthetic.reproduce import reproduce as run_synthetic
+
+    return lambda results, work, quick: run_synthetic(name, results, work, quick)
