@@ -1,11 +1,13 @@
 # Two commands on a fresh machine: make demo, make test. Everything lives in .venv; only make bench makes a second one.
 PYTHON ?= python3
+# What is installed beside surflow itself: dev,sbi runs the tests of the extra sbi too.
+EXTRAS ?= dev
 
 .PHONY: demo test check bench clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
 demo: .venv/installed  ## train on the handwritten digits that come with scikit-learn, and leave a report

@@ -73,6 +73,7 @@ TRANSFORMS = [
     Case("circular coupling", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL, map=sf.CircularSplineMap(bins=5))),
     Case("positive coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.PositiveSplineMap(5, bound=2.0))),
     Case("interval coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.IntervalSplineMap(5, -1.0, 3.0))),
+    Case("truncated coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.TruncatedMap(-1.0, 3.0))),
     Case("autoregressive", lambda: sf.Autoregressive(3, hidden=SMALL)),
     Case("autoregressive spline, context", lambda: sf.Autoregressive(2, CONTEXT, hidden=SMALL, map=sf.SplineMap(4))),
     Case("autoregressive, two passes", lambda: sf.Autoregressive((2, 2), hidden=SMALL, passes=2)),
@@ -112,6 +113,7 @@ TRANSFORMS = [
     Case("abs, learned", lambda: sf.Abs(2, sf.Bernoulli(2, learned=True))),
     Case("abs, conditional", lambda: sf.Abs(2, sf.Bernoulli(2, context_shape=2 + CONTEXT))),
     Case("abs, joint", lambda: sf.Abs(2, sf.JointBernoulli(2, context_shape=2))),
+    Case("abs, interval", lambda: sf.Abs(2, support=sf.Interval(-3.0, 3.0))),
     Case("max", lambda: sf.Max(2)),
     Case("max, exponential", lambda: sf.Max(2, differences=sf.Exponential(1, context_shape=1)), latent_reach=10),
     Case(

@@ -19,6 +19,7 @@ from surflow.bijections.ordered import LogGaps
 from surflow.bijections.polar import Polar
 from surflow.bijections.shape import Permute, PermuteAxes, Reshape, Reverse, Squeeze
 from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, PositiveSplineMap, SplineMap
+from surflow.bijections.truncated import TruncatedMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
 from surflow.configurable import Configurable
 from surflow.distribution import Distribution
@@ -71,7 +72,7 @@ from surflow.surjections.sort import Sort
 from surflow.transform import Inverse, On, Transform
 
 if TYPE_CHECKING:
-    from surflow import data, evaluation, plots, presets
+    from surflow import data, evaluation, plots, presets, sbi
     from surflow.training import fit
 
 __version__ = "0.1.0"
@@ -83,6 +84,7 @@ _LAZY = {
     "evaluation": "surflow.evaluation",
     "plots": "surflow.plots",
     "presets": "surflow.presets",
+    "sbi": "surflow.sbi",
 }
 
 
@@ -100,7 +102,7 @@ __all__ = [
     "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "ConditionalLinear", "Coupling", "Elementwise",
     "Exp", "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute",
     "PermuteAxes", "Polar", "PositiveSplineMap", "Reshape", "Reverse", "Sigmoid", "Softplus", "SplineMap",
-    "Squeeze", "Standardize", "Tanh", "UnivariateMap",
+    "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation", "Slice", "Sort", "VAE",
     # distributions
@@ -112,7 +114,7 @@ __all__ = [
     # networks
     "ContextColumns", "MLP", "MaskedMLP", "OneHot", "Summary",
     # training, data, evaluation
-    "compiled", "data", "evaluation", "fit", "plots", "presets",
+    "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi",
     # errors
     "BoundError", "ConfigError", "DataError", "FileError", "NonFiniteError", "ShapeError", "SupportError",
     "SurflowError",

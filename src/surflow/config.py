@@ -18,7 +18,7 @@ from surflow.errors import ConfigError, FileError, unknown_name
 from surflow.flow import Flow
 from surflow.nets.context import ContextColumns
 from surflow.nets.summary import Summary
-from surflow.support import Integers, Interval, Support, real
+from surflow.support import Integers, Support, real
 
 # Training where the configuration says nothing. On fresh draws nothing can be learnt by heart; a few hundred rows are,
 # within a few hundred steps, so that validation must be frequent there, and what comes after the best is in vain.
@@ -29,8 +29,6 @@ _IMAGES: dict[str, Any] = {"steps": 3000, "batch_size": 128, "lr": 3e-3, "clip":
 _FEW_IMAGES: dict[str, Any] = _IMAGES | {"steps": 800, "patience": 10}
 _MANY_IMAGES = 5000
 _SIMULATIONS: dict[str, Any] = {"steps": 8000, "batch_size": 256, "lr": 4e-3}
-# Observations of more numbers than this, such as time series, are summarised by as many principal components at most.
-_WIDE_CONTEXT, _COMPONENTS = 32, 8
 # The model of "auto" for a small table: by validation one layer is better than two on iris, wine and diabetes, with up
 # to 13 columns, and two are better than one on breast_cancer, with 30.
 _SMALL_MODEL: dict[str, Any] = {"layers": 1}
@@ -122,11 +120,13 @@ class ModelConfig(BaseModel):
 
 
 def _network(encoding: ContextEncoding) -> ContextColumns | Summary:
-    """One-hot categories and standardised numbers; of many numbers a summary, by their principal components."""
+    """One-hot categories and standardised numbers; of many numbers alone a summary."""
+    from surflow import presets
+
     size = len(encoding.columns)
-    if size <= _WIDE_CONTEXT or any(column.categories is not None for column in encoding.columns):
+    if size <= presets.WIDE_CONTEXT or any(column.categories is not None for column in encoding.columns):
         return encoding.network()
-    return Summary(size, 2 * _COMPONENTS, components=_COMPONENTS)
+    return presets.summary(size)
 
 
 class TrainingConfig(_Section):
@@ -169,8 +169,8 @@ class Config(_Section):
 
         model, training, rows = self.model, self.training.model_copy(), len(splits.train.x)
         if model.preset == "auto" and splits.simulator is not None:
-            boxed = all(isinstance(part, Interval) for part in splits.support.coordinates(splits.event_shape[0]))
-            model = ModelConfig(preset="box" if boxed else "posterior", **(model.model_extra or {}))
+            name = presets.choose_conditional(splits.event_shape, splits.support)
+            model = ModelConfig(preset=name, **(model.model_extra or {}))
         elif model.preset == "auto":
             name, options = presets.choose(splits.levels, None if self.fresh(splits) else rows)
             small = rows < presets.FEW_ROWS and math.prod(splits.event_shape) <= _SMALL_MODEL_COLUMNS

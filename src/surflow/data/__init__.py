@@ -3,8 +3,8 @@
 from surflow.data.builtin import table_names
 from surflow.data.encoding import ContextColumn, ContextEncoding
 from surflow.data.epidemic import SIR
-from surflow.data.simulations import simulator, simulator_names
-from surflow.data.simulators import Posterior, Simulator
+from surflow.data.named_simulators import simulator, simulator_names
+from surflow.data.simulators import Posterior, Simulator, simulations
 from surflow.data.splits import Part, Splits, load, read_rows
 from surflow.data.synthetic import Synthetic, offset, skew
 from surflow.data.toys import noisy_circle, synthetic_names, synthetic_set
@@ -23,6 +23,7 @@ __all__ = [
     "noisy_circle",
     "offset",
     "read_rows",
+    "simulations",
     "simulator",
     "simulator_names",
     "skew",

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from surflow.distribution import check_rows, seeded
-from surflow.errors import ConfigError, DataError
+from surflow.errors import ConfigError, DataError, ShapeError
 
 # Rows (draws times observations) that a likelihood is computed for at once.
 _AT_ONCE = 2**17
@@ -125,8 +125,7 @@ class Simulator:
         return log_joint
 
     def _inside(self, theta: Tensor) -> Tensor:
-        inside = self.prior.support.check(theta)  # type: ignore[union-attr]
-        return inside if inside.ndim == theta.ndim - 1 else inside.all(-1)
+        return _supported(self.prior, theta)
 
 
 @dataclass(frozen=True)
@@ -166,6 +165,57 @@ class Posterior:
         weights = self.log_weights.exp().unsqueeze(2)
         mean = (weights * self.theta).sum(0)
         return mean, (weights * (self.theta - mean).square()).sum(0).sqrt()
+
+
+def simulations(
+    theta: Tensor, x: Tensor, prior: Distribution | None = None, *, drop_invalid: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Pairs of parameters and observations, checked before anything is trained on them.
+
+    Args:
+        theta: shape (n, parameters).
+        x: shape (n, *observation).
+        prior: which theta must be possible under.
+        drop_invalid: leave out simulations with NaN or infinite numbers, as of simulators that fail, in place of
+            refusing them.
+
+    Raises:
+        ShapeError: unless both have as many rows.
+        DataError: for NaN or infinite numbers, with the rows, and for theta outside the prior's support.
+
+    >>> theta, x = torch.zeros(3, 1), torch.tensor([[1.0], [math.nan], [2.0]])
+    >>> [len(part) for part in simulations(theta, x, drop_invalid=True)]
+    [2, 2]
+    """
+    if theta.ndim != 2 or x.ndim < 2 or len(theta) != len(x):
+        raise ShapeError(
+            f"expected theta of shape (n, parameters) and x with as many rows, got {tuple(theta.shape)} and "
+            f"{tuple(x.shape)}"
+        )
+    valid = theta.isfinite().all(1) & x.flatten(1).isfinite().all(1)
+    if not valid.all():
+        if not drop_invalid:
+            bad = (~valid).nonzero().flatten().tolist()
+            named = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
+            raise DataError(
+                f"{len(bad)} of {len(x)} simulations hold NaN or infinite numbers, rows {named}: mend the simulator, "
+                "or leave them out with drop_invalid=True"
+            )
+        theta, x = theta[valid], x[valid]
+    if prior is not None:
+        inside = _supported(prior, theta)
+        if not inside.all():
+            raise DataError(
+                f"{int((~inside).sum())} of {len(theta)} rows of theta lie outside the prior's support: "
+                "was another prior simulated?"
+            )
+    return theta, x
+
+
+def _supported(prior: Distribution, theta: Tensor) -> Tensor:
+    """Whether rows of theta are possible under a prior over vectors; any leading axes."""
+    inside = prior.support.check(theta)  # type: ignore[union-attr]
+    return inside if inside.ndim == theta.ndim - 1 else inside.all(-1)
 
 
 class FoldedNormal(Distribution):

@@ -22,7 +22,7 @@ from surflow.data.checks import (
     values_of,
 )
 from surflow.data.encoding import ContextColumn, ContextEncoding
-from surflow.data.simulations import simulator, simulator_names
+from surflow.data.named_simulators import simulator, simulator_names
 from surflow.data.simulators import Simulator
 from surflow.data.synthetic import Synthetic
 from surflow.data.tables import Raw, read_file

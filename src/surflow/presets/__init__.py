@@ -13,16 +13,19 @@ from surflow.bijections.univariate import Elementwise
 from surflow.distribution import Shape, as_shape
 from surflow.errors import ConfigError, ShapeError, SupportError, unknown_name
 from surflow.flow import ContextNet, Flow
+from surflow.nets.summary import Summary
 from surflow.presets import posterior  # registers its presets
 from surflow.presets.chains import PRESETS, positive_splines
 from surflow.support import Interval, Positive, Real, Support, product, real
 from surflow.surjections.quantize import Dequantize
 from surflow.transform import On, Transform
 
-__all__ = ["FEW_ROWS", "build", "choose", "names", "positive_splines", "posterior"]
+__all__ = ["FEW_ROWS", "build", "choose", "choose_conditional", "names", "positive_splines", "posterior", "summary"]
 
 # With fewer rows a network of the usual size learns them by heart before it learns their law.
 FEW_ROWS = 1000
+# Contexts of more numbers than this, such as time series, are summarised by so many principal components.
+WIDE_CONTEXT, _COMPONENTS = 32, 8
 
 
 def names() -> dict[str, str]:
@@ -103,6 +106,24 @@ def choose(levels: int | None, rows: int | None) -> tuple[str, dict[str, Any]]:
     if rows is not None and rows < FEW_ROWS:
         return "spline", {"layers": 2, "hidden": [16], "bins": 4}
     return "spline", {}
+
+
+def choose_conditional(event_shape: int | Shape, support: Support) -> str:
+    """The preset for events given contexts of numbers, such as parameters given observations, that "auto" stands for.
+
+    >>> choose_conditional(2, Interval(-1, 1)), choose_conditional(2, real)
+    ('box', 'posterior')
+    """
+    boxed = all(isinstance(part, Interval) for part in support.coordinates(as_shape(event_shape)[0]))
+    return "box" if boxed else "posterior"
+
+
+def summary(context_shape: int | Shape) -> Summary:
+    """A network for contexts of numbers: standardised; of more than 32 a perceptron of their principal components."""
+    size = math.prod(as_shape(context_shape))
+    if size <= WIDE_CONTEXT:
+        return Summary(context_shape)
+    return Summary(context_shape, 2 * _COMPONENTS, components=_COMPONENTS)
 
 
 def _continuous(shape: Shape, levels: int) -> list[Transform]:
