@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +91,7 @@ class Elementwise(Transform):
         context_shape: int | Shape | None = None,
         *,
         map: UnivariateMap | None = None,
-        hidden: tuple[int, ...] = (64, 64),
+        hidden: Sequence[int] = (64, 64),
     ) -> None:
         univariate = AffineMap() if map is None else map
         super().__init__(shape, domain=univariate.domain, context_shape=context_shape)

@@ -1,22 +1,24 @@
-"""Chains for parameters given observations: posteriors, and likelihoods the other way round."""
+"""Chains for parameters given observations, and for what is known of their structure: products, signs, circles."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from surflow.bijections.autoregressive import Autoregressive
-from surflow.bijections.elementwise import Sigmoid
+from surflow.bijections.elementwise import Log, Sigmoid
 from surflow.bijections.linear import ConditionalLinear, Linear
 from surflow.bijections.normalize import Standardize
-from surflow.bijections.shape import Reverse
-from surflow.bijections.splines import IntervalSplineMap, SplineMap
+from surflow.bijections.polar import Polar
+from surflow.bijections.shape import Permute, Reverse
+from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, SplineMap
 from surflow.bijections.truncated import TruncatedMap
+from surflow.bijections.univariate import AffineMap, Elementwise
 from surflow.distributions.normal import Normal
-from surflow.distributions.uniform import Uniform
+from surflow.distributions.uniform import Uniform, UniformCircle
 from surflow.errors import ConfigError, ShapeError
 from surflow.flow import Flow
 from surflow.presets.chains import MOST_PASSES, Chain, given, preset
-from surflow.support import Interval, unit_interval
+from surflow.support import Interval, circle, product, real, unit_interval
 from surflow.surjections.absolute import Abs
 from surflow.surjections.dimension import Slice
 from surflow.transform import On, Transform
@@ -94,3 +96,17 @@ def _box(
             chain.append(Reverse(size, support=unit_interval))
         chain.append(Autoregressive(size, given(context), map=IntervalSplineMap(bins), hidden=hidden, passes=passes))
     return chain, Uniform(size)
+
+
+@preset("polar")
+def _polar(size: int, context: int, *, hidden: Sequence[int] = (64, 64), bins: int = 8) -> Chain:
+    """for points around the origin of the plane: the angle, by circular splines, and the radius given the angle"""
+    if size != 2:
+        raise ShapeError(f"the preset 'polar' is for two coordinates, got {size}")
+    chain: list[Transform] = [Polar()]
+    chain += [On(2, [0], layer, rest=circle) for layer in (Log(1), Standardize(1))]
+    # A ring may be thin: a scale that may be small comes before the spline, which refines what is of unit size.
+    maps = (AffineMap(limit=10), SplineMap(bins))
+    radius = Flow([Elementwise(1, 1 + context, map=map, hidden=hidden) for map in maps], base=Normal(1))
+    chain += [Permute(2, [1, 0], support=product([real, circle])), Slice(2, 1, radius, support=circle)]
+    return [*chain, Elementwise(1, given(context), map=CircularSplineMap(bins), hidden=hidden)], UniformCircle(1)

@@ -47,13 +47,8 @@ def _near_normal(bins: int) -> sf.Flow:
     return sf.Flow([scale, sf.Elementwise(1, 1, map=sf.SplineMap(bins))], base=sf.Normal(1))
 
 
-def _polar(bins: int = 8) -> sf.Flow:
-    """Radius and angle; the radius is dropped given the angle, and the angle is left, on the circle."""
-    radius = [sf.On(2, [0], layer, rest=sf.circle) for layer in (sf.Log(1), sf.Standardize(1))]
-    angle_first = sf.Permute(2, [1, 0], support=sf.product([sf.real, sf.circle]))
-    drop = sf.Slice(2, keep=1, dropped=_near_normal(bins), support=sf.circle)
-    angle = sf.Elementwise(1, map=sf.CircularSplineMap(bins))
-    return sf.Flow([sf.Polar(), *radius, angle_first, drop, angle], base=sf.UniformCircle(1))
+def _polar() -> sf.Flow:
+    return sf.presets.build("polar", 2)
 
 
 def _abs_sort_slice(bins: int = 8) -> sf.Flow:
@@ -64,11 +59,9 @@ def _abs_sort_slice(bins: int = 8) -> sf.Flow:
     from 0 to :math:`\pi / 4`. Given g, the logarithm of the smaller coordinate is that of the radius and a constant.
     At the diagonal, g = 0, the density is not zero, and towards an axis it falls as :math:`e^{-g}`.
     """
-    both = sf.product([sf.positive, sf.real])
     fold = [sf.Abs(2), sf.Log(2), sf.Sort(2), sf.LogGaps(2), sf.On(2, [1], sf.Exp(1))]
     gap_first = sf.Permute(2, [1, 0], support=sf.product([sf.real, sf.positive]))
     smaller = sf.On(2, [1], sf.Standardize(1), rest=sf.positive)
-    assert gap_first.codomain == both
     drop = sf.Slice(2, keep=1, dropped=_near_normal(bins), support=sf.positive)
     gap = sf.Elementwise(1, map=sf.PositiveSplineMap(bins))
     return sf.Flow([*fold, gap_first, smaller, drop, gap], base=sf.Exponential(1))
