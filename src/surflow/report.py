@@ -13,8 +13,9 @@ from torch import Tensor
 from surflow import plots
 from surflow.distribution import seeded
 from surflow.distributions.normal import Normal
+from surflow.evaluation.calibration import ranks
 from surflow.evaluation.gaussian import few_rows
-from surflow.evaluation.likelihood import account, codes, draws
+from surflow.evaluation.likelihood import account, codes, draws, draws_given
 from surflow.evaluation.results import Row, machine, versions
 from surflow.flow import Flow
 from surflow.page import Picture, Section, Shower, duration, p_value, write_page
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _POINTS = 4000
 _IMAGES = 600
 _CONDITIONS = 8
+_RANKED, _RANKS = 1000, 100
+_CORNER = 6  # parameters of a corner plot
 _COORDINATE = ("code_mean_", "code_sd_", "code_ks_")
 
 _NAMES = {
@@ -35,6 +38,9 @@ _NAMES = {
     "entropy": ("entropy of the data's law", "the floor: no model has a lower NLL"),
     "entropy_gap": ("entropy gap", "NLL − entropy, paired on the held-out rows: the KL divergence from the truth"),
     "bits_per_dim": ("bits per dimension", "NLL / (number of dimensions × log 2)"),
+    "posterior_nll": ("exact posterior", "its NLL on up to 200 held-out rows: the floor there"),
+    "posterior_gap": ("gap to the posterior", "NLL − the exact posterior's, paired: the KL divergence from it"),
+    "calibrated": ("calibrated", "share of parameters whose ranks keep inside the simultaneous 95 % band"),
     "gaussian_nll": ("Gaussian baseline", "NLL of the baseline on the same rows"),
     "gain_over_gaussian": ("gain over the Gaussian", "paired difference on the held-out rows; positive is better"),
     "samples_not_finite": ("samples that are not finite", "left out of the comparison"),
@@ -80,6 +86,7 @@ def write_report(
             _merit(flow, splits, rows, figures, show),
             _training(flow, log, figures, show),
             _samples(flow, splits, show),
+            _posterior(flow, splits, show),
             _code(flow, splits, figures, show),
             _account(flow, splits, show),
             Section("model", "Model", blocks=[{"title": "", "text": flow.summary()}]),
@@ -143,6 +150,9 @@ def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, R
         entropy = _joined(figures["entropy"])
         note = f"nats per event above the entropy of the data's law, {entropy}, which no model can pass"
         section.cards.append(_card("Entropy gap", figures["entropy_gap"], note, tag))
+    if "posterior_gap" in figures:
+        note = f"nats per event above the exact posterior, whose NLL is {_joined(figures['posterior_nll'])}"
+        section.cards.append(_card("Gap to the posterior", figures["posterior_gap"], note, tag))
     if "gain_over_gaussian" in figures and math.isfinite(figures["gain_over_gaussian"]["value"]):
         gain, baseline = figures["gain_over_gaussian"], figures["gaussian_nll"]
         word = "better" if gain["value"] >= 0 else "worse"
@@ -238,6 +248,33 @@ def _samples(flow: Flow, splits: Splits, show: Shower) -> Section:
         which = f"the first 6 of {width} columns" if width > 6 else "all columns" if width > 1 else "the column"
         where = ": data below the diagonal, samples above it, both on it" if width > 1 else ""
         section.pictures.append(show("pairs", figure, f"Held-out data and samples, {which}{where}."))
+    return section
+
+
+def _posterior(flow: Flow, splits: Splits, show: Shower) -> Section | None:
+    """Calibration, and the posterior of one held-out observation, where parameters were simulated."""
+    simulator, context = splits.simulator, splits.test.context
+    if simulator is None or context is None or flow.context_shape is None:
+        return None
+    x, n = splits.test.x[:_RANKED], _RANKS - 1
+    ranked = ranks(x, draws_given(flow, n, context[:_RANKED]).to(x.dtype))
+    drawn = draws_given(flow, _POINTS // 2, context[:1])[:, 0]
+    exact = simulator.posterior(context[:1]).sample(_POINTS // 2)[:, 0].to(x.dtype) if simulator.has_posterior else None
+    section = Section("posterior", "Posterior")
+    beside = " over those of the exact one" if exact is not None else ""
+    section.pictures = [
+        show(
+            "corner",
+            plots.corner(drawn, splits.columns[:_CORNER], reference=exact, truth=x[0]),
+            f"The posterior given the first held-out observation: the flow's draws{beside}. Lines: the truth.",
+        ),
+        show(
+            "ranks",
+            plots.rank_ecdf(ranked, _RANKS, splits.columns),
+            f"Simulation-based calibration, {len(x):,} held-out rows: ECDF of the truth's rank among {n} draws, minus "
+            "its expectation, and the band that holds 95 % of calibrated curves whole.",
+        ),
+    ]
     return section
 
 

@@ -57,6 +57,11 @@ class Simulator:
 
     # -- the interface ----------------------------------------------------------------------------
 
+    @property
+    def has_posterior(self) -> bool:
+        """Whether the exact posterior is known: it is to a subclass that implements a proposal."""
+        return type(self)._propose is not Simulator._propose
+
     def simulate(self, theta: Tensor, *, seed: int | None = None) -> Tensor:
         """One observation for each row of theta, shape (batch, parameters) to (batch, size).
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from surflow.distribution import Distribution, seeded
 from surflow.distributions.normal import Normal
 from surflow.errors import DataError
+from surflow.evaluation.calibration import inside_band, ranks
 from surflow.evaluation.gaussian import gaussian_scores
-from surflow.evaluation.likelihood import codes, draws, evaluating, mean_and_error, scores
+from surflow.evaluation.likelihood import codes, draws, draws_given, evaluating, mean_and_error, scores
 from surflow.evaluation.results import Row
 from surflow.evaluation.samples import classifier_test, energy_test
 from surflow.flow import Flow
@@ -23,6 +24,8 @@ BOUND_SAMPLES = (1, 10, 100)
 _BOUND_ELEMENTS = 2**27
 _TEST_ROWS = 1000
 _TIMED_SAMPLES = 1000
+# Rows whose exact posteriors are computed, and how many ranks there are among draws.
+_POSTERIOR_ROWS, _RANKS = 200, 100
 # Up to this many coordinates of the code have rows of their own.
 _CODE_COORDINATES = 8
 
@@ -41,6 +44,10 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
                                 training rows; for integer data it is an upper bound, as it scores x + u with u
                                 uniform on [0, 1)
     gain_over_gaussian          gaussian_nll - NLL, paired; for a bound with k = 100
+    posterior_nll,              of parameters that were simulated: the exact posterior's NLL on up to 200 held-out rows,
+    posterior_gap               and the mean of log p(theta | x) - log q(theta | x) over them
+    calibrated                  of parameters given an observation: the share of them whose ranks among 99 draws keep
+                                inside the simultaneous 95 % band (:func:`inside_band`)
     energy_distance, energy_p   samples against held-out rows, at most 1000 of each, with the context joined
                                 (:func:`energy_test`)
     classifier_accuracy         the same rows told apart by a random forest (:func:`classifier_test`); 0.5 is the best
@@ -80,6 +87,8 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
         add("test_rows", float(len(x)), unit="rows")
         best = _likelihood(flow, x, context, add)
         _against_truth(best, splits, x, context if conditional else None, add)
+        if splits.simulator is not None and conditional and context is not None:
+            _against_posterior(flow, best, splits.simulator, x, context, add, seed)
         if splits.levels is not None:
             per_dim = math.log(2) * math.prod(x.shape[1:])
             value, error = mean_and_error(-best / per_dim)
@@ -142,6 +151,18 @@ def _against_truth(best: Tensor, splits: Any, x: Tensor, context: Tensor | None,
     add("entropy_gap", *mean_and_error(difference), "nats per event")
 
 
+def _against_posterior(
+    flow: Distribution, best: Tensor, simulator: Any, x: Tensor, context: Tensor, add: Any, seed: int
+) -> None:
+    n = min(len(x), _POSTERIOR_ROWS)
+    if simulator.has_posterior:
+        exact = simulator.posterior(context[:n].cpu()).log_prob(x[:n].cpu())
+        add("posterior_nll", *mean_and_error(-exact), "nats per event")
+        add("posterior_gap", *mean_and_error(exact - best[:n]), "nats per event")
+    rank = ranks(x.cpu(), draws_given(flow, _RANKS - 1, context, seed=seed).to(x.dtype), seed)
+    add("calibrated", float(inside_band(rank, _RANKS).mean()), None, "share of parameters")
+
+
 def _two_samples(flow: Distribution, splits: Any, x: Tensor, context: Tensor | None, add: Any, seed: int) -> None:
     given = None
     if flow.context_shape is not None and context is not None:
@@ -152,14 +173,21 @@ def _two_samples(flow: Distribution, splits: Any, x: Tensor, context: Tensor | N
     seconds = (time.perf_counter() - start) * 1000 / _TIMED_SAMPLES
     n = min(_TEST_ROWS, len(x))
     real, fake = x[:n].cpu().flatten(1), samples[:n].flatten(1)
+    which = slice(0, n), slice(0, n)
+    if given is not None and splits.context is not None and any(c.categories is None for c in splits.context.columns):
+        # A number that stands on both sides would pair their rows, and no classifier could take them for independent.
+        which = slice(0, n // 2), slice(n // 2, n)
+    real, fake = real[which[0]], fake[which[1]]
     finite = fake.isfinite().all(1)
     if not finite.all():
         add("samples_not_finite", 1 - finite.double().mean().item(), None, "share of samples")
     if given is not None and context is not None:
-        # The same contexts on both sides: the test is then one of the joint law, and so of every conditional law.
+        # The context on both sides: the test is then one of the joint law, and so of every conditional law.
         encoded = context[:n] if splits.context is None else splits.context.network()(context[:n])
         encoded = encoded.cpu().reshape(n, -1).to(real.dtype)
-        real, fake = torch.cat([real, encoded], 1), torch.cat([fake, encoded.to(fake.dtype)], 1)
+        real, fake = (
+            torch.cat([part, encoded[rows].to(part.dtype)], 1) for part, rows in zip((real, fake), which, strict=True)
+        )
     fake = fake[finite]
     if len(fake) >= 10 and n >= 10:
         distance, p = energy_test(real, fake, seed=seed)
