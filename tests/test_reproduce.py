@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import os
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import pytest
 import torch
 
 import surflow as sf
-from surflow.evaluation import read_results
+from surflow.evaluation import read_results, scores
 from surflow.evaluation.results import Row
 from surflow.experiments.cells import Cell, Outcome, run_cells
+from surflow.experiments.circle.models import build as build_circle
+from surflow.experiments.circle.trial import kuiper, merits
+from surflow.experiments.reproduce import reproduce as reproduce_any
 from surflow.experiments.synthetic.groups import GROUPS
 from surflow.experiments.synthetic.reproduce import reproduce
 from surflow.experiments.synthetic.trial import symmetry_lines
@@ -163,3 +167,69 @@ def test_symmetry_lines_of_a_moved_and_turned_fold_are_the_moved_and_turned_axes
     slopes = sorted((y / x).median(1).values.tolist())
     assert slopes == pytest.approx([-1, 1])
     torch.testing.assert_close(x.abs(), y.abs(), rtol=0, atol=1e-12)
+
+
+# -- posteriors and the circle -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "gap"), [("sir", "nll_gap"), ("circle", "entropy_gap"), ("sbibm", "nll_gap")])
+def test_recorded_posteriors_are_not_better_than_exact_ones(name: str, gap: str) -> None:
+    rows = read_results(RECORDED.parent / f"{name}.json")["rows"]
+    gaps = [row for row in rows if row["metric"] == gap]
+    assert gaps
+    for row in gaps:
+        assert math.isfinite(row["value"]) and row["error"] is not None and row["value"] > -3 * row["error"], row
+    for row in rows:
+        if row["metric"].startswith("c2st"):
+            assert 0.47 < row["value"] <= 1, row
+        assert math.isfinite(row["value"]), row
+
+
+@pytest.mark.parametrize("name", ["sir", "circle", "sbibm"])
+def test_quick_runs_of_posteriors_and_the_circle(tmp_path: Path, name: str) -> None:
+    page = reproduce_any(name, tmp_path / "results", tmp_path / "cells", quick=True)
+    assert read_results(tmp_path / "results" / f"{name}.json")["command"] == f"surflow reproduce {name} --quick"
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    assert "no figure here means anything" in text and "data:image/png" in text
+    assert list((page.parent / "pictures").glob("*.png"))
+
+
+def test_experiments_are_named_and_take_data_only_where_they_need_it(tmp_path: Path) -> None:
+    with pytest.raises(sf.ConfigError, match="unknown experiment 'circel'; did you mean 'circle'"):
+        reproduce_any("circel", tmp_path, tmp_path)
+    with pytest.raises(sf.ConfigError, match="data-dir is for the experiment sbibm"):
+        reproduce_any("circle", tmp_path, tmp_path, data_dir=tmp_path)
+    with pytest.raises(sf.FileError, match="holds no folder num_observation_1"):
+        reproduce_any("sbibm", tmp_path, tmp_path, data_dir=tmp_path)
+
+
+def test_merits_of_the_circle_see_what_is_wrong() -> None:
+    torch.manual_seed(0)
+    angle = 2 * math.pi * torch.rand(10_000)
+    good = 4 * torch.stack([angle.cos(), angle.sin()], 1)
+    found = {name: value for name, (value, _) in merits(good).items()}
+    assert found["radial_sd"] < 1e-6 and found["off_share"] == 0 and found["kuiper"] < 2
+    # A tenth of the points on a chord: off the circle, and too many in its direction.
+    chord = torch.stack([torch.linspace(-4, 4, 1000), torch.full((1000,), 0.5)], 1)
+    found = {name: value for name, (value, _) in merits(torch.cat([good[:9000], chord])).items()}
+    assert found["off_share"] == pytest.approx(0.087, abs=0.01) and found["kuiper"] > 4
+    # Kuiper's statistic does not depend on where the circle is cut.
+    assert kuiper(angle) == pytest.approx(kuiper(angle.double() + 1.3), rel=1e-6)
+    exact = [kuiper(2 * math.pi * torch.rand(1000)) for _ in range(300)]
+    assert np.mean(exact) == pytest.approx(math.sqrt(math.pi / 2), abs=0.08)
+
+
+@pytest.mark.parametrize("model", ["abs-sort-slice", "polar"])
+def test_flows_of_the_circle_have_mass_one(model: str) -> None:
+    torch.manual_seed(1)
+    flow = build_circle(model)
+    flow.initialize(sf.data.noisy_circle(0.5).sample(1000, seed=0))
+    for p in flow.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    flow = flow.double()
+    # In logarithms of both coordinates, quadrant by quadrant, the diagonal, where coordinates are tied, halfway between points.
+    axis = torch.linspace(-25, 20, 751, dtype=torch.float64)
+    u = torch.cartesian_prod(axis, axis + 0.03)
+    log_masses = [scores(flow, u.exp() * torch.tensor(signs)) + u.sum(1) for signs in product((-1, 1), (-1, 1))]
+    mass = torch.cat(log_masses).logsumexp(0).exp().item() * (45 / 750) ** 2
+    assert mass == pytest.approx(1, abs=0.005)

@@ -248,7 +248,7 @@ def cells(quick: bool, data_dir: Path | None = None) -> list[Cell]:
                 "simulations": 500 if quick else SIMULATIONS,
                 "observations": _observations(data_dir, task, quick),
                 "data_dir": None if data_dir is None else str(data_dir),
-                "draws": 200 if quick else _DRAWS,
+                "draws": 100 if quick else _DRAWS,
                 "tested": 20 if quick else _TESTED,
                 "text": model.text,
             }

@@ -24,7 +24,7 @@ _DPI = 100
 _DRAWS = 999
 
 # Of every trial.
-_FLOW = {"components": 8, "features": 16, "widths": [256, 256], "options": {"layers": 1}}
+_FLOW = {"components": 12, "features": 16, "widths": [256, 256], "options": {"layers": 1}}
 _TRAINING = {"validation": 0.05, "batch_size": 256, "lr": 4e-3}
 _SIMULATIONS = 20_000
 # The noise that baselines and goals are known for.
