@@ -89,7 +89,7 @@ def _noises(degenerate: bool, steps: int) -> list[Case]:
     ]
 
 
-CASES = [*_noises(False, 9000), *_noises(True, 8000)]
+CASES = [*_noises(False, 9000), *_noises(True, 7000)]
 
 
 @dataclass(frozen=True)
