@@ -123,12 +123,23 @@ TRANSFORMS = [
     ),
     Case("max pool", lambda: sf.MaxPool((1, 1, 2), (1, 2))),
     Case("max pool, image", lambda: sf.MaxPool((2, 4, 4), 2)),
+    Case("integer max pool", lambda: sf.IntegerMaxPool((1, 1, 2), 4, (1, 2), sf.BlockLevels((1, 1, 1), 4, 2, width=8))),
+    Case(
+        "integer max pool, context",
+        lambda: sf.IntegerMaxPool((2, 4, 2), 9, 2, sf.BlockLevels((2, 2, 1), 9, 4, CONTEXT, width=8)),
+    ),
     Case("overlapping max pool", lambda: sf.OverlappingMaxPool((1, 3, 3), 2, 1)),
     Case("sort", lambda: sf.Sort(2)),
     Case("sort, learned", lambda: sf.Sort(2, order=sf.PlackettLuce(2, context_shape=2))),
     Case("sort of points", lambda: sf.Sort((2, 3), by=1)),
     Case("slice", lambda: sf.Slice(2, keep=1)),
     Case("slice, conditional", lambda: sf.Slice(2, 1, sf.Normal(1, context_shape=1 + CONTEXT))),
+    Case(
+        "slice of integers",
+        lambda: sf.Slice(
+            (2, 1, 1), 1, sf.LogisticLevels((1, 1, 1), 6, (1, 1, 1), net=sf.ConvNet(1, 14, 8)), support=sf.Integers(6)
+        ),
+    ),
     Case("slice, another support", lambda: sf.Slice(2, 1, sf.HalfNormal(1, context_shape=1))),
     Case("slice, dropped bound", lambda: sf.Slice(2, 1, sf.Flow([sf.Augment(1, 1)], base=sf.Normal(2)))),
     Case("augment", lambda: sf.Augment(1, 1)),
@@ -163,6 +174,8 @@ DISTRIBUTIONS = [
     Case("joint bernoulli, conditional", lambda: sf.JointBernoulli(2, CONTEXT)),
     Case("categorical", lambda: sf.Categorical(2, 5, learned=True)),
     Case("categorical, conditional", lambda: sf.Categorical(2, 3, CONTEXT)),
+    Case("levels", lambda: sf.LogisticLevels(2, 7, learned=True)),
+    Case("levels, conditional", lambda: sf.LogisticLevels(2, 9, CONTEXT, components=2)),
     Case("Plackett-Luce", lambda: sf.PlackettLuce(3, learned=True)),
     Case("Plackett-Luce, conditional", lambda: sf.PlackettLuce(2, CONTEXT)),
     Case("mixture", lambda: sf.Mixture([sf.Normal(2, learned=True) for _ in range(3)])),

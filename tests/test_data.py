@@ -567,7 +567,7 @@ def broken(kind: str, folder: Path) -> Path:
     [
         ("missing file", FileError, "did you mean 'people.csv'"),
         ("missing folder", FileError, "nowhere does not exist"),
-        ("folder", FileError, "is a folder: expected a file, one of .csv, .parquet, .npy, .npz"),
+        ("folder", FileError, "is a folder without images"),
         ("extension", FileError, "ends in '.xlsx': expected one of .csv, .parquet, .npy, .npz"),
         ("empty", FileError, "is empty"),
         ("header only", DataError, "has no rows"),

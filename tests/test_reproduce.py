@@ -227,7 +227,7 @@ def test_flows_of_the_circle_have_mass_one(model: str) -> None:
     for p in flow.parameters():
         torch.nn.init.normal_(p, std=0.05)
     flow = flow.double()
-    # In logarithms of both coordinates, quadrant by quadrant, the diagonal, where coordinates are tied, halfway between points.
+    # In logarithms of both coordinates, quadrant by quadrant; the diagonal, where they are tied, between points.
     axis = torch.linspace(-25, 20, 751, dtype=torch.float64)
     u = torch.cartesian_prod(axis, axis + 0.03)
     log_masses = [scores(flow, u.exp() * torch.tensor(signs)) + u.sum(1) for signs in product((-1, 1), (-1, 1))]

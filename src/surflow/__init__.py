@@ -25,6 +25,7 @@ from surflow.configurable import Configurable
 from surflow.distribution import Distribution
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
 from surflow.distributions.independent import Independent
+from surflow.distributions.levels import BlockLevels, LogisticLevels
 from surflow.distributions.mixture import Mixture
 from surflow.distributions.normal import Exponential, HalfNormal, Logistic, Normal
 from surflow.distributions.uniform import Uniform, UniformCircle
@@ -41,6 +42,7 @@ from surflow.errors import (
 from surflow.flow import Flow
 from surflow.kernels import compiled
 from surflow.nets.context import ContextColumns, OneHot
+from surflow.nets.convolutional import ConvNet
 from surflow.nets.masked import MaskedMLP
 from surflow.nets.mlp import MLP
 from surflow.nets.summary import Summary
@@ -65,6 +67,7 @@ from surflow.support import (
 )
 from surflow.surjections.absolute import Abs
 from surflow.surjections.dimension import Augment, Slice
+from surflow.surjections.integers import IntegerMaxPool
 from surflow.surjections.maximum import Max, MaxPool
 from surflow.surjections.overlap import OverlappingMaxPool
 from surflow.surjections.quantize import Dequantize
@@ -104,15 +107,17 @@ __all__ = [
     "PermuteAxes", "Polar", "PositiveSplineMap", "Reshape", "Reverse", "Sigmoid", "Softplus", "SplineMap",
     "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
     # surjections and stochastic layers
-    "Abs", "Augment", "Dequantize", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation", "Slice", "Sort", "VAE",
+    "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation",
+    "Slice", "Sort", "VAE",
     # distributions
-    "Bernoulli", "Categorical", "Exponential", "HalfNormal", "Independent", "JointBernoulli", "Logistic", "Mixture",
+    "Bernoulli", "BlockLevels", "Categorical", "Exponential", "HalfNormal", "Independent", "JointBernoulli", "Logistic",
+    "LogisticLevels", "Mixture",
     "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports
     "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Real", "Support", "circle",
     "positive", "product", "real", "unit_interval",
     # networks
-    "ContextColumns", "MLP", "MaskedMLP", "OneHot", "Summary",
+    "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "Summary",
     # training, data, evaluation
     "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi",
     # errors

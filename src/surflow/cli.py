@@ -140,12 +140,16 @@ def _positive(value: float | None) -> float | None:
 @app.command()
 def train(
     data: Annotated[
-        str | None, typer.Argument(help="A name ('surflow list'), or a .csv, .parquet, .npy or .npz file.")
+        str | None,
+        typer.Argument(help="A name ('surflow list'), a .csv, .parquet, .npy or .npz file, or a folder of images."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A preset ('surflow list'), or a config.toml.")] = None,
     columns: Annotated[str | None, typer.Option(help="Data columns, separated by commas.")] = None,
     context: Annotated[str | None, typer.Option(help="Columns to condition on, separated by commas.")] = None,
     rows: Annotated[int | None, typer.Option(min=20, help="At most so many rows to train on.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where MNIST's files are; else $SURFLOW_DATA, else the cache or a download.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps.")] = None,
     minutes: Annotated[
         float | None,
@@ -158,7 +162,7 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")] = False,
 ) -> None:
     """Train a model on data, evaluate it on held-out rows, and write a run: model, metrics, log, report."""
-    config = _config(data, model, columns, context, rows, steps, minutes, batch_size, lr, seed)
+    config = _config(data, model, columns, context, rows, data_dir, steps, minutes, batch_size, lr, seed)
     from surflow import runs
 
     splits = runs.load_splits(config)
@@ -179,6 +183,7 @@ def _config(
     columns: str | None,
     context: str | None,
     rows: int | None,
+    data_dir: Path | None,
     steps: int | None,
     minutes: float | None,
     batch_size: int | None,
@@ -195,7 +200,13 @@ def _config(
     elif model is not None:
         content["model"] = {"preset": model}
     sections: dict[str, dict[str, Any]] = {
-        "data": {"source": data, "columns": _split(columns), "context": _split(context), "rows": rows},
+        "data": {
+            "source": data,
+            "columns": _split(columns),
+            "context": _split(context),
+            "rows": rows,
+            "data_dir": None if data_dir is None else str(data_dir),
+        },
         "training": {"steps": steps, "minutes": minutes, "batch_size": batch_size, "lr": lr},
     }
     for section, entries in sections.items():

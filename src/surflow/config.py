@@ -49,6 +49,7 @@ class DataConfig(_Section):
     columns: list[str] | None = None
     context: list[str] | None = None
     rows: int | None = Field(default=None, gt=0)
+    data_dir: str | None = None
 
     @field_validator("context", "columns", mode="before")
     @classmethod

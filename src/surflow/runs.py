@@ -16,6 +16,7 @@ from surflow import evaluation
 from surflow.config import Config, read_config
 from surflow.data import ContextEncoding, Part, Splits, simulator_names, synthetic_names, table_names
 from surflow.data import load as load_data
+from surflow.data.folders import image_files
 from surflow.distribution import seeded
 from surflow.errors import DataError, FileError
 from surflow.flow import Flow
@@ -23,6 +24,8 @@ from surflow.output import writing
 from surflow.saving import load as load_flow
 
 # What a run consists of, beside its pictures and its config.toml.
+# Bytes of a file that are read at once.
+_BLOCK = 2**20
 _OWN = ("metrics.json", "report.html", "model.safetensors", "log.csv", "data.json")
 
 
@@ -217,7 +220,14 @@ def next_folder(parent: str | Path, name: str) -> Path:
 def load_splits(config: Config) -> Splits:
     """The data that a configuration names."""
     data = config.data
-    return load_data(data.source, columns=data.columns, context=data.context, seed=config.seed, rows=data.rows)
+    return load_data(
+        data.source,
+        columns=data.columns,
+        context=data.context,
+        seed=config.seed,
+        rows=data.rows,
+        data_dir=data.data_dir,
+    )
 
 
 def source_path(config: Config) -> Path | None:
@@ -227,11 +237,18 @@ def source_path(config: Config) -> Path | None:
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
-    """Where a file is, and what tells its content from any other."""
+    """Where a file or a folder of images is, and what tells its content from any other."""
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"path": str(path.absolute()), "size": path.stat().st_size, "sha256": digest}
+        files = image_files(path) if path.is_dir() else [path]
+        digest = hashlib.sha256()
+        for part in files:
+            if path.is_dir():
+                digest.update(f"{part.relative_to(path)}\0".encode())
+            with part.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+        size = sum(part.stat().st_size for part in files)
+        return {"path": str(path.absolute()), "size": size, "sha256": digest.hexdigest()}
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -252,7 +269,7 @@ def splits_again(run: RunFolder) -> Splits:
     if relative is None:
         return load_splits(config)
     places = [relative] if trained_on is None else [relative, Path(trained_on["path"])]
-    found = [place for place in places if place.is_file()]
+    found = [place for place in places if place.exists()]
     if not found:
         raise FileError(
             f"the data of {run.path} are needed, to hold out the same rows again, but there is no file "

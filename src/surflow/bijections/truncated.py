@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from surflow.bijections.univariate import UnivariateMap
+from surflow.distributions.truncated import log_difference, quantile
 from surflow.errors import ConfigError
 from surflow.support import Interval
 
@@ -58,31 +58,19 @@ class TruncatedMap(UnivariateMap):
 
     def _log_slope(self, t: Tensor, a: Tensor, b: Tensor, log_scale: Tensor) -> Tensor:
         log_density = F.logsigmoid(t) + F.logsigmoid(-t) - log_scale
-        return log_density - _log_difference(a, b, 2 * (-log_scale).exp()) + math.log(2)
+        return log_density - log_difference(a, b, 2 * (-log_scale).exp()) + math.log(2)
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         location, log_scale, a, b = self._law(raw)
         per_scale = (-log_scale).exp()
         t = ((x - self.middle) / self.half - location) * per_scale
         above = (x - self.low) / self.half * per_scale
-        share = (_log_difference(a, t, above) - _log_difference(a, b, 2 * per_scale)).exp()
+        share = (log_difference(a, t, above) - log_difference(a, b, 2 * per_scale)).exp()
         z = (self.low + 2 * self.half * share).clamp(self.low, self.high)  # rounding may go past the ends
         return z, self._log_slope(t, a, b, log_scale)
 
     def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         location, log_scale, a, b = self._law(raw)
-        info = torch.finfo(z.dtype)
-        share = ((z - self.low) / (2 * self.half)).clamp(info.tiny, 1 - info.eps)
-        # e^t (1 - share D) = e^a + share D for D = (e^b - e^a) / (1 + e^b), in logarithms.
-        log_d = _log_difference(a, b, 2 * (-log_scale).exp()) + F.softplus(a)
-        over = torch.logaddexp(a, share.log() + log_d)
-        under = torch.logaddexp(torch.log1p(-share), share.log() + F.softplus(a) - F.softplus(b))
-        t = over - under
+        t = quantile((z - self.low) / (2 * self.half), a, b, 2 * (-log_scale).exp())
         x = self.middle + self.half * (location + log_scale.exp() * t)
         return x.clamp(self.low, self.high), self._log_slope(t, a, b, log_scale)
-
-
-def _log_difference(a: Tensor, b: Tensor, gap: Tensor) -> Tensor:
-    r""":math:`\log(\sigma(b) - \sigma(a))` for b = a + gap, where neither tail cancels."""
-    gap = gap.clamp(min=torch.finfo(b.dtype).tiny)
-    return b + (-torch.expm1(-gap)).log() - F.softplus(a) - F.softplus(b)

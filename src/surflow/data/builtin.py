@@ -1,9 +1,12 @@
-"""Real data sets that come with scikit-learn: nothing is downloaded."""
+"""Real data sets by name: those that come with scikit-learn, and MNIST."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from surflow.data.idx import mnist
 from surflow.data.tables import Field, Raw
 from surflow.errors import ConfigError, unknown_name
 
@@ -18,21 +21,32 @@ _TARGETS = {
 }
 
 
+_MNIST = "mnist"
+_MNIST_ENDS = (50_000, 60_000)
+
+
 def table_names() -> list[str]:
-    """Names of the real data sets that come with the installation.
+    """Names of the real data sets: all come with the installation, but for MNIST.
 
     >>> table_names()
-    ['breast_cancer', 'diabetes', 'digits', 'iris', 'linnerud', 'wine']
+    ['breast_cancer', 'diabetes', 'digits', 'iris', 'linnerud', 'mnist', 'wine']
     """
-    return sorted(_TARGETS)
+    return sorted([*_TARGETS, _MNIST])
 
 
-def read_named(name: str) -> Raw:
-    """A data set that comes with scikit-learn, in its natural units; nothing is downloaded."""
+def read_named(name: str, data_dir: str | Path | None = None) -> Raw:
+    """A data set by name, in its natural units; ``data_dir`` is where MNIST is (:func:`surflow.data.idx.mnist`)."""
+    if name == _MNIST:
+        images, labels = mnist(data_dir)
+        digit = Field(codes=labels.astype(np.int64), categories=[str(i) for i in range(10)])
+        fields, events = {"digit": digit}, images[:, None]
+        return Raw(name, "MNIST", fields, events=events, targets=("digit",), levels=256, ends=_MNIST_ENDS)
     from sklearn import datasets
 
     if name not in _TARGETS:
-        raise ConfigError(unknown_name("data set", name, _TARGETS))
+        raise ConfigError(unknown_name("data set", name, table_names()))
+    if data_dir is not None:
+        raise ConfigError(f"data_dir is for MNIST, {name!r} comes with the installation: leave it out")
     # Diabetes would come rescaled.
     bunch = getattr(datasets, f"load_{name}")(**({"scaled": False} if name == "diabetes" else {}))
     target = np.asarray(bunch.target)

@@ -22,6 +22,7 @@ from surflow.data.checks import (
     values_of,
 )
 from surflow.data.encoding import ContextColumn, ContextEncoding
+from surflow.data.folders import read_folder
 from surflow.data.named_simulators import simulator, simulator_names
 from surflow.data.simulators import Simulator
 from surflow.data.synthetic import Synthetic
@@ -88,19 +89,24 @@ def load(
     context: str | Sequence[str] | None = None,
     seed: int = 0,
     rows: int | None = None,
+    data_dir: str | Path | None = None,
 ) -> Splits:
     """A data set, checked and split; whatever is wrong with it is said here, before any training.
 
     Args:
-        source: name of a synthetic set, of a real one that comes with the installation, or of a simulator, a path to a
-            CSV, Parquet, NPY or NPZ file, or a :class:`Synthetic` or :class:`Simulator` of your own.
+        source: name of a synthetic set, of a real one, or of a simulator, a path to a CSV, Parquet, NPY or NPZ file or
+            to a folder of images, or a :class:`Synthetic` or :class:`Simulator` of your own.
         columns: data columns; by default all that are not context (and not the target of a built-in set).
         context: the column or columns to condition on: "label" of a synthetic set, "target" of a built-in one, names.
         seed: of the draws, or of the shuffling before the split.
         rows: how many rows to train on: fresh ones of a synthetic set or a simulator, otherwise at most so many of the
             training part.
+        data_dir: where MNIST's files are; by default where the environment variable SURFLOW_DATA says, else the cache,
+            to which they are downloaded.
 
-    Of a simulator the data are the parameters, and the context is the observation, its numbers called x1, x2 and so on.
+    MNIST has the split that everybody uses: 50,000 training, 10,000 validation and 10,000 test images. Images in
+    folders have the folders' names as "class". Of a simulator the data are the parameters, and the context is the
+    observation, its numbers called x1, x2 and so on.
 
     Text, booleans and integers of at most 20 different values are categories when they serve as context.
     An array of 3 or more axes is taken as events, rows first; uint8 makes it images, channels first, of 256 levels,
@@ -126,15 +132,15 @@ def load(
     made = _simulator(source)
     if made is not None:
         return _load_simulated(made, columns, wanted, seed, rows)
-    raw = _read(source)
+    raw = _read(source, data_dir=data_dir)
     wanted = context_columns(raw, wanted)
     used = data_columns(raw, columns, wanted)
     x = events(raw, used)
     n = len(x)
     if n < _FEWEST_ROWS:
         raise DataError(f"{raw.origin} has {n} rows: expected at least {_FEWEST_ROWS}, to train, validate and test on")
-    order = np.random.default_rng(seed).permutation(n)
-    ends = round(_TRAIN * n), round((_TRAIN + _VALIDATION) * n)
+    order = np.random.default_rng(seed).permutation(n) if raw.ends is None else np.arange(n)
+    ends = raw.ends or (round(_TRAIN * n), round((_TRAIN + _VALIDATION) * n))
     train, validation, test = order[: ends[0]][:rows], order[ends[0] : ends[1]], order[ends[1] :]
     refuse_constant(raw, used, x[train])
     encoding, given = fit_context(raw, wanted, train)
@@ -142,9 +148,10 @@ def load(
     def part(index: np.ndarray) -> Part:
         return Part(torch.from_numpy(x[index]), None if given is None else torch.from_numpy(given[index]))
 
+    how = f"shuffled with seed {seed} and split 70/15/15" if raw.ends is None else "in the usual split"
     description = (
         f"{raw.name}: {len(train):,} training, {len(validation):,} validation and {len(test):,} test rows "
-        f"of {raw.origin}, shuffled with seed {seed} and split 70/15/15"
+        f"of {raw.origin}, {how}"
     )
     return Splits(raw.name, part(train), part(validation), part(test), used, raw.levels, None, encoding, description)
 
@@ -231,18 +238,23 @@ def _simulator(source: str | Path | Synthetic | Simulator) -> Simulator | None:
     return simulator(str(source)) if str(source) in simulator_names() else None
 
 
-def _read(source: str | Path | Synthetic | Simulator, fewest: int = _FEWEST_ROWS) -> Raw:
+def _read(
+    source: str | Path | Synthetic | Simulator, fewest: int = _FEWEST_ROWS, data_dir: str | Path | None = None
+) -> Raw:
     name = str(source)
     if name in table_names():
-        raw = read_named(name)
+        raw = read_named(name, data_dir)
+    elif data_dir is not None:
+        raise ConfigError(f"data_dir is for MNIST, {name!r} is found without: leave it out")
     else:
         path = Path(name).expanduser()
         if not path.exists() and not path.suffix and len(path.parts) == 1:
             known = [*synthetic_names(), *table_names(), *simulator_names()]
             raise ConfigError(
-                f"{unknown_name('data set', name, known)} (or pass the path of a .csv, .parquet, .npy or .npz file)"
+                f"{unknown_name('data set', name, known)} (or pass the path of a .csv, .parquet, .npy or .npz file, or "
+                "of a folder of images)"
             )
-        raw = read_file(path)
+        raw = read_folder(path) if path.is_dir() else read_file(path)
     if _length(raw) == 0:
         raise DataError(f"{raw.origin} has no rows: expected at least {fewest}")
     return raw

@@ -61,6 +61,7 @@ class Raw:
         targets: fields that are not data by default; as context, "target" or "context" stands for all of them.
         levels: number of integer levels of the events, or None for continuous data.
         fixed: its columns are those of a trained model, so that none can be left out.
+        ends: where its training and its validation rows end, in a set whose split is everybody's; or None.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Raw:
     targets: tuple[str, ...] = ()
     levels: int | None = None
     fixed: bool = False
+    ends: tuple[int, int] | None = None
 
 
 # -- files -------------------------------------------------------------------------------------------
@@ -88,8 +90,6 @@ def read_file(path: Path) -> Raw:
         ".npy": _read_npy,
         ".npz": _read_npz,
     }
-    if path.is_dir():
-        raise FileError(f"{path} is a folder: expected a file, one of {', '.join(readers)}")
     if not path.exists():
         raise FileError(_missing(path))
     reader = readers.get(path.suffix.lower())

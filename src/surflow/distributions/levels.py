@@ -1,0 +1,224 @@
+"""Laws of integers that are brightnesses: mixtures of logistics with masses of their own at the ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from surflow.distribution import Distribution, Shape, as_shape, joined_shape, sum_event
+from surflow.distributions.discrete import draw_categories
+from surflow.distributions.parametric import Parametric
+from surflow.distributions.truncated import log_difference, quantile
+from surflow.errors import ConfigError, ShapeError
+from surflow.nets.convolutional import ConvNet
+from surflow.support import Integers, Support
+
+# The narrowest logistic, in levels: nearly all of its mass is on one.
+_NARROWEST = 0.1
+# How much one unit of a raw number moves a logistic, as a share of all levels.
+_STEP = 0.25
+_ENDS = 2
+
+
+class LogisticLevels(Parametric):
+    r"""Integers 0, ..., L - 1, independent given the context: a mixture of logistics, rounded, and two masses.
+
+    .. math::
+        p(v) = \pi_0 [v = 0] + \pi_1 [v = t] + \sum_k w_k\,
+        \frac{\sigma((v + \frac12 - m_k) / s_k) - \sigma((v - \frac12 - m_k) / s_k)}
+        {\sigma((t + \frac12 - m_k) / s_k) - \sigma((-\frac12 - m_k) / s_k)}, \qquad t = L - 1
+
+    Images are made of such numbers: many are exactly the darkest or the brightest there is, and of the others
+    neighbours are alike.
+
+    Args:
+        event_shape: shape of one event.
+        levels: L.
+        context_shape: of the context, or None.
+        components: how many logistics.
+        learned, net: as for every family: parameters without a context, or the network of the context.
+
+    Raises:
+        ConfigError: for less than two levels or no component.
+
+    Source: Salimans et al., "PixelCNN++", arXiv 1701.05517 (the mixture, without the masses at the ends).
+
+    >>> law = LogisticLevels(1, 256)
+    >>> v = torch.arange(256.0)[:, None]
+    >>> round(law.log_prob(v).exp().sum().item(), 4)
+    1.0
+    """
+
+    discrete = True
+
+    def __init__(
+        self,
+        event_shape: int | Shape,
+        levels: int,
+        context_shape: int | Shape | None = None,
+        *,
+        components: int = 4,
+        learned: bool = False,
+        net: nn.Module | None = None,
+    ) -> None:
+        if levels < 2 or components < 1:
+            raise ConfigError(f"expected two levels or more and a component, got {levels} and {components}")
+        self.levels, self.components = levels, components
+        self.n_parameters = raw_parameters(components)
+        super().__init__(event_shape, context_shape, learned=learned, net=net)
+
+    def _support_of(self, shape: Shape) -> Support:
+        return Integers(self.levels)
+
+    def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
+        return sum_event(log_mass(x, raw, self.levels, torch.full_like(x, self.levels - 1)))
+
+    def _draw_given(self, n: int, raw: Tensor) -> Tensor:
+        top = raw.new_full((n, *self.event_shape), self.levels - 1)
+        return draw_levels(raw.expand(n, *raw.shape[1:]), self.levels, top)
+
+
+def raw_parameters(components: int) -> int:
+    """How many raw numbers a law of one integer has: logits of the ends and, of every logistic, of its weight, place
+    and scale."""
+    return _ENDS + 3 * components
+
+
+def _mixture(raw: Tensor, levels: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-weights of ends and logistics, places and scales of these, all along axis 1."""
+    k = (raw.shape[1] - _ENDS) // 3
+    logits, place, scale = raw.split([_ENDS + k, k, k], 1)
+    # Spread over the levels before anything is learned.
+    even = (torch.arange(k, dtype=raw.dtype, device=raw.device) + 0.5) / k - 0.5 / levels
+    even = even.reshape(-1, *[1] * (raw.ndim - 2))
+    m = levels * (even + _STEP * place)
+    s = _NARROWEST + levels / (2 * k) * scale.clamp(max=3.0).exp()
+    return logits.log_softmax(1), m, s
+
+
+def log_mass(x: Tensor, raw: Tensor, levels: int, top: Tensor) -> Tensor:
+    """log p(v) of every integer of x, (batch, *event), given raw numbers (batch or 1, n, *event) and the highest
+    possible integers ``top``, of the shape of x; x is not above them."""
+    log_w, m, s = _mixture(raw, levels)
+    v, t = x.unsqueeze(1), top.unsqueeze(1)
+    a = (v - 0.5 - m) / s
+    low = (-0.5 - m) / s
+    width, reach = 1 / s, (t + 1) / s
+    log_share = log_difference(a, a + width, width) - log_difference(low, low + reach, reach)
+    inside = (log_w[:, _ENDS:] + log_share).logsumexp(1)
+    at_zero = log_w[:, 0].masked_fill(x != 0, -math.inf)
+    at_top = log_w[:, 1].masked_fill(x != top, -math.inf)
+    return torch.stack([inside, at_zero, at_top]).logsumexp(0)
+
+
+def draw_levels(raw: Tensor, levels: int, top: Tensor) -> Tensor:
+    """Integers with the masses of :func:`log_mass`, (batch, *event)."""
+    log_w, m, s = _mixture(raw, levels)
+    which = draw_categories(raw.shape[0], log_w, tuple(raw.shape[2:])).unsqueeze(1)
+    k = (which - _ENDS).clamp(min=0)
+    m, s = m.gather(1, k).squeeze(1), s.gather(1, k).squeeze(1)
+    a, gap = (-0.5 - m) / s, (top + 1) / s
+    t = quantile(torch.rand_like(a), a, a + gap, gap)
+    v = torch.minimum((m + s * t).round().clamp(min=0), top)
+    which = which.squeeze(1)
+    return torch.where(which == 0, 0.0, torch.where(which == 1, top, v))
+
+
+class BlockLevels(Distribution):
+    r"""The pixels of every block of an image, given the largest of each: integers, one place of all blocks after
+    the other.
+
+    .. math:: \log p(b \mid z, c) = \sum_j \log p(b_j \mid b_{<j}, z, c), \qquad \max_j b_j = z
+
+    At every place the pixels are independent given all at earlier places, by a law as :class:`LogisticLevels` with
+    t = z, whose parameters a convolutional network computes; at the last one, a pixel of a block that has not
+    reached its maximum yet is that maximum.
+
+    Args:
+        z_shape: (channels, height, width) of the maxima.
+        levels: number of levels.
+        places: pixels of a block.
+        context_shape: of the flow's context, beside z.
+        components: logistics of a pixel's law.
+        width, blocks: of the networks (:class:`ConvNet`).
+
+    Shapes: an event is (places * channels, height, width), place by place; the context is z, or z joined with the
+    flow's context.
+
+    Raises:
+        ShapeError: for z of another shape than an image's, or a single place.
+    """
+
+    reparameterized = False
+
+    def __init__(
+        self,
+        z_shape: Shape,
+        levels: int,
+        places: int = 4,
+        context_shape: int | Shape | None = None,
+        *,
+        components: int = 4,
+        width: int = 64,
+        blocks: int = 2,
+    ) -> None:
+        z_shape = as_shape(z_shape)
+        if len(z_shape) != 3 or places < 2:
+            raise ShapeError(
+                f"expected maxima of shape (channels, height, width) of two places, got {z_shape}, {places}"
+            )
+        self.z_shape, self.levels, self.places = z_shape, levels, places
+        channels = z_shape[0]
+        beyond = None if context_shape is None else as_shape(context_shape)
+        given = joined_shape(z_shape, beyond)
+        super().__init__((places * channels, *z_shape[1:]), support=Integers(levels), context_shape=given)
+        n = raw_parameters(components)
+        # z and the context, whether the maximum was met, and the places so far.
+        self.nets = nn.ModuleList(
+            ConvNet(given[0] + channels * (1 + j), n * channels, width, blocks) for j in range(places)
+        )
+
+    def _split(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The maxima, and what networks are given of them and of the context."""
+        assert context is not None
+        z, rest = context[:, : self.z_shape[0]], context[:, self.z_shape[0] :]
+        return z, torch.cat([self._unit(z), rest], 1)
+
+    def _unit(self, x: Tensor) -> Tensor:
+        return x / (self.levels / 2) - 1
+
+    def _raw(self, j: int, given: Tensor, met: Tensor, before: Sequence[Tensor]) -> Tensor:
+        raw = self.nets[j](torch.cat([given, met.to(given.dtype), *map(self._unit, before)], 1))
+        return raw.unflatten(1, (-1, self.z_shape[0]))
+
+    def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
+        z, given = self._split(context)
+        parts = x.split(self.z_shape[0], 1)
+        met, log_prob = torch.zeros_like(z, dtype=torch.bool), torch.zeros_like(z)
+        possible = torch.stack([part <= z for part in parts]).all(0)
+        for j, part in enumerate(parts):
+            log_p = log_mass(torch.minimum(part, z), self._raw(j, given, met, parts[:j]), self.levels, z)
+            if j == len(parts) - 1:
+                log_p = torch.where(met, log_p, 0.0)
+            log_prob = log_prob + log_p
+            met = met | (part == z)
+        total = sum_event(log_prob.masked_fill(~(possible & met), -math.inf))
+        return total.masked_fill(self.support.outside(x), -math.inf)
+
+    def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, given = self._split(context)
+        parts: list[Tensor] = []
+        met, log_prob = torch.zeros_like(z, dtype=torch.bool), torch.zeros_like(z)
+        for j in range(self.places):
+            raw = self._raw(j, given, met, parts)
+            part = draw_levels(raw, self.levels, z)
+            log_p = log_mass(part, raw, self.levels, z)
+            if j == self.places - 1:
+                part, log_p = torch.where(met, part, z), torch.where(met, log_p, 0.0)
+            parts.append(part)
+            log_prob = log_prob + log_p
+            met = met | (part == z)
+        return torch.cat(parts, 1), sum_event(log_prob)

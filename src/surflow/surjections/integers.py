@@ -1,0 +1,91 @@
+"""Max pooling of integers: what lies below a maximum is drawn by a law that knows where it has to stop."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from surflow.distribution import Distribution, Shape
+from surflow.distributions.levels import BlockLevels
+from surflow.errors import ShapeError
+from surflow.support import Integers
+from surflow.surjections.maximum import block_sides, image_shape
+from surflow.transform import Transform
+
+
+class IntegerMaxPool(Transform):
+    r"""Maxima of the blocks of an image of integers, channel by channel. An inference surjection.
+
+    .. math:: z = \max_j b_j, \qquad V = \log p(b \mid z, c)
+
+    for the pixels b of every block, and a law of these whose largest is z. Ties, which the differences of
+    :class:`MaxPool` have with probability zero, are the rule among integers, and no trouble here.
+
+    Args:
+        shape: (channels, height, width), the image's sides divisible by the block's.
+        levels: of the integers, 0, ..., levels - 1.
+        block: side of a block, or (rows, columns).
+        pixels: the law of b given z, or z joined with the flow's context: event shape
+            (places * channels, height / rows, width / columns), place by place, row by row in a block.
+            :class:`BlockLevels` by default.
+
+    Raises:
+        ShapeError: if the blocks do not tile the image, or the law has another shape or support.
+
+    Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2, for pooling of continuous images.
+
+    >>> import torch, surflow as sf
+    >>> z, V = sf.IntegerMaxPool((1, 2, 4), 5)(torch.tensor([[[[0.0, 1, 4, 4], [2, 0, 0, 0]]]]))
+    >>> z.tolist(), V.shape
+    ([[[[2.0, 4.0]]]], torch.Size([1]))
+    """
+
+    random_inverse = True
+
+    def __init__(
+        self, shape: Shape, levels: int, block: int | tuple[int, int] = 2, pixels: Distribution | None = None
+    ) -> None:
+        channels, height, width = image_shape(self, shape)
+        rows, columns = block_sides(self, "block", block)
+        if rows * columns < 2 or height % rows or width % columns:
+            raise ShapeError(
+                f"IntegerMaxPool expects blocks of two pixels or more that tile the image, got {height} x {width} "
+                f"pixels and blocks of {rows} x {columns}"
+            )
+        z_shape = (channels, height // rows, width // columns)
+        pixels = BlockLevels(z_shape, levels, rows * columns) if pixels is None else pixels
+        b_shape = (rows * columns * channels, *z_shape[1:])
+        if pixels.event_shape != b_shape or pixels.support != Integers(levels):
+            raise ShapeError(
+                f"IntegerMaxPool expects pixels of shape {b_shape} on {Integers(levels)!r}, got "
+                f"{type(pixels).__name__} of shape {pixels.event_shape} on {pixels.support!r}"
+            )
+        super().__init__(
+            shape,
+            z_shape,
+            domain=Integers(levels),
+            codomain=Integers(levels),
+            context_shape=pixels.context_beyond(z_shape),
+        )
+        self.block, self.pixels = (rows, columns), pixels
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        channels, height, width = self.out_shape
+        rows, columns = self.block
+        blocks = x.reshape(-1, channels, height, rows, width, columns).permute(0, 3, 5, 1, 2, 4).flatten(1, 2)
+        z = blocks.amax(1)
+        return z, self.pixels.elbo(blocks.flatten(1, 2), self.pixels.given(z, context))
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        blocks, V = self.pixels.draw(z.shape[0], self.pixels.given(z, context))
+        return self._image(blocks), V
+
+    def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
+        return self._image(self.pixels._sample(z.shape[0], self.pixels.given(z, context)))
+
+    def _image(self, blocks: Tensor) -> Tensor:
+        channels, height, width = self.out_shape
+        x = blocks.reshape(-1, *self.block, channels, height, width).permute(0, 3, 4, 1, 5, 2)
+        return x.reshape(-1, *self.in_shape)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, block={self.block}"
