@@ -19,7 +19,8 @@ class ConvNet(Configurable, nn.Module):
         inputs, outputs: numbers of channels.
         width: of the hidden layers.
         blocks: how many residual blocks.
-        scale: what inputs are divided by, such as the levels of integers.
+        scale: what inputs are divided by, such as the levels of integers; but for
+        context: so many last inputs, which are a context and of unit size.
 
     Shapes: (batch, inputs, height, width) to (batch, outputs, height, width).
 
@@ -32,14 +33,19 @@ class ConvNet(Configurable, nn.Module):
     torch.Size([2, 3, 5, 7])
     """
 
-    def __init__(self, inputs: int, outputs: int, width: int = 64, blocks: int = 2, scale: float = 1.0) -> None:
+    scale: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, width: int = 64, blocks: int = 2, scale: float = 1.0, context: int = 0
+    ) -> None:
         super().__init__()
-        if min(inputs, outputs, width) < 1 or blocks < 0 or not scale > 0:
+        if min(inputs, outputs, width) < 1 or blocks < 0 or not scale > 0 or not 0 <= context <= inputs:
             raise ConfigError(
-                f"ConvNet expects positive numbers, got inputs={inputs}, outputs={outputs}, width={width}, "
-                f"blocks={blocks}, scale={scale}"
+                f"ConvNet expects positive numbers, and no more context than inputs, got inputs={inputs}, "
+                f"outputs={outputs}, width={width}, blocks={blocks}, scale={scale}, context={context}"
             )
-        self.scale = scale
+        per_input = [scale] * (inputs - context) + [1.0] * context
+        self.register_buffer("scale", torch.tensor(per_input).reshape(-1, 1, 1), persistent=False)
         self.first = nn.Conv2d(inputs, width, 3, padding=1)
         self.inner, self.outer = (
             nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(blocks)) for _ in range(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 from surflow.bijections.elementwise import Log, Logit
@@ -16,6 +17,7 @@ from surflow.flow import ContextNet, Flow
 from surflow.nets.summary import Summary
 from surflow.presets import posterior  # registers its presets
 from surflow.presets.chains import PRESETS, positive_splines
+from surflow.presets.images import PYRAMIDS
 from surflow.support import Interval, Positive, Real, Support, product, real
 from surflow.surjections.quantize import Dequantize
 from surflow.transform import On, Transform
@@ -34,7 +36,7 @@ def names() -> dict[str, str]:
     >>> "abs-joint" in names()
     True
     """
-    return {name: (inspect.getdoc(make) or "").split("\n")[0] for name, make in PRESETS.items()}
+    return {name: (inspect.getdoc(make) or "").split("\n")[0] for name, make in (PRESETS | PYRAMIDS).items()}
 
 
 def build(
@@ -74,10 +76,11 @@ def build(
     shape = as_shape(event_shape)
     if name == "auto":
         name, _ = choose(levels, None)
-    if name not in PRESETS:
-        raise ConfigError(unknown_name("preset", name, [*PRESETS, "auto"]))
-    make = PRESETS[name]
-    known = list(inspect.signature(make).parameters)[2:]
+    if name not in PRESETS and name not in PYRAMIDS:
+        raise ConfigError(unknown_name("preset", name, [*PRESETS, *PYRAMIDS, "auto"]))
+    # What a pyramid leaves is a small image, which the preset for these takes.
+    pyramid, flat = PYRAMIDS.get(name), PRESETS["image" if name in PYRAMIDS else name]
+    known = _options(pyramid, 3) + _options(flat, 2)
     for option in options:
         if option not in known:
             raise ConfigError(unknown_name(f"option of the preset {name!r}", option, known))
@@ -88,15 +91,28 @@ def build(
         raise ShapeError(
             f"presets take a context that is a vector, got shape {as_shape(context_shape)}: pass context_net="
         )
-    size = math.prod(shape)
-    start = to_real(shape, support) if levels is None else _continuous(shape, levels)
-    if len(shape) != 1:
-        start.append(Reshape(shape, size))
+    if pyramid is not None and levels is None:
+        raise ConfigError(f"the preset {name!r} is for images of integers: pass levels=")
     try:
-        layers, base = make(size, width, **options)
+        start = [] if pyramid is None else pyramid(shape, levels, width, **_taken(options, pyramid, 3))
+        shape = start[-1].out_shape if start else shape
+        size = math.prod(shape)
+        start += to_real(shape, support) if levels is None else _continuous(shape, levels)
+        if len(shape) != 1:
+            start.append(Reshape(shape, size))
+        layers, base = flat(size, width, **_taken(options, flat, 2))
     except TypeError as error:
         raise ConfigError(f"the options {options} of the preset {name!r} have wrong types: {error}") from error
     return Flow([*start, *layers], base=base, context_net=context_net)
+
+
+def _options(make: Callable[..., Any] | None, fixed: int) -> list[str]:
+    """Names of the options of a function that makes layers, behind so many arguments that are not options."""
+    return [] if make is None else list(inspect.signature(make).parameters)[fixed:]
+
+
+def _taken(options: dict[str, Any], make: Callable[..., Any], fixed: int) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in _options(make, fixed)}
 
 
 def choose(levels: int | None, rows: int | None) -> tuple[str, dict[str, Any]]:

@@ -1,0 +1,84 @@
+"""Chains for images of integers: from fine to coarse by surjections, each law of what is dropped a convolution's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from surflow.bijections.shape import Squeeze
+from surflow.distribution import Shape
+from surflow.distributions.levels import BlockLevels, LogisticLevels, raw_parameters
+from surflow.errors import ShapeError
+from surflow.nets.convolutional import ConvNet
+from surflow.presets.chains import given
+from surflow.support import Integers
+from surflow.surjections.dimension import Slice
+from surflow.surjections.integers import IntegerMaxPool
+from surflow.transform import Transform
+
+# Layers from images of integers to a coarser image of integers, given the shape, the levels and the width of the
+# context; what is left is dequantised, and a flow over its pixels in order has the rest.
+PYRAMIDS: dict[str, Callable[..., list[Transform]]] = {}
+
+
+def _pyramid(name: str) -> Callable[[Callable[..., list[Transform]]], Callable[..., list[Transform]]]:
+    def register(make: Callable[..., list[Transform]]) -> Callable[..., list[Transform]]:
+        PYRAMIDS[name] = make
+        return make
+
+    return register
+
+
+def _check(name: str, shape: Shape, scales: int) -> None:
+    if len(shape) != 3 or shape[1] % 2**scales or shape[2] % 2**scales:
+        raise ShapeError(
+            f"the preset {name!r} halves images {scales} times and expects shapes (channels, height, width) with sides "
+            f"that {2**scales} divides, got {shape}: pad the images, or choose another number of scales"
+        )
+
+
+@_pyramid("max-pool")
+def _max_pool(
+    shape: Shape,
+    levels: int,
+    context: int,
+    *,
+    scales: int = 2,
+    width: int = 48,
+    blocks: int = 2,
+    components: int = 4,
+) -> list[Transform]:
+    """for images: maxima of blocks, twice, with the pixels below them by convolutions; then a flow of what is left"""
+    _check("max-pool", shape, scales)
+    layers: list[Transform] = []
+    for _ in range(scales):
+        z_shape = (shape[0], shape[1] // 2, shape[2] // 2)
+        pixels = BlockLevels(z_shape, levels, 4, given(context), components=components, width=width, blocks=blocks)
+        layers.append(IntegerMaxPool(shape, levels, 2, pixels))
+        shape = z_shape
+    return layers
+
+
+@_pyramid("slice")
+def _slice(
+    shape: Shape,
+    levels: int,
+    context: int,
+    *,
+    scales: int = 2,
+    width: int = 48,
+    blocks: int = 2,
+    components: int = 4,
+) -> list[Transform]:
+    """for images: every second pixel of every second row is kept, twice, and the others sliced off by convolutions"""
+    _check("slice", shape, scales)
+    layers: list[Transform] = []
+    integers, n = Integers(levels), raw_parameters(components)
+    for _ in range(scales):
+        layers.append(Squeeze(shape, 2, support=integers))
+        c, shape = shape[0], (shape[0], shape[1] // 2, shape[2] // 2)
+        for kept in (3 * c, 2 * c, c):
+            inputs = kept + context
+            net = ConvNet(inputs, n * c, width, blocks, scale=levels / 2, context=context)
+            dropped = LogisticLevels(shape, levels, (inputs, *shape[1:]), components=components, net=net)
+            layers.append(Slice((kept + c, *shape[1:]), kept, dropped, support=integers))
+    return layers
