@@ -175,6 +175,8 @@ DISTRIBUTIONS = [
     Case("categorical", lambda: sf.Categorical(2, 5, learned=True)),
     Case("categorical, conditional", lambda: sf.Categorical(2, 3, CONTEXT)),
     Case("levels", lambda: sf.LogisticLevels(2, 7, learned=True)),
+    Case("levels, autoregressive", lambda: sf.AutoregressiveLevels((1, 2, 1), 6, hidden=SMALL)),
+    Case("levels, autoregressive, context", lambda: sf.AutoregressiveLevels(2, 5, CONTEXT, hidden=SMALL)),
     Case("levels, conditional", lambda: sf.LogisticLevels(2, 9, CONTEXT, components=2)),
     Case("Plackett-Luce", lambda: sf.PlackettLuce(3, learned=True)),
     Case("Plackett-Luce, conditional", lambda: sf.PlackettLuce(2, CONTEXT)),

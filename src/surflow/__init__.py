@@ -25,7 +25,7 @@ from surflow.configurable import Configurable
 from surflow.distribution import Distribution
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
 from surflow.distributions.independent import Independent
-from surflow.distributions.levels import BlockLevels, LogisticLevels
+from surflow.distributions.levels import AutoregressiveLevels, BlockLevels, LogisticLevels
 from surflow.distributions.mixture import Mixture
 from surflow.distributions.normal import Exponential, HalfNormal, Logistic, Normal
 from surflow.distributions.uniform import Uniform, UniformCircle
@@ -110,9 +110,8 @@ __all__ = [
     "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation",
     "Slice", "Sort", "VAE",
     # distributions
-    "Bernoulli", "BlockLevels", "Categorical", "Exponential", "HalfNormal", "Independent", "JointBernoulli", "Logistic",
-    "LogisticLevels", "Mixture",
-    "Normal", "PlackettLuce", "Uniform", "UniformCircle",
+    "AutoregressiveLevels", "Bernoulli", "BlockLevels", "Categorical", "Exponential", "HalfNormal", "Independent",
+    "JointBernoulli", "Logistic", "LogisticLevels", "Mixture", "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports
     "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Real", "Support", "circle",
     "positive", "product", "real", "unit_interval",

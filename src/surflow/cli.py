@@ -87,7 +87,10 @@ def list_() -> None:
     lines += [*_wrapped(table_names()), ""]
     lines += ["Simulators, parameters given observations, exact posteriors known:", *_wrapped(simulator_names()), ""]
     lines += ["Presets, --model NAME:"]
-    named = {"auto": "the default: spline, smaller for few rows, or image for integers", **presets.names()}
+    named = {
+        "auto": "the default: spline; image or max-pool for integers; posterior or box for simulators",
+        **presets.names(),
+    }
     lines += [f"  {name:16}{text}" for name, text in named.items()]
     lines += ["", "Experiments, surflow reproduce NAME:", *(f"  {name:16}{text}" for name, text in names().items())]
     lines += ["", "Records, python -m surflow.experiments.NAME:"]
@@ -387,7 +390,8 @@ def reproduce(
         bool, typer.Option("--quick", help="Only run through everything, in under a minute; the figures mean nothing.")
     ] = False,
     data_dir: Annotated[
-        Path | None, typer.Option(help="sbibm: the benchmark's observations, TASK/num_observation_K; else simulated.")
+        Path | None,
+        typer.Option(help="Where MNIST is (images), or the benchmark's observations (sbibm; else simulated)."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the results; docs/results by default.")

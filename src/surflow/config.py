@@ -173,7 +173,7 @@ class Config(_Section):
             name = presets.choose_conditional(splits.event_shape, splits.support)
             model = ModelConfig(preset=name, **(model.model_extra or {}))
         elif model.preset == "auto":
-            name, options = presets.choose(splits.levels, None if self.fresh(splits) else rows)
+            name, options = presets.choose(splits.levels, None if self.fresh(splits) else rows, splits.event_shape)
             small = rows < presets.FEW_ROWS and math.prod(splits.event_shape) <= _SMALL_MODEL_COLUMNS
             if small and splits.levels is None and not self.fresh(splits):
                 options = options | _SMALL_MODEL

@@ -14,6 +14,7 @@ from surflow.distributions.parametric import Parametric
 from surflow.distributions.truncated import log_difference, quantile
 from surflow.errors import ConfigError, ShapeError
 from surflow.nets.convolutional import ConvNet
+from surflow.nets.masked import MaskedMLP
 from surflow.support import Integers, Support
 
 # The narrowest logistic, in levels: nearly all of its mass is on one.
@@ -127,6 +128,73 @@ def draw_levels(raw: Tensor, levels: int, top: Tensor) -> Tensor:
     return torch.where(which == 0, 0.0, torch.where(which == 1, top, v))
 
 
+class AutoregressiveLevels(Distribution):
+    r"""Integers one after the other, each given all before it and the context, by laws as :class:`LogisticLevels`.
+
+    .. math:: \log p(v) = \sum_i \log p(v_i \mid v_{<i}, c)
+
+    Args:
+        event_shape: of one event; coordinates are taken in row-major order.
+        levels: L.
+        context_shape: of the context, or None.
+        components: logistics of each law.
+        hidden: widths of the hidden layers of the masked perceptron (:class:`MaskedMLP`).
+
+    Source: Germain et al., "MADE", arXiv 1502.03509; van den Oord et al., "Pixel Recurrent Neural Networks", arXiv
+    1601.06759.
+
+    >>> law = AutoregressiveLevels((1, 2, 2), 256, hidden=(16,))
+    >>> law.sample(3, seed=0).shape
+    torch.Size([3, 1, 2, 2])
+    """
+
+    reparameterized = False
+
+    def __init__(
+        self,
+        event_shape: int | Shape,
+        levels: int,
+        context_shape: int | Shape | None = None,
+        *,
+        components: int = 4,
+        hidden: Sequence[int] = (256, 256),
+    ) -> None:
+        super().__init__(event_shape, support=Integers(levels), context_shape=context_shape)
+        self.levels = levels
+        size = math.prod(self.event_shape)
+        self.context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
+        self.net = MaskedMLP(range(size), raw_parameters(components), self.context_size, hidden)
+
+    def _flat(self, context: Tensor | None) -> Tensor | None:
+        return None if context is None else context.reshape(context.shape[0], self.context_size)
+
+    def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
+        inside = self.support.contains(x)
+        flat = x.flatten(1).clamp(0, self.levels - 1)
+        raw = self.net(_unit(flat, self.levels), self._flat(context))
+        log_p = log_mass(flat.round(), raw, self.levels, torch.full_like(flat, self.levels - 1))
+        return log_p.sum(1).where(inside, -math.inf)
+
+    def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        parts: list[Tensor] = []
+        log_p: list[Tensor] = []
+
+        def find(group: slice, raw: Tensor) -> Tensor:
+            top = raw.new_full((n, raw.shape[2]), self.levels - 1)
+            parts.append(draw_levels(raw, self.levels, top))
+            log_p.append(log_mass(parts[-1], raw, self.levels, top))
+            return _unit(parts[-1], self.levels)
+
+        weight = next(self.net.parameters())
+        self.net.solve(find, weight.new_empty(n, math.prod(self.event_shape)), self._flat(context))
+        return torch.cat(parts, 1).reshape(n, *self.event_shape), torch.cat(log_p, 1).sum(1)
+
+
+def _unit(x: Tensor, levels: int) -> Tensor:
+    """Integers as numbers from -1 to nearly 1."""
+    return x / (levels / 2) - 1
+
+
 class BlockLevels(Distribution):
     r"""The pixels of every block of an image, given the largest of each: integers, one place of all blocks after
     the other.
@@ -185,13 +253,11 @@ class BlockLevels(Distribution):
         """The maxima, and what networks are given of them and of the context."""
         assert context is not None
         z, rest = context[:, : self.z_shape[0]], context[:, self.z_shape[0] :]
-        return z, torch.cat([self._unit(z), rest], 1)
-
-    def _unit(self, x: Tensor) -> Tensor:
-        return x / (self.levels / 2) - 1
+        return z, torch.cat([_unit(z, self.levels), rest], 1)
 
     def _raw(self, j: int, given: Tensor, met: Tensor, before: Sequence[Tensor]) -> Tensor:
-        raw = self.nets[j](torch.cat([given, met.to(given.dtype), *map(self._unit, before)], 1))
+        known = [_unit(part, self.levels) for part in before]
+        raw = self.nets[j](torch.cat([given, met.to(given.dtype), *known], 1))
         return raw.unflatten(1, (-1, self.z_shape[0]))
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:

@@ -14,7 +14,7 @@ from surflow.evaluation.gaussian import Gaussian, fit_gaussian, gaussian_scores
 from surflow.evaluation.likelihood import account, codes, draws, draws_given, evaluating, mean_and_error, scores
 from surflow.evaluation.merit import BOUND_SAMPLES, evaluate
 from surflow.evaluation.results import Row, machine, read_results, versions, write_results
-from surflow.evaluation.samples import classifier_test, energy_distance, energy_test
+from surflow.evaluation.samples import classifier_test, energy_distance, energy_test, frechet_distance
 
 __all__ = [
     "BOUND_SAMPLES",
@@ -34,6 +34,7 @@ __all__ = [
     "evaluating",
     "expected_coverage",
     "fit_gaussian",
+    "frechet_distance",
     "gaussian_scores",
     "inside_band",
     "machine",

@@ -64,6 +64,33 @@ def energy_test(x: Tensor, y: Tensor, permutations: int = 199, seed: int = 0) ->
     return max(0.0, values[0].item()), p
 
 
+def frechet_distance(x: Tensor, y: Tensor) -> float:
+    r"""Distance of two sets of features by their first two moments; 0 is the best.
+
+    .. math:: |m_x - m_y|^2 + \operatorname{tr}\big(C_x + C_y - 2 (C_x C_y)^{1/2}\big)
+
+    A figure means nothing without the network that the features are from, and the numbers of rows.
+
+    Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", arXiv
+    1706.08500; Dowson and Landau, "The Frechet distance between multivariate normal distributions", 1982.
+
+    >>> import torch
+    >>> x = torch.tensor([[0.0], [2.0]])
+    >>> round(frechet_distance(x, x + 3), 4)
+    9.0
+    """
+    x, y = _rows(x, y)
+    if min(len(x), len(y)) < 2:
+        raise DataError(f"expected two rows of each set or more, got {len(x)} and {len(y)}")
+    difference = x.mean(0) - y.mean(0)
+    a, b = (part.T.cov().reshape(x.shape[1], -1) for part in (x, y))
+    # The eigenvalues of C_x C_y are those of C_x^(1/2) C_y C_x^(1/2), which is symmetric.
+    values, vectors = torch.linalg.eigh(a)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    trace = torch.linalg.eigvalsh(root @ b @ root).clamp(min=0).sqrt().sum()
+    return max(0.0, (difference.square().sum() + a.trace() + b.trace() - 2 * trace).item())
+
+
 def classifier_test(x: Tensor, y: Tensor, seed: int = 0, classifier: str = "forest") -> tuple[float, float]:
     """Accuracy with which a classifier tells rows of x from rows of y, and its standard error; 0.5 is the best.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
 from typing import Any
 
 from surflow.bijections.elementwise import Log, Logit
@@ -26,6 +25,8 @@ __all__ = ["FEW_ROWS", "build", "choose", "choose_conditional", "names", "positi
 
 # With fewer rows a network of the usual size learns them by heart before it learns their law.
 FEW_ROWS = 1000
+# From this side on, images have a fine and a coarse structure.
+_LARGE_IMAGE = 16
 # Contexts of more numbers than this, such as time series, are summarised by so many principal components.
 WIDE_CONTEXT, _COMPONENTS = 32, 8
 
@@ -55,7 +56,8 @@ def build(
     are vectors on another ``support``, so that no sample leaves it; events that are no vectors are laid out as one.
 
     Args:
-        name: one of :func:`names`, or ``"auto"``: ``image`` for events of integers, else ``spline``.
+        name: one of :func:`names`, or ``"auto"``: ``image`` or, from 16 x 16 pixels on, ``max-pool`` for events of
+            integers, else ``spline``.
         event_shape: shape of one event.
         context_shape: shape of the context, a vector; not needed with a ``context_net``.
         context_net: the network that contexts pass through first.
@@ -75,12 +77,11 @@ def build(
     """
     shape = as_shape(event_shape)
     if name == "auto":
-        name, _ = choose(levels, None)
+        name, _ = choose(levels, None, shape)
     if name not in PRESETS and name not in PYRAMIDS:
         raise ConfigError(unknown_name("preset", name, [*PRESETS, *PYRAMIDS, "auto"]))
-    # What a pyramid leaves is a small image, which the preset for these takes.
-    pyramid, flat = PYRAMIDS.get(name), PRESETS["image" if name in PYRAMIDS else name]
-    known = _options(pyramid, 3) + _options(flat, 2)
+    make = PRESETS.get(name) or PYRAMIDS[name]
+    known = list(inspect.signature(make).parameters)[2 if name in PRESETS else 3 :]
     for option in options:
         if option not in known:
             raise ConfigError(unknown_name(f"option of the preset {name!r}", option, known))
@@ -91,34 +92,31 @@ def build(
         raise ShapeError(
             f"presets take a context that is a vector, got shape {as_shape(context_shape)}: pass context_net="
         )
-    if pyramid is not None and levels is None:
+    if name in PYRAMIDS and levels is None:
         raise ConfigError(f"the preset {name!r} is for images of integers: pass levels=")
-    try:
-        start = [] if pyramid is None else pyramid(shape, levels, width, **_taken(options, pyramid, 3))
-        shape = start[-1].out_shape if start else shape
-        size = math.prod(shape)
-        start += to_real(shape, support) if levels is None else _continuous(shape, levels)
+    start: list[Transform] = []
+    if name in PRESETS:
+        start = to_real(shape, support) if levels is None else _continuous(shape, levels)
         if len(shape) != 1:
-            start.append(Reshape(shape, size))
-        layers, base = flat(size, width, **_taken(options, flat, 2))
+            start.append(Reshape(shape, math.prod(shape)))
+    try:
+        layers, base = (
+            make(math.prod(shape), width, **options) if name in PRESETS else make(shape, levels, width, **options)
+        )
     except TypeError as error:
         raise ConfigError(f"the options {options} of the preset {name!r} have wrong types: {error}") from error
     return Flow([*start, *layers], base=base, context_net=context_net)
 
 
-def _options(make: Callable[..., Any] | None, fixed: int) -> list[str]:
-    """Names of the options of a function that makes layers, behind so many arguments that are not options."""
-    return [] if make is None else list(inspect.signature(make).parameters)[fixed:]
+def choose(levels: int | None, rows: int | None, event_shape: Shape) -> tuple[str, dict[str, Any]]:
+    """The preset that ``"auto"`` stands for, and options for so many training rows; None means ever fresh ones.
 
-
-def _taken(options: dict[str, Any], make: Callable[..., Any], fixed: int) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name in _options(make, fixed)}
-
-
-def choose(levels: int | None, rows: int | None) -> tuple[str, dict[str, Any]]:
-    """The preset that ``"auto"`` stands for, and options for so many training rows; None means ever fresh ones."""
+    >>> choose(256, 50_000, (1, 28, 28)), choose(17, 1000, (1, 8, 8)), choose(None, None, (4,))
+    (('max-pool', {}), ('image', {}), ('spline', {}))
+    """
     if levels is not None:
-        return "image", {}
+        large = len(event_shape) == 3 and min(event_shape[1:]) >= _LARGE_IMAGE
+        return ("max-pool" if large and not any(side % 4 for side in event_shape[1:]) else "image"), {}
     if rows is not None and rows < FEW_ROWS:
         return "spline", {"layers": 2, "hidden": [16], "bins": 4}
     return "spline", {}

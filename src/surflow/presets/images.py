@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from surflow.bijections.shape import Squeeze
 from surflow.distribution import Shape
-from surflow.distributions.levels import BlockLevels, LogisticLevels, raw_parameters
+from surflow.distributions.levels import AutoregressiveLevels, BlockLevels, LogisticLevels, raw_parameters
 from surflow.errors import ShapeError
 from surflow.nets.convolutional import ConvNet
-from surflow.presets.chains import given
+from surflow.presets.chains import Chain, given
 from surflow.support import Integers
 from surflow.surjections.dimension import Slice
 from surflow.surjections.integers import IntegerMaxPool
 from surflow.transform import Transform
 
-# Layers from images of integers to a coarser image of integers, given the shape, the levels and the width of the
-# context; what is left is dequantised, and a flow over its pixels in order has the rest.
-PYRAMIDS: dict[str, Callable[..., list[Transform]]] = {}
+# Chains from images of integers, given their shape, their levels and the width of the context.
+PYRAMIDS: dict[str, Callable[..., Chain]] = {}
 
 
-def _pyramid(name: str) -> Callable[[Callable[..., list[Transform]]], Callable[..., list[Transform]]]:
-    def register(make: Callable[..., list[Transform]]) -> Callable[..., list[Transform]]:
+def _pyramid(name: str) -> Callable[[Callable[..., Chain]], Callable[..., Chain]]:
+    def register(make: Callable[..., Chain]) -> Callable[..., Chain]:
         PYRAMIDS[name] = make
         return make
 
@@ -46,8 +45,9 @@ def _max_pool(
     width: int = 48,
     blocks: int = 2,
     components: int = 4,
-) -> list[Transform]:
-    """for images: maxima of blocks, twice, with the pixels below them by convolutions; then a flow of what is left"""
+    hidden: Sequence[int] = (256, 256),
+) -> Chain:
+    """for images: maxima of blocks, twice, the pixels below them by convolutions, and what is left pixel by pixel"""
     _check("max-pool", shape, scales)
     layers: list[Transform] = []
     for _ in range(scales):
@@ -55,7 +55,7 @@ def _max_pool(
         pixels = BlockLevels(z_shape, levels, 4, given(context), components=components, width=width, blocks=blocks)
         layers.append(IntegerMaxPool(shape, levels, 2, pixels))
         shape = z_shape
-    return layers
+    return layers, AutoregressiveLevels(shape, levels, given(context), components=components, hidden=hidden)
 
 
 @_pyramid("slice")
@@ -68,8 +68,9 @@ def _slice(
     width: int = 48,
     blocks: int = 2,
     components: int = 4,
-) -> list[Transform]:
-    """for images: every second pixel of every second row is kept, twice, and the others sliced off by convolutions"""
+    hidden: Sequence[int] = (256, 256),
+) -> Chain:
+    """as max-pool, but every second pixel of every second row is kept, and the others are sliced off"""
     _check("slice", shape, scales)
     layers: list[Transform] = []
     integers, n = Integers(levels), raw_parameters(components)
@@ -81,4 +82,4 @@ def _slice(
             net = ConvNet(inputs, n * c, width, blocks, scale=levels / 2, context=context)
             dropped = LogisticLevels(shape, levels, (inputs, *shape[1:]), components=components, net=net)
             layers.append(Slice((kept + c, *shape[1:]), kept, dropped, support=integers))
-    return layers
+    return layers, AutoregressiveLevels(shape, levels, given(context), components=components, hidden=hidden)

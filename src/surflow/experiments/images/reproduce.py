@@ -1,0 +1,224 @@
+"""Figures 5 and 18 to 21 as they should have been: trials, recorded results, pictures and one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from surflow import plots
+from surflow.data import load
+from surflow.errors import SurflowError
+from surflow.evaluation import write_results
+from surflow.experiments.cells import Cell, Outcome, run_cells
+from surflow.experiments.images.classifier import EPOCHS, classifier
+from surflow.experiments.images.models import DIGITS, LEVELS
+from surflow.experiments.images.trial import SHOWN, VARIED, run
+from surflow.output import writing
+from surflow.page import Section, Shower, duration, plus_minus, write_page
+
+_DPI = 100
+_TEXTS = {
+    "max-pool": "max-pool: two integer max poolings, each with the pixels of its blocks drawn place by place given "
+    "their maximum by convolutions, and the 7 x 7 maxima of maxima pixel by pixel. Every likelihood is exact.",
+    "slice": "slice: the same, but with every second pixel of every second row in place of the maximum.",
+    "report": "report: the report's chain of couplings and poolings, with the terms that it lacked; a bound.",
+}
+_QUICK = "A run through everything with a few steps: no figure here means anything. "
+_LEDE = (
+    "MNIST, 28 x 28 pixels of 256 levels, given the digit. Bits per dimension are of held-out test images, over all "
+    "784 pixels and with every term; a uniform model has 8, and a histogram of every pixel by itself 1.783."
+)
+_NOTE = (
+    "Samples are named by a small convolutional network that was trained on the training images; the Frechet distance "
+    "is between its features of test images and of samples. Trainings have one thread each, so that ninety minutes are "
+    "the processor time of 45 minutes on two cores."
+)
+
+
+def cells(work: Path, data_dir: Path | None, quick: bool) -> list[Cell]:
+    """The trials; ``quick`` ones only run through."""
+    made = []
+    for model, minutes in (("max-pool", 90.0), ("slice", 90.0), ("report", 30.0)):
+        pyramid = model != "report"
+        length: dict[str, Any] = {"steps": 2} if quick else {"minutes": minutes}
+        small: dict[str, Any] = {"width": 4, "hidden": [8]} if pyramid else {"pairs": 1, "hidden": [8]}
+        spec = {
+            "data_dir": None if data_dir is None else str(data_dir),
+            "folder": str(work / "images"),
+            "classifier": str(work / "images" / "classifier.safetensors"),
+            "epochs": 1 if quick else EPOCHS,
+            "rows": 200 if quick else None,
+            "tested": 100 if quick else 10_000,
+            "validated": 50 if quick else 2000,
+            "draws": 100 if quick else 5000,
+            "options": small if quick else {},
+            "training": {"batch_size": 64, "lr": 3e-3, "clip": 50.0, **length},
+        }
+        made.append(Cell("images/mnist", model, 0, spec, minutes))
+    return made
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a metric should be for a model: at least or at most a value."""
+
+    model: str
+    metric: str
+    title: str
+    value: float
+    least: bool
+    baseline: str
+
+    def met(self, value: float) -> bool:
+        return value >= self.value if self.least else value <= self.value
+
+
+GOALS = [
+    Goal("max-pool", "bits_per_dimension", "bits per dimension, max pooling", 1.6, False, "7.33 and more"),
+    Goal("max-pool", "bits_per_dimension", "bits per dimension, the best of 45 minutes", 1.25, False, "7.33 and more"),
+    Goal("max-pool", "bits_per_dimension", "bits per dimension, the best", 1.0, False, "7.33 and more"),
+    Goal("max-pool", "class_accuracy", "samples named right, the 45-minute model", 0.85, True, "0.1"),
+    Goal("max-pool", "class_accuracy", "samples named right, the best", 0.95, True, "0.1"),
+    Goal("max-pool", "sampling_seconds", "seconds for 1000 images, one thread", 5.0, False, "-"),
+]
+
+
+def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | None = None) -> Path:
+    """Train, score, draw, and write ``images.json`` and ``images/images.html`` with its pictures.
+
+    Args:
+        results: the folder of both.
+        work: where trials that are done, and trainings that are not, are kept, so that a killed run goes on.
+        quick: only run through everything once.
+        data_dir: where MNIST is, :func:`surflow.data.load`.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        FileError: before any trial, if MNIST is not to be had or the results cannot be written.
+        SurflowError: if trials failed; the others are kept.
+    """
+    page = results / "images" / "images.html"
+    writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
+    trials = cells(work, data_dir, quick)
+    spec = trials[0].spec
+    splits = load("mnist", context="digit", data_dir=data_dir, rows=spec["rows"])
+    # Once, before the trials, each of which reads it.
+    classifier(Path(spec["classifier"]), splits.train, spec["epochs"])
+    outcomes, failed = run_cells(trials, run, work, _told)
+    if failed:
+        raise SurflowError(f"{len(failed)} trials failed, the others are kept:\n" + "\n".join(failed))
+    command = f"surflow reproduce images{' --quick' if quick else ''}"
+    write_results(results / "images.json", command, [row for outcome in outcomes for row in outcome.rows])
+    show = Shower(page.parent / "pictures", _DPI)
+    real = splits.test.x[:2000], splits.test.context[:2000, 0].long()  # type: ignore[index]
+    minutes = sum(outcome.value("training_minutes") for outcome in outcomes)
+    return write_page(
+        page,
+        eyebrow="surflow · reproduced experiments",
+        heading="Images",
+        on="",
+        lede=(_QUICK if quick else "") + _LEDE,
+        facts=[{"kind": "", "text": f"{len(outcomes)} trainings, {duration(60 * minutes)}"}],
+        sections=[
+            _goals(outcomes),
+            _table(outcomes),
+            *(_section(outcome, real, show) for outcome in outcomes),
+        ],
+        note=_NOTE,
+    )
+
+
+def _told(outcome: Outcome) -> str:
+    return f"{outcome.value('bits_per_dimension'):.3f} bits, {outcome.value('class_accuracy'):.2f} named right"
+
+
+def _goals(outcomes: Sequence[Outcome]) -> Section:
+    rows, marks = [], []
+    for goal in GOALS:
+        value = next(outcome for outcome in outcomes if outcome.cell.model == goal.model).value(goal.metric)
+        marks.append("met" if goal.met(value) else "missed")
+        text = f"{'at least' if goal.least else 'at most'} {goal.value:g}, {marks[-1]}"
+        rows.append([goal.title, goal.baseline, goal.model, plus_minus(value, None)[0], text])
+    head = ["figure of merit", "the report", "model", "ours", "goal"]
+    return Section("goals", "Goals", tables=[{"head": head, "rows": rows, "numbers": [], "marks": marks, "marked": 4}])
+
+
+_COLUMNS = {
+    "bits_per_dimension": "bits per dimension",
+    "class_accuracy": "named right",
+    "class_accuracy_real": "real ones",
+    "frechet_distance": "Frechet distance",
+    "frechet_distance_real": "between real ones",
+    "neighbour_distance": "to the nearest training image",
+    "neighbour_distance_real": "real ones",
+    "sampling_seconds": "seconds for 1000",
+    "training_minutes": "minutes of training",
+    "parameters": "parameters",
+}
+
+
+def _table(outcomes: Sequence[Outcome]) -> Section:
+    rows = []
+    for outcome in outcomes:
+        known = {row["metric"]: row for row in outcome.rows}
+        values = (plus_minus(known[metric]["value"], known[metric]["error"]) for metric in _COLUMNS)
+        rows.append([outcome.cell.model, *(f"{value} ± {error}" if error else value for value, error in values)])
+    head = ["model", *_COLUMNS.values()]
+    texts = list(_TEXTS.values())
+    return Section(
+        "models", "Models", texts, tables=[{"head": head, "rows": rows, "numbers": list(range(1, len(head)))}]
+    )
+
+
+def _section(outcome: Outcome, real: tuple[torch.Tensor, torch.Tensor], show: Shower) -> Section:
+    model = outcome.cell.model
+    section = Section(model, model)
+    names = [str(digit) for digit in range(DIGITS)]
+    samples = torch.from_numpy(outcome.arrays["samples"]).float()
+    labels = torch.arange(DIGITS).repeat(len(samples))
+    images, digits = real
+    chosen = torch.cat([(digits == digit).nonzero()[:SHOWN, 0] for digit in range(DIGITS)])
+    order = torch.cat([(labels == digit).nonzero()[:SHOWN, 0] for digit in range(DIGITS)])
+    flat = samples.flatten(0, 1)
+    section.pictures.append(
+        show(
+            f"images-{model}",
+            plots.images(images[chosen], flat[order], digits[chosen], names, LEVELS),
+            "Test images and samples; every row is a digit.",
+        )
+    )
+    near = torch.from_numpy(outcome.arrays["near"]).float()
+    section.pictures.append(
+        show(
+            f"images-{model}-near",
+            plots.images(near, flat[: len(near)], None, None, LEVELS),
+            "Ten samples, and beside them the training images that are nearest to them.",
+        )
+    )
+    if "variations" in outcome.arrays:
+        varied = torch.from_numpy(outcome.arrays["varied"])
+        again = torch.from_numpy(outcome.arrays["variations"]).flatten(0, 1)
+        section.pictures.append(
+            show(
+                f"images-{model}-variations",
+                plots.images(varied.repeat(VARIED, 1, 1, 1), again, torch.arange(DIGITS).repeat(VARIED), names, LEVELS),
+                "Test images, and images that the model draws with the same maxima of 4 x 4 pixels.",
+            )
+        )
+    losses = outcome.arrays["losses"]
+    if len(losses):
+        log = [
+            {"step": int(step), "split": "validation", "nll": float(nll), "learning_rate": 0.0, "seconds": 0.0}
+            for step, nll in np.atleast_2d(losses)
+        ]
+        section.pictures.append(
+            show(f"images-{model}-losses", plots.losses(log), "Loss of validation images, in nats.")
+        )
+    return section

@@ -1,0 +1,120 @@
+"""One trial: a model of MNIST trained for some minutes, its bits, and what its samples are worth."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import surflow as sf
+from surflow.data import Splits, load
+from surflow.evaluation import draws_given, frechet_distance, mean_and_error, scores
+from surflow.evaluation.results import Row
+from surflow.experiments.cells import Cell, Outcome
+from surflow.experiments.images.classifier import Classifier, classifier
+from surflow.experiments.images.models import DIGITS, MODELS
+from surflow.flow import Flow
+from surflow.surjections.integers import IntegerMaxPool
+from surflow.training import fit
+
+SHOWN, VARIED = 10, 5
+# Draws of the k-sample bound, for a model without a density; and the rows that are scored with so many.
+_BOUND, _BOUND_ROWS = 10, 1000
+_TIMED = 1000
+
+
+def run(cell: Cell) -> Outcome:
+    """Train, score and draw; ``cell.spec`` is what :func:`cells` puts into it."""
+    spec = cell.spec
+    splits = load("mnist", context="digit", data_dir=spec["data_dir"], rows=spec["rows"])
+    folder = Path(spec["folder"]) / f"{cell.model}-{cell.seed}"
+    flow, seconds, steps, losses = _trained(cell, splits, folder)
+    judge = classifier(Path(spec["classifier"]), splits.train, spec["epochs"])
+    n = spec["tested"]
+    x, context = splits.test.x[:n], splits.test.context[:n]  # type: ignore[index]
+    per_dim = math.log(2) * math.prod(flow.event_shape)
+    kept = n if flow.exact else min(n, _BOUND_ROWS)
+    with sf.distribution.seeded(cell.seed):
+        log_prob = scores(flow, x[:kept], context[:kept], importance_samples=_BOUND)
+    digits = torch.arange(float(DIGITS))[:, None]
+    started = time.perf_counter()
+    drawn = draws_given(flow, max(1, spec["draws"] // DIGITS), digits, seed=cell.seed)
+    speed = _TIMED * (time.perf_counter() - started) / (drawn.shape[0] * DIGITS)
+    samples = drawn.flatten(0, 1)
+    named = (judge.name(samples) == digits[:, 0].long().repeat(len(drawn))).double()
+    found: list[tuple[str, float, float | None, str]] = [
+        ("bits_per_dimension", *mean_and_error(-log_prob / per_dim), "bits per dimension"),
+        ("class_accuracy", *mean_and_error(named), "1"),
+        ("class_accuracy_real", (judge.name(x) == context[:, 0].long()).double().mean().item(), None, "1"),
+        ("frechet_distance", frechet_distance(judge.features(x), judge.features(samples)), None, "1"),
+        ("frechet_distance_real", _between_real(judge, splits, n), None, "1"),
+        ("sampling_seconds", speed, None, "s"),
+        ("training_minutes", seconds / 60, None, "min"),
+        ("steps", steps, None, "1"),
+        ("parameters", sum(p.numel() for p in flow.parameters()), None, "1"),
+    ]
+    near, of_samples, of_test = _neighbours(samples[: 5 * SHOWN], x[: 20 * SHOWN], splits.train.x)
+    found += [("neighbour_distance", of_samples, None, "1"), ("neighbour_distance_real", of_test, None, "1")]
+    rows = [
+        Row(case=cell.case, model=cell.model, seed=cell.seed, metric=metric, value=value, error=error, unit=unit)
+        for metric, value, error, unit in found
+    ]
+    arrays = {
+        "samples": drawn[:SHOWN].to(torch.uint8).numpy(),
+        "near": near[:SHOWN].to(torch.uint8).numpy(),
+        "losses": np.asarray(losses),
+        **_variations(flow, x, context, cell.seed),
+    }
+    return Outcome(cell, rows, arrays)
+
+
+def _trained(cell: Cell, splits: Splits, folder: Path) -> tuple[Flow, float, int, list[tuple[int, float]]]:
+    """The flow, the seconds and steps of its training, and its losses; a training that was killed goes on."""
+    spec = cell.spec
+    path, record = folder / "model.safetensors", folder / "trained.npz"
+    if path.exists() and record.exists():
+        with np.load(record) as kept:
+            return sf.load(path), float(kept["seconds"]), int(kept["steps"]), kept["losses"].tolist()
+    with sf.distribution.seeded(cell.seed):
+        flow = MODELS[cell.model](**spec["options"])
+    train, held_out = splits.train, splits.validation
+    kept = spec["validated"]
+    validation = (held_out.x[:kept], held_out.context[:kept])  # type: ignore[index]
+    pairs = (train.x, train.context)
+    history = fit(flow, pairs, validation=validation, seed=cell.seed, folder=folder, progress=False, **spec["training"])
+    flow.save(path)
+    losses = history.losses("validation")
+    np.savez(record, seconds=history.seconds, steps=history.steps, losses=np.asarray(losses))
+    return flow, history.seconds, history.steps, losses
+
+
+def _between_real(judge: Classifier, splits: Splits, n: int) -> float:
+    """The Frechet distance of validation and test images: what chance leaves."""
+    return frechet_distance(judge.features(splits.test.x[:n]), judge.features(splits.validation.x[:n]))
+
+
+def _neighbours(samples: Tensor, test: Tensor, train: Tensor) -> tuple[Tensor, float, float]:
+    """The training image nearest to every sample, and mean distances to it of samples and of test images, in levels.
+
+    A model that has learned images by heart has samples much nearer to training images than new images are.
+    """
+    flat = train.flatten(1)
+    distance, index = torch.cdist(samples.flatten(1), flat).min(1)
+    real = torch.cdist(test.flatten(1), flat).min(1).values
+    return train[index], distance.mean().item(), real.mean().item()
+
+
+def _variations(flow: Flow, x: Tensor, context: Tensor, seed: int) -> dict[str, np.ndarray]:
+    """Test images, what the surjections keep of them, and images that have the same code; one of every digit."""
+    if not any(isinstance(layer, IntegerMaxPool) for layer in flow.transforms):
+        return {}
+    some = torch.stack([(context[:, 0] == digit).nonzero()[0, 0] for digit in range(DIGITS)])
+    x, context = x[some], context[some]
+    with torch.no_grad(), sf.distribution.seeded(seed):
+        z = flow.encode(x, context)
+        again = torch.stack([flow.decode(z, context) for _ in range(VARIED)])
+    return {"varied": x.numpy(), "codes": z.numpy(), "variations": again.numpy()}
