@@ -619,4 +619,5 @@ def test_precision_is_passed_on():
     flow = gaussian(2)
     fit(flow, rows(10, 2), steps=2, precision="64-true", progress=False)
     assert flow.base.raw.dtype == torch.float64
-    fit(flow, rows(10, 2), steps=2, precision="bf16-mixed", accelerator="cpu", progress=False)
+    for clip in (None, 1.0):
+        fit(flow, rows(10, 2), steps=2, precision="bf16-mixed", accelerator="cpu", clip=clip, progress=False)

@@ -163,8 +163,9 @@ def fit(
             flow.train()
             flow.initialize(first.x, first.context)
         record = Record(plan, snapshots, held_out, path, settings)
-        # Scaling the gradients of 16-bit numbers and clipping them does not go with the fused optimiser.
-        training = Training(flow, source, plan, fused=not (clip and precision == "16-mixed"), compile=bool(compile))
+        # Mixed precision and clipping do not go with the fused optimiser, which unscales gradients itself.
+        fused = not (clip and str(precision).endswith("-mixed"))
+        training = Training(flow, source, plan, fused=fused, compile=bool(compile))
         trainer = Trainer(
             accelerator=accelerator,
             devices=devices,

@@ -103,7 +103,8 @@ def _mixture(raw: Tensor, levels: int) -> tuple[Tensor, Tensor, Tensor]:
 def log_mass(x: Tensor, raw: Tensor, levels: int, top: Tensor) -> Tensor:
     """log p(v) of every integer of x, (batch, *event), given raw numbers (batch or 1, n, *event) and the highest
     possible integers ``top``, of the shape of x; x is not above them."""
-    log_w, m, s = _mixture(raw, levels)
+    # Mixed precision may end networks in half precision, which has no room for differences of logarithms.
+    log_w, m, s = _mixture(raw.to(x.dtype), levels)
     v, t = x.unsqueeze(1), top.unsqueeze(1)
     a = (v - 0.5 - m) / s
     low = (-0.5 - m) / s
@@ -258,7 +259,7 @@ class BlockLevels(Distribution):
     def _raw(self, j: int, given: Tensor, met: Tensor, before: Sequence[Tensor]) -> Tensor:
         known = [_unit(part, self.levels) for part in before]
         raw = self.nets[j](torch.cat([given, met.to(given.dtype), *known], 1))
-        return raw.unflatten(1, (-1, self.z_shape[0]))
+        return raw.to(given.dtype).unflatten(1, (-1, self.z_shape[0]))
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, given = self._split(context)

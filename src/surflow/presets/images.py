@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from surflow.bijections.shape import Squeeze
+from surflow.bijections.shape import Permute, Squeeze
 from surflow.distribution import Shape
 from surflow.distributions.levels import AutoregressiveLevels, BlockLevels, LogisticLevels, raw_parameters
 from surflow.errors import ShapeError
@@ -77,6 +77,9 @@ def _slice(
     for _ in range(scales):
         layers.append(Squeeze(shape, 2, support=integers))
         c, shape = shape[0], (shape[0], shape[1] // 2, shape[2] // 2)
+        if c > 1:  # all channels of a place side by side, as they go together
+            order = [4 * channel + place for place in range(4) for channel in range(c)]
+            layers.append(Permute((4 * c, *shape[1:]), order, support=integers))
         for kept in (3 * c, 2 * c, c):
             inputs = kept + context
             net = ConvNet(inputs, n * c, width, blocks, scale=levels / 2, context=context)
