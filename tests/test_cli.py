@@ -188,6 +188,31 @@ def test_images(workplace: Path) -> None:
     assert "are no images" in _bad("sample", RUN, "-o", "a.png", "--context", "setosa")
 
 
+def test_a_simulator_is_trained_drawn_from_and_compared_with_its_posterior(workplace: Path) -> None:
+    output = _good("train", "sir", *TINY, "--rows", "200", "--out", "runs/sir")
+    assert "posterior_gap" in output and "calibrated" in output
+    page = (workplace / "runs/sir/report.html").read_text(encoding="utf-8")
+    assert "Simulation-based calibration" in page
+    _, x = sf.data.simulator("sir").sample(2, seed=0)
+    np.save(workplace / "one.npy", x[:1].numpy())
+    assert "30 samples" in _good("sample", "runs/sir", "-n", "30", "--context", "one.npy", "-o", "drawn.csv")
+    columns = pyarrow.csv.read_csv(workplace / "drawn.csv").column_names
+    assert columns[:3] == ["lambda", "mu", "I0"] and len(columns) == 203
+    table = "\n".join([",".join(f"x{i + 1}" for i in range(200)), ",".join(map(str, x[0].tolist()))])
+    (workplace / "one.csv").write_text(table + "\n")
+    _good("sample", "runs/sir", "-n", "30", "--context", "one.csv", "-o", "again.csv")
+    one, two = (np.genfromtxt(workplace / f"{name}.csv", delimiter=",", skip_header=1) for name in ("drawn", "again"))
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+    assert "x1 to x200" in _bad("sample", "runs/sir", "-o", "x.csv")
+    np.save(workplace / "two.npy", x.numpy())
+    assert "expects one row" in _bad("sample", "runs/sir", "--context", "two.npy", "-o", "x.csv")
+    np.save(workplace / "short.npy", x[:1, :100].numpy())
+    assert "rows of 200 numbers" in _bad("sample", "runs/sir", "--context", "short.npy", "-o", "x.csv")
+    x[0, 3] = float("nan")
+    np.save(workplace / "nan.npy", x[:1].numpy())
+    assert "NaN" in _bad("sample", "runs/sir", "--context", "nan.npy", "-o", "x.csv")
+
+
 def test_synthetic_data_with_labels_are_drawn_afresh(workplace: Path) -> None:
     output = _good("train", "moons", "--context", "label", "--columns", "x,y", "--out", "labelled", *TINY)
     assert "entropy_gap is paired" in output

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from surflow.runs import Facts
 
 
+# Columns of a context that are worth listing.
+_MOST_NAMED = 12
 # Rows of the figures of merit that are about one coordinate of the code: too many for a terminal.
 _ONE_COORDINATE = re.compile(r"code_\w+_\d+")
 
@@ -319,7 +321,8 @@ def sample(
     output: Annotated[Path, typer.Option("--output", "-o", help="A .csv, .parquet or .npy file; .png for images.")],
     n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 1000,
     context: Annotated[
-        list[str] | None, typer.Option(help="What to condition on: a value, or column=value, once per column.")
+        list[str] | None,
+        typer.Option(help="What to condition on: a value, column=value once per column, or a file of one row."),
     ] = None,
     seed: _Seed = 0,
 ) -> None:
@@ -427,8 +430,14 @@ def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Ten
         return None
     known = {c.name: "a number" if c.categories is None else " | ".join(c.categories) for c in encoding.columns}
     expected = ", ".join(f"--context {name}=({what})" for name, what in known.items())
+    if len(known) > _MOST_NAMED:
+        first, *_, last = known
+        expected = f"--context FILE, a .csv, .parquet, .npy or .npz file with one row of the {len(known)} columns "
+        expected += f"{first} to {last}"
     if not values:
         raise ConfigError(f"the model is conditional: expected {expected}")
+    if len(values) == 1 and Path(values[0]).suffix in (".csv", ".parquet", ".npy", ".npz"):
+        return _context_row(Path(values[0]).expanduser(), encoding).expand(n, -1)
     given = {}
     for value in values:
         name, equals, rest = value.partition("=")
@@ -443,3 +452,13 @@ def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Ten
             raise ConfigError(f"--context gives {name!r} more than once: expected one value for each column")
         given[name] = rest
     return encoding.encode(given).expand(n, -1)
+
+
+def _context_row(path: Path, encoding: ContextEncoding) -> Tensor:
+    """The context in the one row of a file."""
+    from surflow.data import read_context
+
+    given = read_context(path, encoding)
+    if len(given) != 1:
+        raise ConfigError(f"{path} expects one row, the context to draw for, got {len(given)}")
+    return given

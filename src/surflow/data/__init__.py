@@ -5,7 +5,7 @@ from surflow.data.encoding import ContextColumn, ContextEncoding
 from surflow.data.epidemic import SIR
 from surflow.data.named_simulators import simulator, simulator_names
 from surflow.data.simulators import Posterior, Simulator, simulations
-from surflow.data.splits import Part, Splits, load, read_rows
+from surflow.data.splits import Part, Splits, load, read_context, read_rows
 from surflow.data.synthetic import Synthetic, offset, skew
 from surflow.data.toys import noisy_circle, synthetic_names, synthetic_set
 from surflow.errors import ConfigError
@@ -22,6 +22,7 @@ __all__ = [
     "load",
     "noisy_circle",
     "offset",
+    "read_context",
     "read_rows",
     "simulations",
     "simulator",

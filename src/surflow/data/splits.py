@@ -217,6 +217,28 @@ def read_rows(
     return Part(torch.from_numpy(x), encoding.encode(dict(zip(names, values, strict=True))))
 
 
+def read_context(path: str | Path, encoding: ContextEncoding) -> Tensor:
+    """The rows of a file as raw contexts for a model, by the names of the columns, or, where it has none, their order.
+
+    Raises:
+        FileError: for a file that is missing, damaged or of another kind.
+        ConfigError: for a column that is not there.
+        DataError: for another number of columns, or values that are no context of the model.
+    """
+    raw = read_file(Path(path))
+    columns = list(raw.fields)
+    if Path(path).suffix in (".npy", ".npz"):
+        if raw.events is not None or len(columns) != len(encoding.names):
+            raise DataError(
+                f"{raw.origin} expects rows of {len(encoding.names)} numbers, the context, got "
+                f"{'events' if raw.events is not None else len(columns)}"
+            )
+        sources = dict(zip(encoding.names, columns, strict=True))
+    else:
+        sources = {name: existing(raw, name) for name in encoding.names}
+    return encoding.encode({name: values_of(raw, name, raw.fields[column]) for name, column in sources.items()})
+
+
 # -- sources ----------------------------------------------------------------------------------------
 
 

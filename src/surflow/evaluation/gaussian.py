@@ -94,7 +94,8 @@ def gaussian_scores(splits: Any, x: Tensor, context: Tensor | None, *, condition
     """Log-density of held-out rows under the strongest simple Gaussian fitted to ``splits.train``; nats, (batch,).
 
     Without a context it is one Gaussian with full covariance. With a context (``conditional``) there are three
-    candidates: that one; a mean linear in the context, which is the conditional of a joint Gaussian; and, where every
+    candidates: that one; where there are twice as many training rows as coefficients for one column, a mean linear in
+    the context, which is the conditional of a joint Gaussian; and, where every
     context has at least 2 (D + 1) training rows, one Gaussian for each context. The one with the lowest validation
     NLL is scored.
 
@@ -121,11 +122,12 @@ def gaussian_scores(splits: Any, x: Tensor, context: Tensor | None, *, condition
     design = [encode(part) for part in raw]
     known, train_keys, counts = raw[0].unique(dim=0, return_inverse=True, return_counts=True)
     keys = [_keys(known, part) for part in raw[1:]]
-    linear = fit_gaussian(train, design[0])
     candidates: list[Callable[[Tensor, Tensor, Tensor], Tensor]] = [
-        lambda rows, design, keys: fitted.log_prob(rows, design[:, :1]),
-        lambda rows, design, keys: linear.log_prob(rows, design),
+        lambda rows, design, keys: fitted.log_prob(rows, design[:, :1])
     ]
+    if len(train) >= 2 * (design[0].shape[1] + 1):  # fewer rows would nearly be met exactly, with nothing left over
+        linear = fit_gaussian(train, design[0])
+        candidates.append(lambda rows, design, keys: linear.log_prob(rows, design))
     if counts.min() >= 2 * (train.shape[1] + 1):
         each = [fit_gaussian(train[train_keys == i]) for i in range(len(known))]
 
