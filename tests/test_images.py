@@ -278,6 +278,20 @@ def test_pyramids_train_save_and_draw(name: str, tmp_path: Path) -> None:
         assert torch.equal(z, x[:, :, ::4, ::4])
 
 
+def test_the_multi_scale_flow_trains_saves_and_draws(tmp_path: Path) -> None:
+    net = sf.ContextColumns([3])
+    flow = presets.build("glow", (2, 8, 4), levels=16, context_net=net, width=8, steps=2)
+    x, context = _images(64, (2, 8, 4), 16), torch.randint(3, (64, 1)).float()
+    x[:, :, :4] = 0
+    history = sf.fit(flow, (x, context), steps=60, batch_size=64, lr=1e-2, validate_every=30, progress=False)
+    assert not flow.exact and history.losses()[-1][1] < -math.log(1 / 16) * 64 * 0.8
+    drawn = flow.sample((), context, seed=0)
+    assert drawn.shape == x.shape and flow.support.contains(drawn).all()
+    flow.save(tmp_path / "flow.safetensors")
+    z, _ = sf.load(tmp_path / "flow.safetensors").transforms[3](torch.zeros(1, 2, 8, 4))
+    assert z.shape == (1, 8, 4, 2) and flow.base.event_shape == (16, 2, 1)
+
+
 def test_pyramids_refuse_what_they_cannot_halve() -> None:
     with pytest.raises(sf.ShapeError, match="that 4 divides"):
         presets.build("max-pool", (1, 6, 8), levels=256)

@@ -8,17 +8,14 @@ from typing import Any
 
 from surflow.bijections.elementwise import Log, Logit
 from surflow.bijections.shape import Reshape
-from surflow.bijections.splines import IntervalSplineMap
-from surflow.bijections.univariate import Elementwise
 from surflow.distribution import Shape, as_shape
 from surflow.errors import ConfigError, ShapeError, SupportError, unknown_name
 from surflow.flow import ContextNet, Flow
 from surflow.nets.summary import Summary
 from surflow.presets import posterior  # registers its presets
 from surflow.presets.chains import PRESETS, positive_splines
-from surflow.presets.images import PYRAMIDS
+from surflow.presets.images import PYRAMIDS, continuous
 from surflow.support import Interval, Positive, Real, Support, product, real
-from surflow.surjections.quantize import Dequantize
 from surflow.transform import On, Transform
 
 __all__ = ["FEW_ROWS", "build", "choose", "choose_conditional", "names", "positive_splines", "posterior", "summary"]
@@ -96,7 +93,7 @@ def build(
         raise ConfigError(f"the preset {name!r} is for images of integers: pass levels=")
     start: list[Transform] = []
     if name in PRESETS:
-        start = to_real(shape, support) if levels is None else _continuous(shape, levels)
+        start = to_real(shape, support) if levels is None else continuous(shape, levels)
         if len(shape) != 1:
             start.append(Reshape(shape, math.prod(shape)))
     try:
@@ -138,12 +135,6 @@ def summary(context_shape: int | Shape) -> Summary:
     if size <= WIDE_CONTEXT:
         return Summary(context_shape)
     return Summary(context_shape, 2 * _COMPONENTS, components=_COMPONENTS)
-
-
-def _continuous(shape: Shape, levels: int) -> list[Transform]:
-    """From integers to the real line, with a learned curve per coordinate that can flatten any histogram."""
-    curve = Elementwise(shape, map=IntervalSplineMap(bins=min(levels, 16), low=0, high=levels))
-    return [Dequantize(shape, levels), curve, Logit(shape, 0, levels)]
 
 
 def to_real(shape: Shape, support: Support) -> list[Transform]:

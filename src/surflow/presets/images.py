@@ -1,18 +1,26 @@
-"""Chains for images of integers: from fine to coarse by surjections, each law of what is dropped a convolution's."""
+"""Chains for images of integers: from fine to coarse by surjections, with convolutions at every scale."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from surflow.bijections.coupling import Coupling
+from surflow.bijections.elementwise import Logit
+from surflow.bijections.linear import LULinear
+from surflow.bijections.normalize import ActNorm
 from surflow.bijections.shape import Permute, Squeeze
+from surflow.bijections.splines import IntervalSplineMap
+from surflow.bijections.univariate import Elementwise
 from surflow.distribution import Shape
 from surflow.distributions.levels import AutoregressiveLevels, BlockLevels, LogisticLevels, raw_parameters
+from surflow.distributions.normal import Normal
 from surflow.errors import ShapeError
 from surflow.nets.convolutional import ConvNet
 from surflow.presets.chains import Chain, given
 from surflow.support import Integers
 from surflow.surjections.dimension import Slice
 from surflow.surjections.integers import IntegerMaxPool
+from surflow.surjections.quantize import Dequantize
 from surflow.transform import Transform
 
 # Chains from images of integers, given their shape, their levels and the width of the context.
@@ -25,6 +33,12 @@ def _pyramid(name: str) -> Callable[[Callable[..., Chain]], Callable[..., Chain]
         return make
 
     return register
+
+
+def continuous(shape: Shape, levels: int) -> list[Transform]:
+    """From integers to the real line, with a learned curve per coordinate that can flatten any histogram."""
+    curve = Elementwise(shape, map=IntervalSplineMap(bins=min(levels, 16), low=0, high=levels))
+    return [Dequantize(shape, levels), curve, Logit(shape, 0, levels)]
 
 
 def _check(name: str, shape: Shape, scales: int) -> None:
@@ -86,3 +100,26 @@ def _slice(
             dropped = LogisticLevels(shape, levels, (inputs, *shape[1:]), components=components, net=net)
             layers.append(Slice((kept + c, *shape[1:]), kept, dropped, support=integers))
     return layers, AutoregressiveLevels(shape, levels, given(context), components=components, hidden=hidden)
+
+
+@_pyramid("glow")
+def _glow(
+    shape: Shape, levels: int, context: int, *, scales: int = 2, steps: int = 6, width: int = 64, blocks: int = 1
+) -> Chain:
+    """for images, dequantised: actnorm, 1x1 convolution and affine coupling by turns, with slices between scales"""
+    _check("glow", shape, scales)
+    layers = continuous(shape, levels)
+    for scale in range(scales):
+        layers.append(Squeeze(shape))
+        shape = layers[-1].out_shape
+        half = shape[0] // 2
+        rest, positions = shape[0] - half, shape[1:]
+        for _ in range(steps):
+            net = ConvNet(half + context, 2 * rest, width, blocks, context=context)
+            layers += [ActNorm(shape), LULinear(shape), Coupling(shape, given(context), net=net)]
+        if scale < scales - 1:
+            net = ConvNet(half + context, 2 * rest, width, blocks, context=context)
+            dropped = Normal((rest, *positions), (half + context, *positions), net=net)
+            layers.append(Slice(shape, half, dropped))
+            shape = (half, *positions)
+    return layers, Normal(shape)
