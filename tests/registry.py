@@ -68,6 +68,10 @@ TRANSFORMS = [
         "affine coupling, convolution",
         lambda: sf.Coupling((2, 3, 3), CONTEXT, net=torch.nn.Conv2d(1 + CONTEXT, 2, 3, padding=1)),
     ),
+    Case(
+        "affine coupling of points",
+        lambda: sf.Coupling((2, 3), CONTEXT, net=sf.SetTransformer(1 + CONTEXT, 2, width=8, heads=2, feedforward=8)),
+    ),
     Case("spline coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.SplineMap(bins=5, bound=4.0))),
     Case("spline coupling, one bin", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL, map=sf.SplineMap(bins=1))),
     Case("circular coupling", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL, map=sf.CircularSplineMap(bins=5))),

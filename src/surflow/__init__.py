@@ -45,6 +45,7 @@ from surflow.nets.context import ContextColumns, OneHot
 from surflow.nets.convolutional import ConvNet
 from surflow.nets.masked import MaskedMLP
 from surflow.nets.mlp import MLP
+from surflow.nets.set_transformer import SetTransformer
 from surflow.nets.summary import Summary
 from surflow.saving import load
 from surflow.stochastic.permutation import RandomPermutation
@@ -116,7 +117,7 @@ __all__ = [
     "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Real", "Support", "circle",
     "positive", "product", "real", "unit_interval",
     # networks
-    "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "Summary",
+    "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetTransformer", "Summary",
     # training, data, evaluation
     "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi",
     # errors

@@ -1,4 +1,4 @@
-"""Real data sets by name: those that come with scikit-learn, and MNIST."""
+"""Real data sets by name: those that come with scikit-learn, MNIST, and point clouds drawn from their digits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from surflow.data.clouds import POINTS, clouds
 from surflow.data.idx import mnist
 from surflow.data.tables import Field, Raw
 from surflow.errors import ConfigError, unknown_name
@@ -23,19 +24,27 @@ _TARGETS = {
 
 _MNIST = "mnist"
 _MNIST_ENDS = (50_000, 60_000)
+# Point clouds, and the images that they are drawn from.
+_CLOUDS = {"spatial_digits": "digits", "spatial_mnist": _MNIST}
 
 
 def table_names() -> list[str]:
     """Names of the real data sets: all come with the installation, but for MNIST.
 
-    >>> table_names()
-    ['breast_cancer', 'diabetes', 'digits', 'iris', 'linnerud', 'mnist', 'wine']
+    >>> table_names()[:6]
+    ['breast_cancer', 'diabetes', 'digits', 'iris', 'linnerud', 'mnist']
     """
-    return sorted([*_TARGETS, _MNIST])
+    return sorted([*_TARGETS, _MNIST, *_CLOUDS])
 
 
 def read_named(name: str, data_dir: str | Path | None = None) -> Raw:
     """A data set by name, in its natural units; ``data_dir`` is where MNIST is (:func:`surflow.data.idx.mnist`)."""
+    if name in _CLOUDS:
+        raw = read_named(_CLOUDS[name], data_dir)
+        assert raw.events is not None  # they are images
+        raw.name, raw.origin, raw.levels = name, f"clouds of {POINTS} points drawn from {raw.origin}", None
+        raw.events = clouds(raw.events[:, 0])
+        return raw
     if name == _MNIST:
         images, labels = mnist(data_dir)
         digit = Field(codes=labels.astype(np.int64), categories=[str(i) for i in range(10)])
