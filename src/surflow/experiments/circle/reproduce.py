@@ -10,18 +10,14 @@ from typing import Any
 import numpy as np
 
 from surflow.data import noisy_circle
-from surflow.errors import SurflowError
-from surflow.evaluation import write_results
-from surflow.experiments.cells import Cell, Outcome, run_cells
+from surflow.experiments.cells import Cell, Outcome
 from surflow.experiments.circle.models import RADIUS
 from surflow.experiments.circle.trial import merits, run
+from surflow.experiments.recorded import QUICK, Recorded, record
 from surflow.experiments.synthetic import pictures
 from surflow.experiments.synthetic.pictures import Frame, Panel
-from surflow.output import writing
-from surflow.page import Section, Shower, duration, plus_minus, write_page
+from surflow.page import Section, duration, plus_minus, write_page
 
-COMMAND = "surflow reproduce circle"
-_DPI = 100
 _FRAME: Frame = ((-5.2, 5.2), (-5.2, 5.2))
 _POINTS = 10_000
 
@@ -146,7 +142,6 @@ GOALS = [
     for metric, (title, most, baseline) in _MERITS.items()
 ]
 
-_QUICK = "A run through everything with a few steps: no figure here means anything. "
 _LEDE = (
     "A circle is closed, the plane is not: a flow whose layers are continuous maps of the plane has to tear it, and "
     "joins the torn ends by a line of outliers. Surjections and latents on a circle need not."
@@ -172,29 +167,25 @@ def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
         FileError: before any trial, if the results cannot be written.
         SurflowError: if trials failed; the others are kept.
     """
-    page = results / "circle" / "circle.html"
-    writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
-    outcomes, failed = run_cells([cell for target in TARGETS for cell in target.cells(quick)], run, work, _told)
-    if failed:
-        raise SurflowError(f"{len(failed)} trials failed, the others are kept:\n" + "\n".join(failed))
-    command = f"{COMMAND}{' --quick' if quick else ''}"
-    write_results(results / "circle.json", command, [row for outcome in outcomes for row in outcome.rows])
-    show = Shower(page.parent / "pictures", _DPI)
-    seconds = sum(outcome.value("seconds") for outcome in outcomes)
+    trials = [cell for target in TARGETS for cell in target.cells(quick)]
+    command = f"surflow reproduce circle{' --quick' if quick else ''}"
+    found = record("circle", trials, run, _told, results, work, command)
+    found.raise_failures()
+    seconds = sum(outcome.value("seconds") for outcome in found.outcomes)
     return write_page(
-        page,
+        found.page,
         eyebrow="surflow · reproduced experiments",
         heading="The circle",
         on="",
-        lede=(_QUICK if quick else "") + _LEDE,
+        lede=(QUICK if quick else "") + _LEDE,
         facts=[
             {"kind": "", "text": f"radius {RADIUS:g}, uniform angle"},
-            {"kind": "", "text": f"{len(outcomes)} trainings, {duration(seconds)} of processor time"},
+            {"kind": "", "text": f"{len(found.outcomes)} trainings, {duration(seconds)} of processor time"},
         ],
         sections=[
-            _goals(outcomes),
+            _goals(found),
             Section("models", "Models", list(_TEXTS.values())),
-            *(_section(target, outcomes, show) for target in TARGETS),
+            *(_section(target, found) for target in TARGETS),
         ],
         note=_NOTE,
     )
@@ -204,16 +195,12 @@ def _told(outcome: Outcome) -> str:
     return f"radial sd {outcome.value('radial_sd'):.4f}, {outcome.value('seconds'):.0f} s"
 
 
-def _of(outcomes: Sequence[Outcome], target: str, model: str) -> list[Outcome]:
-    return [o for o in outcomes if (o.cell.case, o.cell.model) == (f"circle/{target}", model)]
-
-
-def _goals(outcomes: Sequence[Outcome]) -> Section:
+def _goals(found: Recorded) -> Section:
     rows, marks = [], []
     for goal in GOALS:
-        found = [outcome.value(goal.metric) for outcome in _of(outcomes, goal.target, goal.model)]
-        marks.append("met" if goal.met(found) else "missed")
-        values = ", ".join(plus_minus(value, None)[0] for value in found)
+        reached = [outcome.value(goal.metric) for outcome in found.of(f"circle/{goal.target}", goal.model)]
+        marks.append("met" if goal.met(reached) else "missed")
+        values = ", ".join(plus_minus(value, None)[0] for value in reached)
         goal_text = f"{goal.most:g}, {marks[-1]}"
         rows.append([goal.target, _TITLES[goal.model], goal.title, goal.baseline, values, goal_text])
     head = ["target", "model", "figure of merit", "baseline", "ours, a number a seed", "goal, of the mean"]
@@ -231,7 +218,7 @@ _COLUMNS: dict[str, Callable[[float], str]] = {
 }
 
 
-def _section(target: Target, outcomes: Sequence[Outcome], show: Shower) -> Section:
+def _section(target: Target, found: Recorded) -> Section:
     section = Section(target.name, target.title, [target.text])
     points = noisy_circle(target.noise).sample(_POINTS, seed=0)
     line: list[Panel | None] = [Panel("data", points=points.numpy(), data=True)]
@@ -239,15 +226,15 @@ def _section(target: Target, outcomes: Sequence[Outcome], show: Shower) -> Secti
     truth = {name: value for name, (value, _) in merits(points).items()}
     rows.append(["the data", "", *(_COLUMNS[m](truth[m]) if m in truth else "" for m in _COLUMNS)])
     for model in target.models:
-        found = _of(outcomes, target.name, model)
-        drawn = found[0].arrays["samples"]
-        line.append(Panel(_TITLES[model], points=drawn, note=f"radial sd {found[0].value('radial_sd'):.3f}"))
-        for outcome in found:
+        outcomes = found.of(f"circle/{target.name}", model)
+        drawn = outcomes[0].arrays["samples"]
+        line.append(Panel(_TITLES[model], points=drawn, note=f"radial sd {outcomes[0].value('radial_sd'):.3f}"))
+        for outcome in outcomes:
             known = {row["metric"]: row["value"] for row in outcome.rows}
             values = [show_as(known[m]) if m in known else "" for m, show_as in _COLUMNS.items()]
             rows.append([_TITLES[model], str(outcome.cell.seed), *values])
     section.pictures.append(
-        show(
+        found.show(
             f"circle-{target.name}",
             pictures.panels([("", _FRAME, line)]),
             "Samples of every model, 3000 points each, seed 0; outliers between the ends of a torn line are errors.",

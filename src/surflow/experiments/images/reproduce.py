@@ -12,23 +12,19 @@ import torch
 
 from surflow import plots
 from surflow.data import load
-from surflow.errors import SurflowError
-from surflow.evaluation import write_results
-from surflow.experiments.cells import Cell, Outcome, run_cells
+from surflow.experiments.cells import Cell, Outcome
 from surflow.experiments.images.classifier import EPOCHS, classifier
 from surflow.experiments.images.models import DIGITS, LEVELS
 from surflow.experiments.images.trial import SHOWN, VARIED, run
-from surflow.output import writing
+from surflow.experiments.recorded import QUICK, record
 from surflow.page import Section, Shower, duration, plus_minus, write_page
 
-_DPI = 100
 _TEXTS = {
     "max-pool": "max-pool: two integer max poolings, each with the pixels of its blocks drawn place by place given "
     "their maximum by convolutions, and the 7 x 7 maxima of maxima pixel by pixel. Every likelihood is exact.",
     "slice": "slice: the same, but with every second pixel of every second row in place of the maximum.",
     "report": "report: the report's chain of couplings and poolings, with the terms that it lacked; a bound.",
 }
-_QUICK = "A run through everything with a few steps: no figure here means anything. "
 _LEDE = (
     "MNIST, 28 x 28 pixels of 256 levels, given the digit. Bits per dimension are of held-out test images, over all "
     "784 pixels and with every term; a uniform model has 8, and a histogram of every pixel by itself 1.783."
@@ -104,27 +100,23 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
         FileError: before any trial, if MNIST is not to be had or the results cannot be written.
         SurflowError: if trials failed; the others are kept.
     """
-    page = results / "images" / "images.html"
-    writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
     trials = cells(work, data_dir, quick)
     spec = trials[0].spec
     splits = load("mnist", context="digit", data_dir=data_dir, rows=spec["rows"])
     # Once, before the trials, each of which reads it.
     classifier(Path(spec["classifier"]), splits.train, spec["epochs"])
-    outcomes, failed = run_cells(trials, run, work, _told)
-    if failed:
-        raise SurflowError(f"{len(failed)} trials failed, the others are kept:\n" + "\n".join(failed))
     command = f"surflow reproduce images{' --quick' if quick else ''}"
-    write_results(results / "images.json", command, [row for outcome in outcomes for row in outcome.rows])
-    show = Shower(page.parent / "pictures", _DPI)
+    found = record("images", trials, run, _told, results, work, command)
+    found.raise_failures()
+    outcomes, show = found.outcomes, found.show
     real = splits.test.x[:2000], splits.test.context[:2000, 0].long()  # type: ignore[index]
     minutes = sum(outcome.value("training_minutes") for outcome in outcomes)
     return write_page(
-        page,
+        found.page,
         eyebrow="surflow · reproduced experiments",
         heading="Images",
         on="",
-        lede=(_QUICK if quick else "") + _LEDE,
+        lede=(QUICK if quick else "") + _LEDE,
         facts=[{"kind": "", "text": f"{len(outcomes)} trainings, {duration(60 * minutes)}"}],
         sections=[
             _goals(outcomes),

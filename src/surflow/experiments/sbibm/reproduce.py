@@ -7,19 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from surflow.errors import SurflowError
-from surflow.evaluation import write_results
-from surflow.experiments.cells import Outcome, run_cells
+from surflow.experiments.cells import Outcome
+from surflow.experiments.recorded import QUICK, record
 from surflow.experiments.sbibm.tasks import SIMULATIONS, TASKS, Task, cells
 from surflow.experiments.sbibm.trial import run
 from surflow.experiments.synthetic import pictures
 from surflow.experiments.synthetic.pictures import Frame, Panel
-from surflow.output import writing
 from surflow.page import Section, Shower, duration, plus_minus, write_page
 from surflow.plots.style import frame
 
-_DPI = 100
-_QUICK = "A run through everything with a few steps: no figure here means anything. "
 _LEDE = (
     f"One flow learns the posteriors of all observations of a task from {SIMULATIONS:,} simulations. For some "
     "observations, which it has not seen, a classifier is to tell ten thousand of its draws from as many of the exact "
@@ -65,14 +61,11 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
         FileError: before any trial, if the results cannot be written or the references are not there.
         SurflowError: if trials failed, after the results and the page are made from all others.
     """
-    page = results / "sbibm" / "sbibm.html"
-    writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
-    outcomes, failed = run_cells(cells(quick, data_dir), run, work, _told)
     # The folder by its name: where it lies is nobody's business.
     given = "" if data_dir is None else f" --data-dir {data_dir.name}"
     command = f"surflow reproduce sbibm{given}{' --quick' if quick else ''}"
-    write_results(results / "sbibm.json", command, [row for outcome in outcomes for row in outcome.rows])
-    show = Shower(page.parent / "pictures", _DPI)
+    recorded = record("sbibm", cells(quick, data_dir), run, _told, results, work, command)
+    outcomes, show = recorded.outcomes, recorded.show
     found: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
         found.setdefault((outcome.cell.case.split("/")[1], outcome.cell.model), []).append(outcome)
@@ -84,21 +77,17 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
         models = {model: found[name, model][0] for model in task.models if (name, model) in found}
         sections.insert(-1, _section(name, task, models, show))
     write_page(
-        page,
+        recorded.page,
         eyebrow="surflow · reproduced experiments",
         heading="Posteriors of a public benchmark",
         on="",
-        lede=(_QUICK if quick else "") + _LEDE,
+        lede=(QUICK if quick else "") + _LEDE,
         facts=_facts(outcomes),
         sections=sections,
         note="Behind ± stand standard deviations over the seeds: of the simulations, and of the training.",
     )
-    if failed:
-        raise SurflowError(
-            f"{len(failed)} trials failed, the others are kept; the page {page} lacks their figures:\n"
-            + "\n".join(failed)
-        )
-    return page
+    recorded.raise_failures()
+    return recorded.page
 
 
 def _observed(outcomes: Sequence[Outcome]) -> str:

@@ -12,15 +12,11 @@ import torch
 
 from surflow import plots
 from surflow.data import SIR
-from surflow.errors import SurflowError
-from surflow.evaluation import write_results
-from surflow.experiments.cells import Cell, Outcome, run_cells
+from surflow.experiments.cells import Cell, Outcome
+from surflow.experiments.recorded import QUICK, record
 from surflow.experiments.sir.trial import run
-from surflow.output import writing
 from surflow.page import Section, Shower, duration, plus_minus, write_page
 
-COMMAND = "surflow reproduce sir"
-_DPI = 100
 _DRAWS = 999
 
 # Of every trial.
@@ -159,7 +155,6 @@ _LEDE = (
     "through their product alone, the data cannot tell them apart: the right answer is a curved ridge along which "
     "only the prior speaks, not a round blob and not a point."
 )
-_QUICK = "A run through everything with a few steps: no figure here means anything. "
 
 
 def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
@@ -177,23 +172,19 @@ def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
         FileError: before any trial, if the results cannot be written.
         SurflowError: if trials failed; the others are kept.
     """
-    page = results / "sir" / "sir.html"
-    writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
     cases = [case for case in CASES if case.name.endswith(_HARD)] if quick else CASES
     cells = [cell for case in cases for cell in case.cells(quick)]
-    outcomes, failed = run_cells(cells, run, work, _told)
-    if failed:
-        raise SurflowError(f"{len(failed)} trials failed, the others are kept:\n" + "\n".join(failed))
-    command = f"{COMMAND}{' --quick' if quick else ''}"
-    write_results(results / "sir.json", command, [row for outcome in outcomes for row in outcome.rows])
-    show = Shower(page.parent / "pictures", _DPI)
+    command = f"surflow reproduce sir{' --quick' if quick else ''}"
+    found = record("sir", cells, run, _told, results, work, command)
+    found.raise_failures()
+    outcomes, show = found.outcomes, found.show
     seconds = sum(outcome.value("seconds") for outcome in outcomes)
     return write_page(
-        page,
+        found.page,
         eyebrow="surflow · reproduced experiments",
         heading="The epidemic",
         on="",
-        lede=(_QUICK if quick else "") + _LEDE,
+        lede=(QUICK if quick else "") + _LEDE,
         facts=[
             {"kind": "exact", "text": "every likelihood here is exact"},
             {"kind": "", "text": f"{cells[0].spec['simulations']:,} simulations a training"},

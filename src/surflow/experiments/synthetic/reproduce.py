@@ -16,6 +16,7 @@ from surflow.errors import ConfigError, SurflowError, unknown_name
 from surflow.evaluation import read_results, scores, write_results
 from surflow.evaluation.results import Row
 from surflow.experiments.cells import Outcome, run_cells
+from surflow.experiments.recorded import QUICK
 from surflow.experiments.synthetic import pictures
 from surflow.experiments.synthetic.groups import GROUPS, WHOLE, Comparison
 from surflow.experiments.synthetic.pictures import Frame, Panel
@@ -26,7 +27,6 @@ from surflow.page import Section, Shower, duration, plus_minus, write_page
 # Pictures are recorded in the repository: a hundred dots an inch are enough for a page.
 _DPI = 100
 
-_QUICK = "A run through everything with a few steps: no figure here means anything. "
 _LEDE = (
     "Every set has a known density, so that every model has a known distance to the truth: the mean of log p(x) − "
     "log q(x) over fresh points, which estimates the Kullback-Leibler divergence, or, for a model with a bound, "
@@ -84,7 +84,7 @@ def reproduce(group: str, results: Path, work: Path, quick: bool = False) -> Pat
         eyebrow="surflow · reproduced experiments",
         heading="The plane" if group == WHOLE else group,
         on="",
-        lede=(_QUICK if quick else "") + _LEDE,
+        lede=(QUICK if quick else "") + _LEDE,
         facts=_facts(outcomes),
         sections=sections,
         note="Behind ± stand standard deviations over the seeds.",
