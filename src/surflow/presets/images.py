@@ -59,7 +59,7 @@ def _max_pool(
     width: int = 48,
     blocks: int = 2,
     components: int = 4,
-    hidden: Sequence[int] = (256, 256),
+    hidden: Sequence[int] = (512, 512),
 ) -> Chain:
     """for images: maxima of blocks, twice, the pixels below them by convolutions, and what is left pixel by pixel"""
     _check("max-pool", shape, scales)
@@ -82,7 +82,7 @@ def _slice(
     width: int = 48,
     blocks: int = 2,
     components: int = 4,
-    hidden: Sequence[int] = (256, 256),
+    hidden: Sequence[int] = (512, 512),
 ) -> Chain:
     """as max-pool, but every second pixel of every second row is kept, and the others are sliced off"""
     _check("slice", shape, scales)
