@@ -208,6 +208,10 @@ def test_a_simulator_is_trained_drawn_from_and_compared_with_its_posterior(workp
     assert "expects one row" in _bad("sample", "runs/sir", "--context", "two.npy", "-o", "x.csv")
     np.save(workplace / "short.npy", x[:1, :100].numpy())
     assert "rows of 200 numbers" in _bad("sample", "runs/sir", "--context", "short.npy", "-o", "x.csv")
+    theta, others = sf.data.simulator("sir").sample(30, seed=9)
+    np.savetxt(workplace / "rows.csv", torch.cat([theta, others * 3 + 1], 1).numpy(), delimiter=",", comments="",
+               header=",".join(["lambda", "mu", "I0", *(f"x{i + 1}" for i in range(200))]))  # fmt: skip
+    assert "posterior_gap" not in _good("evaluate", "runs/sir", "rows.csv")
     x[0, 3] = float("nan")
     np.save(workplace / "nan.npy", x[:1].numpy())
     assert "NaN" in _bad("sample", "runs/sir", "--context", "nan.npy", "-o", "x.csv")
@@ -395,6 +399,20 @@ def test_outputs_never_replace_a_run_or_its_data(workplace: Path) -> None:
     assert "expected one of .json" in _bad("evaluate", RUN, "-o", "numbers.csv")
     assert all(path.read_bytes() == content for path, content in kept.items())
     _good(*drawn, f"{RUN}/drawn.csv")
+
+
+def test_a_folder_of_images_is_trained_on_and_spared(workplace: Path) -> None:
+    from PIL import Image
+
+    (workplace / "pictures").mkdir()
+    for i in range(40):
+        Image.fromarray(np.full((4, 4), i, np.uint8)).save(workplace / "pictures" / f"{i:02}.png")
+    _good("train", "pictures", *TINY, "--model", "max-pool", "--out", "runs/pictures")
+    _good("evaluate", "runs/pictures")
+    for output in ("pictures/00.png", "pictures/new.png"):
+        assert "would be lost" in _bad("sample", "runs/pictures", "-n", "4", "-o", output)
+    Image.fromarray(np.full((4, 4), 99, np.uint8)).save(workplace / "pictures" / "40.png")
+    assert "has changed since training" in _bad("evaluate", "runs/pictures")
 
 
 def test_ranges_of_options(workplace: Path) -> None:

@@ -111,6 +111,12 @@ def test_an_embedding_of_series(sbi) -> None:
     made = sf.sbi.estimator(embedding=net)(theta, x)
     assert made.embedding_net.out_shape == (6,) and made.log_prob(theta, x).shape == (1, 50)
     assert made.sample((2,), x[:4]).shape == (2, 4, 2)
+    # Statistics that a network keeps are those of its training, and a second estimator starts anew.
+    kept = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(60, 4), torch.nn.BatchNorm1d(4))
+    build = sf.sbi.estimator(embedding=kept)
+    first, second = build(theta, 1000 * x), build(theta, x)
+    assert first.embedding_net.net[2].num_batches_tracked == 0
+    assert first.embedding_net.net[1].weight is not second.embedding_net.net[1].weight
     # Long observations are summarised without being asked.
     assert sf.sbi.estimator()(theta, x.flatten(1)).embedding_net.components == 8
 

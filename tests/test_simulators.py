@@ -146,6 +146,8 @@ def test_the_folded_normal_integrates_to_one_and_has_its_moments() -> None:
 
 
 def test_supports_of_priors() -> None:
+    with pytest.raises(sf.SupportError, match="integers"):
+        support_of(Independent(torch.distributions.Poisson(torch.ones(2)), 1))
     assert support_of(SIR().prior) == sf.positive
     assert support_of(simulator("gaussian_linear").prior) == sf.real
     box = Independent(Uniform(torch.tensor([0.0, -1.0]), torch.tensor([2.0, 1.0])), 1)
@@ -170,6 +172,35 @@ def test_bad_parameters_and_observations_are_refused() -> None:
         simulator("two_moon")
     with pytest.raises(sf.ConfigError, match="additive"):
         SIR(noise="addative")
+
+
+def test_observations_that_nothing_explains_have_no_posterior() -> None:
+    moons = simulator("two_moons")
+    with pytest.raises(sf.DataError, match=r"1 of 2 observations are impossible.*rows 1"):
+        moons.posterior(torch.tensor([[0.0, 0.0], [50.0, 50.0]]))
+    assert moons.posterior(torch.zeros(0, 2), draws=10).log_evidence.shape == (0,)
+    torch.manual_seed(0)
+    one = torch.rand(1)
+    torch.manual_seed(0)
+    moons.log_prior(torch.ones(3, 2) * 2)
+    assert torch.equal(torch.rand(1), one)
+
+
+def test_a_simulator_of_ones_own_is_checked() -> None:
+    class Broken(sf.data.Simulator):
+        def __init__(self, size: int, value: float) -> None:
+            super().__init__("broken", ["a"], Independent(Uniform(torch.zeros(1), torch.ones(1)), 1), size)
+            self.value = value
+
+        def _simulate(self, theta: torch.Tensor) -> torch.Tensor:
+            return torch.cat([theta, torch.full_like(theta, self.value)], 1)
+
+    with pytest.raises(sf.DataError, match="simulations hold NaN"):
+        sf.data.load(Broken(2, math.nan), rows=50)
+    with pytest.raises(sf.ShapeError, match=r"states observations of shape \(3,\) and makes \(2,\)"):
+        sf.data.load(Broken(3, 0.0), rows=50)
+    good = sf.data.load(Broken(2, 1.0), rows=50)
+    assert not good.simulator.has_posterior and good.train.context.shape == (50, 2)
 
 
 def test_simulations_are_checked_and_dropped_only_when_asked() -> None:

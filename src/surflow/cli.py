@@ -85,7 +85,8 @@ def list_() -> None:
     from surflow.experiments.reproduce import names
 
     lines = ["Synthetic data, exact densities known:", *_wrapped(synthetic_names()), ""]
-    lines += ["Real data that come with the installation (or pass a .csv, .parquet, .npy or .npz file):"]
+    lines += ["Real data (or pass a .csv, .parquet, .npy or .npz file, or a folder of images; MNIST is looked for in"]
+    lines += ["--data-dir, in $SURFLOW_DATA and in the cache, else downloaded):"]
     lines += [*_wrapped(table_names()), ""]
     lines += ["Simulators, parameters given observations, exact posteriors known:", *_wrapped(simulator_names()), ""]
     lines += ["Presets, --model NAME:"]
@@ -210,7 +211,7 @@ def _config(
             "columns": _split(columns),
             "context": _split(context),
             "rows": rows,
-            "data_dir": None if data_dir is None else str(data_dir),
+            "data_dir": None if data_dir is None else str(data_dir.expanduser().absolute()),
         },
         "training": {"steps": steps, "minutes": minutes, "batch_size": batch_size, "lr": lr},
     }
@@ -258,21 +259,29 @@ def evaluate(
     if data is None:
         _print(runs.evaluate(flow, runs.splits_again(folder), config, seed, output, _command()), "held-out rows")
         return
-    test = _rows(data, folder.facts(), seed)
+    test = _rows(data, folder.facts(), seed, _home(data, config))
     try:
         splits = runs.splits_again(folder)
     except FileError as error:
         typer.echo(f"without the Gaussian baseline, which is fitted to the training rows: {error}", err=True)
         splits = runs.splits_without_data(folder)
-    splits = replace(splits, name=Path(data).stem, test=test, truth=splits.truth if data == splits.name else None)
+    # What is known of the training data's law holds for fresh rows of it alone.
+    same = data == splits.name
+    truth, simulator = (splits.truth, splits.simulator) if same else (None, None)
+    splits = replace(splits, name=Path(data).stem, test=test, truth=truth, simulator=simulator)
     _print(runs.evaluate(flow, splits, config, seed, output, _command()), Path(data).name)
 
 
-def _rows(data: str, facts: Facts, seed: int) -> Part:
+def _home(data: str, config: Config) -> str | None:
+    """Where the data of a run are, for other rows of the same data."""
+    return config.data.data_dir if data == config.data.source else None
+
+
+def _rows(data: str, facts: Facts, seed: int, data_dir: str | None) -> Part:
     """Rows of a file or data set for a trained model."""
     from surflow.data import read_rows
 
-    part = read_rows(data, facts.columns, facts.context, levels=facts.levels, seed=seed)
+    part = read_rows(data, facts.columns, facts.context, levels=facts.levels, seed=seed, data_dir=data_dir)
     if tuple(part.x.shape[1:]) != facts.event_shape:
         raise FileError(f"{data} holds events of shape {tuple(part.x.shape[1:])}, the model's have {facts.event_shape}")
     return part
@@ -377,7 +386,7 @@ def score(
     folder = RunFolder.open(run)
     check_spares(output, [*folder.own_files(), Path(data).expanduser()])
     flow = folder.flow()
-    part = _rows(data, folder.facts(), seed)
+    part = _rows(data, folder.facts(), seed, _home(data, folder.config()))
     with seeded(seed):
         log_prob = scores(flow, part.x, part.context, importance_samples=importance_samples).numpy()
     kind = "exact" if flow.exact else "bound"
@@ -429,6 +438,8 @@ def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Ten
             raise ConfigError("the model was trained without a context: leave out --context")
         return None
     known = {c.name: "a number" if c.categories is None else " | ".join(c.categories) for c in encoding.columns}
+    from surflow.data.tables import READERS
+
     expected = ", ".join(f"--context {name}=({what})" for name, what in known.items())
     if len(known) > _MOST_NAMED:
         first, *_, last = known
@@ -436,7 +447,7 @@ def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Ten
         expected += f"{first} to {last}"
     if not values:
         raise ConfigError(f"the model is conditional: expected {expected}")
-    if len(values) == 1 and Path(values[0]).suffix in (".csv", ".parquet", ".npy", ".npz"):
+    if len(values) == 1 and Path(values[0]).suffix.lower() in READERS:
         return _context_row(Path(values[0]).expanduser(), encoding).expand(n, -1)
     given = {}
     for value in values:

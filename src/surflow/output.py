@@ -22,10 +22,10 @@ def check_suffix(path: Path, kinds: tuple[str, ...]) -> None:
 
 
 def check_spares(path: Path, kept: Iterable[Path]) -> None:
-    """Raise FileError if the file is one of those to be kept, by whatever name."""
+    """Raise FileError if the file is one of those to be kept, by whatever name, or in a folder that is."""
     for other in kept:
         same = path.samefile(other) if path.exists() and other.exists() else path.resolve() == other.resolve()
-        if same:
+        if same or (other.is_dir() and path.resolve().is_relative_to(other.resolve())):
             raise FileError(f"{path} is a file of the run or its data and would be lost: write to another")
 
 

@@ -23,9 +23,9 @@ from surflow.flow import Flow
 from surflow.output import writing
 from surflow.saving import load as load_flow
 
-# What a run consists of, beside its pictures and its config.toml.
 # Bytes of a file that are read at once.
 _BLOCK = 2**20
+# What a run consists of, beside its pictures and its config.toml.
 _OWN = ("metrics.json", "report.html", "model.safetensors", "log.csv", "data.json")
 
 
@@ -282,7 +282,7 @@ def splits_again(run: RunFolder) -> Splits:
     assert trained_on is not None  # no fingerprint differs from none
     raise FileError(
         f"{found[0]} has changed since training (it had {trained_on['size']:,} bytes then and has "
-        f"{found[0].stat().st_size:,} now, or others): its held-out rows are no longer held out; "
+        f"{_fingerprint(found[0])['size']:,} now, or others): its held-out rows are no longer held out; "
         f"surflow evaluate {run.path} {found[0]} scores it as new data"
     )
 

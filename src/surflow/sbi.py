@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from surflow import presets
 from surflow.distribution import Shape, seeded
 from surflow.errors import ConfigError, DataError, ShapeError, unknown_name
+from surflow.evaluation.likelihood import evaluating
 from surflow.flow import Flow
 from surflow.nets.summary import Summary
 from surflow.support import real, support_of
@@ -41,16 +43,16 @@ def estimator(
         model: a preset (``surflow.presets.names()``), or a function (event_shape, context_shape) -> :class:`Flow`.
             "auto" is ``box`` where the prior is a box, else ``posterior``.
         prior: for a posterior the law of theta; its support becomes that of the flow. Leave it out for a likelihood.
-        embedding: a network for what is conditioned on, behind its standardisation, (batch, \*shape) to
-            (batch, features); by default numbers are standardised, and of more than 32 the principal components are
-            summarised.
+        embedding: a network for what is conditioned on, (batch, \*shape) to (batch, features), of which a copy is
+            trained behind a standardisation; by default numbers are standardised, and of more than 32 the principal
+            components are summarised.
         importance_samples: for a flow with a bound, k of the bound that ``log_prob`` returns.
         seed: of the weights, and of the noise in a bound: the same for every evaluation, because samplers and
             optimisers expect a potential that does not change.
         options: the preset's own, such as ``layers``, ``hidden`` and ``bins``.
 
     Raises:
-        ConfigError: for an unknown kind, preset or option, or a prior for a likelihood.
+        ConfigError: for an unknown kind, or a prior for a likelihood; when it builds, for an unknown preset or option.
         SupportError: for a prior whose coordinates are not real, positive or in intervals.
         DataError: when it builds, for simulations that are not finite, or theta outside the prior.
         ShapeError: when it builds, for an embedding whose output is no vector, or a flow of another shape.
@@ -83,7 +85,7 @@ def estimator(
                 )
             return flow
         name = presets.choose_conditional(event_shape, support) if model == "auto" else model
-        net = presets.summary(context_shape) if embedding is None else Embedded(embedding, condition)
+        net = presets.summary(context_shape) if embedding is None else Embedded(deepcopy(embedding), condition)
         return presets.build(name, event_shape, context_net=net, support=support, **options)
 
     def build(theta: Tensor, x: Tensor) -> FlowEstimator:
@@ -102,7 +104,8 @@ def estimator(
                     f"{int(outside.sum())} of {len(event)} rows lie outside the flow's support {flow.support!r}: "
                     "simulate with theta from the prior"
                 )
-            flow.initialize(event, condition)
+            with evaluating(flow):  # as above
+                flow.initialize(event, condition)
         return FlowEstimator(flow, importance_samples, seed)
 
     return build
@@ -110,6 +113,8 @@ def estimator(
 
 class Embedded(nn.Module):
     """A network behind the standardisation of what it is given; the shape of its output is found by a trial.
+
+    A flow with it is for use in this program: a file cannot state a network of another library.
 
     Args:
         net: (batch, *shape) to (batch, features).
@@ -126,9 +131,9 @@ class Embedded(nn.Module):
         some = rows[:2]
         expected = f"the embedding is given rows of shape {self.in_shape} and expected to return vectors"
         try:
-            with torch.no_grad():
+            with evaluating(self):  # what the network keeps of its inputs is to be of training alone
                 out = self(some)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise ShapeError(f"{expected}, but fails: {error}") from error
         if out.ndim != 2 or len(out) != len(some):
             raise ShapeError(f"{expected}, but {len(some)} rows became shape {tuple(out.shape)}")

@@ -209,6 +209,8 @@ def support_of(law: torch.distributions.Distribution) -> Support:
 
 
 def _coordinates_of(constraint: Any, size: int) -> list[Support]:
+    if constraint.is_discrete:
+        raise SupportError(f"expected a law of real numbers, got one of integers: {constraint}")
     inner = getattr(constraint, "base_constraint", None)
     if inner is not None:
         return _coordinates_of(inner, size)

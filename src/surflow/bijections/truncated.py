@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 from surflow.bijections.univariate import UnivariateMap
-from surflow.distributions.truncated import log_difference, quantile
+from surflow.distributions.truncated import log_one_minus_exp, log_tails, quantile
 from surflow.errors import ConfigError
 from surflow.support import Interval
 
@@ -50,27 +50,25 @@ class TruncatedMap(UnivariateMap):
         self.low, self.high, self.limit = low, high, limit
         self.middle, self.half = (low + high) / 2, (high - low) / 2
 
-    def _law(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Location, in units of half the interval from its middle, log-scale, and the ends a and b."""
+    def _law(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Log-scale, in units of half the interval, scales for one half, the ends a and b, and b - a."""
         location, s = raw.unbind(1)
         log_scale = self.limit * (s / self.limit).tanh() + math.log(_WIDE)
-        return location, log_scale, (-1 - location) * (-log_scale).exp(), (1 - location) * (-log_scale).exp()
-
-    def _log_slope(self, t: Tensor, a: Tensor, b: Tensor, log_scale: Tensor) -> Tensor:
-        log_density = F.logsigmoid(t) + F.logsigmoid(-t) - log_scale
-        return log_density - log_difference(a, b, 2 * (-log_scale).exp()) + math.log(2)
+        per_scale = (-log_scale).exp()
+        return log_scale, per_scale, (-1 - location) * per_scale, (1 - location) * per_scale, 2 * per_scale
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        location, log_scale, a, b = self._law(raw)
-        per_scale = (-log_scale).exp()
-        t = ((x - self.middle) / self.half - location) * per_scale
-        above = (x - self.low) / self.half * per_scale
-        share = (log_difference(a, t, above) - log_difference(a, b, 2 * per_scale)).exp()
-        z = (self.low + 2 * self.half * share).clamp(self.low, self.high)  # rounding may go past the ends
-        return z, self._log_slope(t, a, b, log_scale)
+        log_scale, per_scale, a, b, gap = self._law(raw)
+        above, below = ((x - self.low) / self.half * per_scale, (self.high - x) / self.half * per_scale)
+        t = a + above
+        log_whole = log_one_minus_exp(gap)
+        log_share = log_tails(a, t, a, b, torch.zeros_like(t), below) + log_one_minus_exp(above) - log_whole
+        # Rounding may go past the ends.
+        z = (self.low + 2 * self.half * log_share.exp()).clamp(self.low, self.high)
+        return z, log_tails(t, t, a, b, above, below) - log_whole - log_scale + math.log(2)
 
     def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        location, log_scale, a, b = self._law(raw)
-        t = quantile((z - self.low) / (2 * self.half), a, b, 2 * (-log_scale).exp())
-        x = self.middle + self.half * (location + log_scale.exp() * t)
-        return x.clamp(self.low, self.high), self._log_slope(t, a, b, log_scale)
+        log_scale, _, a, b, gap = self._law(raw)
+        above = quantile((z - self.low) / (2 * self.half), a, b, gap)
+        x = (self.low + self.half * log_scale.exp() * above).clamp(self.low, self.high)
+        return x, self.forward(x, raw)[1]

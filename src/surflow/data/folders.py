@@ -9,13 +9,16 @@ import numpy as np
 from surflow.data.tables import Field, Raw
 from surflow.errors import DataError, FileError
 
+# Kinds of pixels of 8 bits a channel, and whether they are grey or have colours; transparency is left out.
+_MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB"}
+_MODES |= {"YCbCr": "RGB"}
 _KINDS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 def image_files(folder: Path) -> list[Path]:
     """The images in a folder and in the folders directly below it, in the order of their names."""
     found = [path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.suffix.lower() in _KINDS]
-    return sorted(path for path in found if path.is_file())
+    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
 
 
 def read_folder(folder: Path) -> Raw:
@@ -23,7 +26,7 @@ def read_folder(folder: Path) -> Raw:
 
     Raises:
         FileError: if there are no images, or one cannot be read.
-        DataError: if they differ in size, or if only some are in folders of classes.
+        DataError: if they differ in size, have more than 8 bits a channel, or if only some are in folders of classes.
     """
     from PIL import Image  # matplotlib, which draws every picture, stands on it
 
@@ -36,11 +39,15 @@ def read_folder(folder: Path) -> Raw:
     for path in files:
         try:
             with Image.open(path) as image:
-                # Whatever has colours, transparency or a palette becomes red, green and blue; deep greys become bytes.
-                grey = image.mode in ("1", "L")
-                pictures.append(np.asarray(image.convert("L" if grey else "RGB")))
+                mode = image.mode
+                pictures.append(np.asarray(image.convert(_MODES.get(mode, "L"))))
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise FileError(f"{path} cannot be read as an image: {error}") from error
+        if mode not in _MODES:
+            raise DataError(
+                f"{path} has pixels of the kind {mode!r}: expected 8 bits a channel, grey or colour; save it so, or "
+                "save an array with numpy.save"
+            )
     shapes = {picture.shape: path for picture, path in zip(pictures, files, strict=True)}
     if len(shapes) > 1:
         (a, first), (b, second) = list(shapes.items())[:2]

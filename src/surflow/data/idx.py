@@ -24,6 +24,7 @@ _DIGESTS = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 _TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+_MOST_AXES = 8
 _GZIP = b"\x1f\x8b"
 
 
@@ -42,7 +43,7 @@ def _content(path: Path) -> bytes:
         return gzip.decompress(content) if content.startswith(_GZIP) else content
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise FileError(f"{path} cannot be read: {reason}") from error
+        raise FileError(f"{path} cannot be read: {reason}; remove it, to get it anew") from error
 
 
 def _parse(path: Path, content: bytes) -> np.ndarray:
@@ -58,6 +59,8 @@ def _parse(path: Path, content: bytes) -> np.ndarray:
         raise FileError(
             f"{path} says it holds an array of shape {shape}, {expected:,} bytes, but has {len(content) - begin:,}"
         )
+    if len(shape) > _MOST_AXES or 0 in shape:
+        raise FileError(f"{path} says it holds an array of shape {shape}: expected up to {_MOST_AXES} axes, none empty")
     return np.frombuffer(content, kind, offset=begin).reshape(shape)
 
 
@@ -128,6 +131,9 @@ def _download(cache: Path) -> None:
         for part, rows in parts.items():
             for name, array in (("images-idx3", images[rows]), ("labels-idx1", labels[rows])):
                 header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-                (cache / f"{part}-{name}-ubyte.gz").write_bytes(gzip.compress(header + array.tobytes()))
+                path = cache / f"{part}-{name}-ubyte.gz"
+                unfinished = path.with_suffix(".unfinished")
+                unfinished.write_bytes(gzip.compress(header + array.tobytes()))
+                unfinished.replace(path)
     except OSError as error:
         raise FileError(f"{cache} cannot be written to: {error.strerror}") from error

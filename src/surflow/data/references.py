@@ -22,9 +22,10 @@ def reference_numbers(folder: Path, task: str) -> list[int]:
         FileError: if there are none.
     """
     names = [path.name.removeprefix(_FOLDER) for path in (folder / task).glob(f"{_FOLDER}*")]
-    if not names:
+    numbers = sorted(int(name) for name in names if name.isdigit())
+    if not numbers:
         raise FileError(f"{folder / task} holds no folder {_FOLDER}1 with {_OBSERVATION} and {_DRAWS}")
-    return sorted(int(name) for name in names if name.isdigit())
+    return numbers
 
 
 def read_reference(folder: Path, task: str, number: int, simulator: Simulator) -> tuple[Tensor, Tensor]:

@@ -89,7 +89,8 @@ class Simulator:
         """Log-density in nats of every row of theta; -inf outside the support. Any leading axes."""
         inside = self._inside(theta)
         # Outside, torch raises or returns a finite number, as the family has it.
-        safe = theta.where(inside.unsqueeze(-1), self.prior.sample().to(theta))
+        with seeded(0):
+            safe = theta.where(inside.unsqueeze(-1), self.prior.sample().to(theta))
         return self.prior.log_prob(safe).masked_fill(~inside, -math.inf)
 
     def log_likelihood(self, x: Tensor, theta: Tensor) -> Tensor:
@@ -107,17 +108,25 @@ class Simulator:
 
         Raises:
             ShapeError: for x of another shape.
+            DataError: for observations without a posterior, because no parameters explain them.
         """
         check_rows(self, "x", x, self.x_shape)
         x = x.double()
         with seeded(seed), torch.no_grad():
             theta, log_q = self._propose(x, draws)
             log_joint = torch.empty_like(log_q)
-            step = max(1, _AT_ONCE // len(x))
+            step = max(1, _AT_ONCE // max(1, len(x)))
             for part, into in zip(theta.split(step), log_joint.split(step), strict=True):
                 into.copy_(self._log_joint(x.repeat(len(part), 1), part.flatten(0, 1)).reshape(into.shape))
         log_weights = log_joint - log_q
         total = log_weights.logsumexp(0)
+        impossible = total == -math.inf
+        if impossible.any():
+            rows = ", ".join(map(str, impossible.nonzero().flatten()[:10].tolist()))
+            raise DataError(
+                f"{self.name}: {int(impossible.sum())} of {len(x)} observations are impossible under the prior, or "
+                f"beyond what its proposal reaches, rows {rows}"
+            )
         return Posterior(self, x, theta, log_weights - total, total - math.log(draws))
 
     def _log_joint(self, x: Tensor, theta: Tensor) -> Tensor:
@@ -219,6 +228,8 @@ def simulations(
 
 def _supported(prior: Distribution, theta: Tensor) -> Tensor:
     """Whether rows of theta are possible under a prior over vectors; any leading axes."""
+    if not theta.numel():
+        return torch.ones(theta.shape[:-1], dtype=torch.bool, device=theta.device)
     inside = prior.support.check(theta)  # type: ignore[union-attr]
     return inside if inside.ndim == theta.ndim - 1 else inside.all(-1)
 

@@ -24,11 +24,11 @@ from surflow.data.checks import (
 from surflow.data.encoding import ContextColumn, ContextEncoding
 from surflow.data.folders import read_folder
 from surflow.data.named_simulators import simulator, simulator_names
-from surflow.data.simulators import Simulator
+from surflow.data.simulators import Simulator, simulations
 from surflow.data.synthetic import Synthetic
 from surflow.data.tables import Raw, read_file
 from surflow.data.toys import synthetic_names, synthetic_set
-from surflow.errors import ConfigError, DataError, unknown_name
+from surflow.errors import ConfigError, DataError, ShapeError, unknown_name
 from surflow.support import Support, real, support_of
 
 # Fresh rows of a synthetic set: to train on, to validate with, to test with.
@@ -127,6 +127,8 @@ def load(
         raise ConfigError(f"rows expects at least {_FEWEST_ROWS} rows to train on, got {rows}")
     wanted = _names(context)
     law = _law(source)
+    if data_dir is not None and (law is not None or _simulator(source) is not None):
+        raise ConfigError(f"data_dir is for MNIST, {source} is drawn afresh: leave it out")
     if law is not None:
         return _load_synthetic(law, columns, wanted, seed, rows)
     made = _simulator(source)
@@ -164,6 +166,7 @@ def read_rows(
     levels: int | None = None,
     rows: int | None = None,
     seed: int = 0,
+    data_dir: str | Path | None = None,
 ) -> Part:
     """All rows of a source with the columns, the context and the levels of a model that is already trained.
 
@@ -174,6 +177,7 @@ def read_rows(
         encoding: the model's context, ``Splits.context``; its columns are read from the source too.
         levels: the model's levels; values outside are refused.
         rows: at most so many rows; of a synthetic set so many, by default 10,000.
+        data_dir: where MNIST's files are, as for :func:`load`.
 
     Raises:
         ConfigError: for an unknown name or a column that the source lacks.
@@ -195,11 +199,10 @@ def read_rows(
         return Part(drawn, None if encoding is None else encoding.encode({"label": labels}))
     made = _simulator(source)
     if made is not None:
-        observed = [] if encoding is None else encoding.names
-        if list(columns) != made.parameters or observed != _numbers(made):
+        if list(columns) != made.parameters or names != _numbers(made):
             raise ConfigError(f"{made.name} has other parameters and observations than the model was trained on")
         return Part(*made.sample(_SIMULATED_ROWS[2] if rows is None else rows, seed=seed + 2**40))
-    raw = _read(source, fewest=1)
+    raw = _read(source, fewest=1, data_dir=data_dir)
     raw.fixed = True
     if raw.events is None and not columns:
         raise DataError(f"{raw.origin} is a table, but the model was trained on arrays: pass an array of events")
@@ -227,7 +230,7 @@ def read_context(path: str | Path, encoding: ContextEncoding) -> Tensor:
     """
     raw = read_file(Path(path))
     columns = list(raw.fields)
-    if Path(path).suffix in (".npy", ".npz"):
+    if Path(path).suffix.lower() in (".npy", ".npz"):
         if raw.events is not None or len(columns) != len(encoding.names):
             raise DataError(
                 f"{raw.origin} expects rows of {len(encoding.names)} numbers, the context, got "
@@ -340,7 +343,10 @@ def _load_simulated(
     if context and context != _numbers(made):
         raise ConfigError(f"the context of {made.name} is its observation: leave out the context {context}")
     sizes = [rows or _SIMULATED_ROWS[0], *_SIMULATED_ROWS[1:]]
-    theta, x = made.sample(sum(sizes), seed=seed)
+    theta, x = simulations(*made.sample(sum(sizes), seed=seed), made.prior)
+    if x.shape[1:] != made.x_shape:
+        raise ShapeError(f"{made.name} states observations of shape {made.x_shape} and makes {tuple(x.shape[1:])}")
+    theta, x = theta.float(), x.float()
     train, validation, test = (Part(*pair) for pair in zip(theta.split(sizes), x.split(sizes), strict=True))
     means, scales = train.context.mean(0), train.context.std(0).clamp(min=1e-12)  # type: ignore[union-attr]
     numbers = zip(_numbers(made), means.tolist(), scales.tolist(), strict=True)

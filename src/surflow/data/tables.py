@@ -84,18 +84,12 @@ def read_file(path: Path) -> Raw:
         FileError: if it is missing, damaged, of another kind, or holds Python objects.
         DataError: if its columns have no proper names.
     """
-    readers: dict[str, Callable[[Path], Raw]] = {
-        ".csv": _read_csv,
-        ".parquet": _read_parquet,
-        ".npy": _read_npy,
-        ".npz": _read_npz,
-    }
     if not path.exists():
         raise FileError(_missing(path))
-    reader = readers.get(path.suffix.lower())
+    reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise FileError(
-            f"{path} ends in {path.suffix or 'no extension'!r}: expected one of {', '.join(readers)}. "
+            f"{path} ends in {path.suffix or 'no extension'!r}: expected one of {', '.join(READERS)}. "
             "Export the data as CSV, or save an array with numpy.save"
         )
     if path.stat().st_size == 0:
@@ -282,3 +276,12 @@ def _numbered(name: str, values: np.ndarray) -> dict[str, Field]:
     if values.shape[1] == 1 and name == "context":
         return {name: Field.of(values[:, 0])}
     return {f"{name}{i}": Field.of(values[:, i]) for i in range(values.shape[1])}
+
+
+# Kinds of files by the endings of their names.
+READERS: dict[str, Callable[[Path], Raw]] = {
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+}

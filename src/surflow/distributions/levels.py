@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from surflow.distribution import Distribution, Shape, as_shape, joined_shape, sum_event
 from surflow.distributions.discrete import draw_categories
 from surflow.distributions.parametric import Parametric
-from surflow.distributions.truncated import log_difference, quantile
+from surflow.distributions.truncated import log_one_minus_exp, log_tails, quantile
 from surflow.errors import ConfigError, ShapeError
 from surflow.nets.convolutional import ConvNet
 from surflow.nets.masked import MaskedMLP
@@ -78,7 +78,8 @@ class LogisticLevels(Parametric):
         return sum_event(log_mass(x, raw, self.levels, torch.full_like(x, self.levels - 1)))
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
-        top = raw.new_full((n, *self.event_shape), self.levels - 1)
+        # Of the type of the parameters: mixed precision may have ended the network in another one.
+        top = self.raw.new_full((n, *self.event_shape), self.levels - 1)
         return draw_levels(raw.expand(n, *raw.shape[1:]), self.levels, top)
 
 
@@ -103,30 +104,32 @@ def _mixture(raw: Tensor, levels: int) -> tuple[Tensor, Tensor, Tensor]:
 def log_mass(x: Tensor, raw: Tensor, levels: int, top: Tensor) -> Tensor:
     """log p(v) of every integer of x, (batch, *event), given raw numbers (batch or 1, n, *event) and the highest
     possible integers ``top``, of the shape of x; x is not above them."""
-    # Mixed precision may end networks in half precision, which has no room for differences of logarithms.
-    log_w, m, s = _mixture(raw.to(x.dtype), levels)
-    v, t = x.unsqueeze(1), top.unsqueeze(1)
-    a = (v - 0.5 - m) / s
-    low = (-0.5 - m) / s
-    width, reach = 1 / s, (t + 1) / s
-    log_share = log_difference(a, a + width, width) - log_difference(low, low + reach, reach)
+    # In single precision at least: half of it cannot tell v + 1/2 from v.
+    kind = torch.promote_types(x.dtype, torch.float32)
+    log_w, m, s = _mixture(raw.to(kind), levels)
+    v, t = x.to(kind).unsqueeze(1), top.to(kind).unsqueeze(1)
+    low, width, reach, above, below = (-0.5 - m) / s, 1 / s, (t + 1) / s, v / s, (t - v) / s
+    a = low + above
+    log_share = log_tails(a, a + width, low, low + reach, above, below)
+    log_share = log_share + log_one_minus_exp(width) - log_one_minus_exp(reach)
     inside = (log_w[:, _ENDS:] + log_share).logsumexp(1)
     at_zero = log_w[:, 0].masked_fill(x != 0, -math.inf)
     at_top = log_w[:, 1].masked_fill(x != top, -math.inf)
-    return torch.stack([inside, at_zero, at_top]).logsumexp(0)
+    return torch.stack([inside, at_zero, at_top]).logsumexp(0).to(x.dtype)
 
 
 def draw_levels(raw: Tensor, levels: int, top: Tensor) -> Tensor:
-    """Integers with the masses of :func:`log_mass`, (batch, *event)."""
-    log_w, m, s = _mixture(raw, levels)
+    """Integers with the masses of :func:`log_mass`, of the shape and the type of ``top``, (batch, *event)."""
+    kind = torch.promote_types(top.dtype, torch.float32)
+    log_w, m, s = _mixture(raw.to(kind), levels)
     which = draw_categories(raw.shape[0], log_w, tuple(raw.shape[2:])).unsqueeze(1)
     k = (which - _ENDS).clamp(min=0)
     m, s = m.gather(1, k).squeeze(1), s.gather(1, k).squeeze(1)
-    a, gap = (-0.5 - m) / s, (top + 1) / s
-    t = quantile(torch.rand_like(a), a, a + gap, gap)
-    v = torch.minimum((m + s * t).round().clamp(min=0), top)
+    low, reach = (-0.5 - m) / s, (top + 1) / s
+    above = quantile(torch.rand_like(low), low, low + reach, reach)
+    v = torch.minimum((s * above - 0.5).round().clamp(min=0), top.to(kind)) + 0.0  # no zero below zero
     which = which.squeeze(1)
-    return torch.where(which == 0, 0.0, torch.where(which == 1, top, v))
+    return torch.where(which == 0, 0.0, torch.where(which == 1, top.to(kind), v)).to(top.dtype)
 
 
 class AutoregressiveLevels(Distribution):
@@ -179,14 +182,14 @@ class AutoregressiveLevels(Distribution):
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         parts: list[Tensor] = []
         log_p: list[Tensor] = []
+        weight = next(self.net.parameters())
 
         def find(group: slice, raw: Tensor) -> Tensor:
-            top = raw.new_full((n, raw.shape[2]), self.levels - 1)
+            top = weight.new_full((n, raw.shape[2]), self.levels - 1)
             parts.append(draw_levels(raw, self.levels, top))
             log_p.append(log_mass(parts[-1], raw, self.levels, top))
             return _unit(parts[-1], self.levels)
 
-        weight = next(self.net.parameters())
         self.net.solve(find, weight.new_empty(n, math.prod(self.event_shape)), self._flat(context))
         return torch.cat(parts, 1).reshape(n, *self.event_shape), torch.cat(log_p, 1).sum(1)
 

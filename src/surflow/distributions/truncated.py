@@ -1,4 +1,4 @@
-"""A logistic law between two ends: how much lies between, and its quantiles, in logarithms throughout."""
+"""A logistic law between two ends: what share of it lies where, and its quantiles, in logarithms throughout."""
 
 from __future__ import annotations
 
@@ -7,28 +7,36 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def log_difference(a: Tensor, b: Tensor, gap: Tensor) -> Tensor:
-    r""":math:`\log(\sigma(b) - \sigma(a))` for b = a + gap, where neither tail cancels.
+def log_one_minus_exp(x: Tensor) -> Tensor:
+    r""":math:`\log(1 - e^{-x})` for x above zero."""
+    return (-torch.expm1(-x.clamp(min=torch.finfo(x.dtype).tiny))).log()
 
-    >>> a, b = torch.tensor(-1.0), torch.tensor(2.0)
-    >>> torch.allclose(log_difference(a, b, b - a).exp(), b.sigmoid() - a.sigmoid())
-    True
+
+def log_tails(a: Tensor, b: Tensor, low: Tensor, high: Tensor, above: Tensor, below: Tensor) -> Tensor:
+    r""":math:`\log \frac{\sigma(-a)\,\sigma(b)}{\sigma(-l)\,\sigma(h)}` for :math:`l \le a \le b \le h`.
+
+    The distances ``above`` = a - l and ``below`` = h - b are passed as well: far from zero, on either side, all four
+    logarithms are large and nearly equal, and their differences would be rounding.
+
+    With it, :math:`\sigma(b) - \sigma(a) = (1 - e^{a - b})\,\sigma(-a)\,\sigma(b)` as a share of
+    :math:`\sigma(h) - \sigma(l)` is ``log_tails + log_one_minus_exp(b - a) - log_one_minus_exp(h - l)``.
     """
-    gap = gap.clamp(min=torch.finfo(b.dtype).tiny)
-    return b + (-torch.expm1(-gap)).log() - F.softplus(a) - F.softplus(b)
+    left = torch.where(low > 0, F.softplus(-low) - F.softplus(-a) - above, F.softplus(low) - F.softplus(a))
+    right = torch.where(high < 0, F.softplus(high) - F.softplus(b) - below, F.softplus(-high) - F.softplus(-b))
+    return left + right
 
 
-def quantile(share: Tensor, a: Tensor, b: Tensor, gap: Tensor) -> Tensor:
-    r"""t with :math:`\sigma(t) = \sigma(a) + u\,(\sigma(b) - \sigma(a))` for a share u from 0 to 1 and b = a + gap.
+def quantile(share: Tensor, low: Tensor, high: Tensor, gap: Tensor) -> Tensor:
+    r"""How far above l the point t lies with :math:`\sigma(t) = \sigma(l) + u\,(\sigma(h) - \sigma(l))`; h = l + gap.
 
-    >>> a, b = torch.tensor(-1.0), torch.tensor(2.0)
-    >>> t = quantile(torch.tensor(0.3), a, b, b - a)
-    >>> torch.allclose(t.sigmoid(), a.sigmoid() + 0.3 * (b.sigmoid() - a.sigmoid()))
+    >>> low, high = torch.tensor(-1.0), torch.tensor(2.0)
+    >>> t = low + quantile(torch.tensor(0.3), low, high, high - low)
+    >>> torch.allclose(t.sigmoid(), low.sigmoid() + 0.3 * (high.sigmoid() - low.sigmoid()))
     True
     """
     info = torch.finfo(share.dtype)
     u = share.clamp(info.tiny, 1 - info.eps)
-    # e^t (1 - u D) = e^a + u D for D = (e^b - e^a) / (1 + e^b), in logarithms.
-    log_d = log_difference(a, b, gap) + F.softplus(a)
-    over = torch.logaddexp(a, u.log() + log_d)
-    return over - torch.logaddexp(torch.log1p(-u), u.log() + F.softplus(a) - F.softplus(b))
+    # e^(t - l) (1 - u D) = 1 + u D e^-l for D = (e^h - e^l) / (1 + e^h), in logarithms.
+    log_d = log_one_minus_exp(gap) - F.softplus(-high)
+    rest = torch.where(low > 0, F.softplus(-low) - F.softplus(-high) - gap, F.softplus(low) - F.softplus(high))
+    return F.softplus(u.log() + log_d - low) - torch.logaddexp(torch.log1p(-u), u.log() + rest)

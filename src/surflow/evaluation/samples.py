@@ -80,8 +80,8 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     9.0
     """
     x, y = _rows(x, y)
-    if min(len(x), len(y)) < 2:
-        raise DataError(f"expected two rows of each set or more, got {len(x)} and {len(y)}")
+    if min(len(x), len(y)) < 2 or not (x.isfinite().all() and y.isfinite().all()):
+        raise DataError(f"expected two finite rows of each set or more, got {len(x)} and {len(y)} rows")
     difference = x.mean(0) - y.mean(0)
     a, b = (part.T.cov().reshape(x.shape[1], -1) for part in (x, y))
     # The eigenvalues of C_x C_y are those of C_x^(1/2) C_y C_x^(1/2), which is symmetric.

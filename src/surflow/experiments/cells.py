@@ -54,7 +54,10 @@ class Outcome:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def value(self, metric: str) -> float:
-        return next(row["value"] for row in self.rows if row["metric"] == metric)
+        found = {row["metric"]: row["value"] for row in self.rows}
+        if metric not in found:
+            raise KeyError(f"{self.cell} has no metric {metric!r}")
+        return found[metric]
 
 
 def run_cells(

@@ -19,8 +19,8 @@ class ConvNet(Configurable, nn.Module):
         inputs, outputs: numbers of channels.
         width: of the hidden layers.
         blocks: how many residual blocks.
-        scale: what inputs are divided by, such as the levels of integers; but for
-        context: so many last inputs, which are a context and of unit size.
+        scale: what inputs are divided by, such as the levels of integers.
+        context: so many of the inputs, the last ones, are a context of unit size, and are not divided.
 
     Shapes: (batch, inputs, height, width) to (batch, outputs, height, width).
 

@@ -53,8 +53,8 @@ def build(
     are vectors on another ``support``, so that no sample leaves it; events that are no vectors are laid out as one.
 
     Args:
-        name: one of :func:`names`, or ``"auto"``: ``image`` or, from 16 x 16 pixels on, ``max-pool`` for events of
-            integers, else ``spline``.
+        name: one of :func:`names`, or ``"auto"``: ``image`` for events of integers or, from 16 x 16 pixels on and if 4
+            divides their sides, ``max-pool``; else ``spline``.
         event_shape: shape of one event.
         context_shape: shape of the context, a vector; not needed with a ``context_net``.
         context_net: the network that contexts pass through first.

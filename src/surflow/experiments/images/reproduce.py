@@ -46,7 +46,7 @@ def cells(work: Path, data_dir: Path | None, quick: bool) -> list[Cell]:
         spec = {
             "data_dir": None if data_dir is None else str(data_dir),
             "folder": str(work / "images"),
-            "classifier": str(work / "images" / "classifier.safetensors"),
+            "classifier": str(work / "images" / f"classifier{'-quick' if quick else ''}-{EPOCHS}.safetensors"),
             "epochs": 1 if quick else EPOCHS,
             "rows": 200 if quick else None,
             "tested": 100 if quick else 10_000,

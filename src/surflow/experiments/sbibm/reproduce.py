@@ -10,7 +10,7 @@ import numpy as np
 from surflow.experiments.cells import Outcome
 from surflow.experiments.recorded import QUICK, record
 from surflow.experiments.sbibm.tasks import SIMULATIONS, TASKS, Task, cells
-from surflow.experiments.sbibm.trial import run
+from surflow.experiments.sbibm.trial import DRAWN, run
 from surflow.experiments.synthetic import pictures
 from surflow.experiments.synthetic.pictures import Frame, Panel
 from surflow.page import Section, Shower, duration, plus_minus, write_page
@@ -149,16 +149,17 @@ def _section(name: str, task: Task, models: Mapping[str, Outcome], show: Shower)
         return Section(name, task.title, [*texts, "Trials of this task failed."])
     parameters = task.simulator().parameters
     rows = []
-    for i in range(2):
+    first = next(iter(models.values()))
+    for i, number in enumerate(first.cell.spec["observations"][:DRAWN]):
         for a, b in task.drawn:
-            exact = next(iter(models.values())).arrays[f"exact_{i}"][:, [a, b]]
+            exact = first.arrays[f"exact_{i}"][:, [a, b]]
             limits = _frame(exact)
             line: list[Panel | None] = [Panel("exact", points=exact, data=True)]
             for model, outcome in models.items():
-                note = f"C2ST {outcome.value(f'c2st_{i + 1}'):.3f}"
+                note = f"C2ST {outcome.value(f'c2st_{number}'):.3f}"
                 drawn = outcome.arrays[f"drawn_{i}"][:, [a, b]]
                 line.append(Panel(model, points=drawn, note=note))
-            rows.append((f"{i + 1}: {parameters[a]}, {parameters[b]}", limits, line))
+            rows.append((f"{number}: {parameters[a]}, {parameters[b]}", limits, line))
     caption = (
         "Draws of the posteriors of the first two observations, exact and learned; the C2ST is over all parameters."
     )

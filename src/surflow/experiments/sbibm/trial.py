@@ -23,7 +23,8 @@ _OBSERVED, _TESTED = 2_000_000, 3_000_000
 # Draws of an exact posterior for each that is kept, so that few are kept twice; pairs whose posteriors are in memory.
 _SPARE, _TOGETHER = 20, 50
 _VALIDATION = 0.05
-_DRAWN = 2
+# Observations whose draws are kept for pictures.
+DRAWN = 2
 
 
 def run(cell: Cell) -> Outcome:
@@ -78,7 +79,7 @@ def run(cell: Cell) -> Outcome:
         for metric, value, error, unit in found
     ]
     arrays = {"losses": np.asarray(losses[0])}
-    for i in range(min(_DRAWN, len(x))):
+    for i in range(min(DRAWN, len(x))):
         arrays |= {f"exact_{i}": reference[:, i].numpy(), f"drawn_{i}": drawn[:, i].numpy()}
     return Outcome(cell, rows, arrays)
 
