@@ -108,14 +108,16 @@ class Simulator:
 
         Raises:
             ShapeError: for x of another shape.
-            DataError: for observations without a posterior, because no parameters explain them.
+            DataError: for no observation, or one without a posterior, because no parameters explain it.
         """
         check_rows(self, "x", x, self.x_shape)
+        if not len(x):
+            raise DataError(f"{self.name}: expected at least one observation, got none")
         x = x.double()
         with seeded(seed), torch.no_grad():
             theta, log_q = self._propose(x, draws)
             log_joint = torch.empty_like(log_q)
-            step = max(1, _AT_ONCE // max(1, len(x)))
+            step = max(1, _AT_ONCE // len(x))
             for part, into in zip(theta.split(step), log_joint.split(step), strict=True):
                 into.copy_(self._log_joint(x.repeat(len(part), 1), part.flatten(0, 1)).reshape(into.shape))
         log_weights = log_joint - log_q
@@ -228,8 +230,6 @@ def simulations(
 
 def _supported(prior: Distribution, theta: Tensor) -> Tensor:
     """Whether rows of theta are possible under a prior over vectors; any leading axes."""
-    if not theta.numel():
-        return torch.ones(theta.shape[:-1], dtype=torch.bool, device=theta.device)
     inside = prior.support.check(theta)  # type: ignore[union-attr]
     return inside if inside.ndim == theta.ndim - 1 else inside.all(-1)
 
