@@ -39,7 +39,7 @@ _NOTE = (
 def cells(work: Path, data_dir: Path | None, quick: bool) -> list[Cell]:
     """The trials; ``quick`` ones only run through."""
     made = []
-    for model, minutes in (("max-pool", 40.0), ("slice", 40.0), ("report", 12.0)):
+    for model, minutes in (("max-pool", 32.0), ("slice", 32.0), ("report", 4.0)):
         pyramid = model != "report"
         length: dict[str, Any] = {"steps": 2} if quick else {"minutes": minutes}
         small: dict[str, Any] = {"width": 4, "hidden": [8]} if pyramid else {"pairs": 1, "hidden": [8]}
