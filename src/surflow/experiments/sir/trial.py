@@ -114,10 +114,13 @@ def _errors(sir: SIR, truth: Tensor, drawn: Tensor, of_exact: Tensor) -> list[tu
     found: list[tuple[str, float, float | None, str]] = []
     true = sir.quantities(truth)
     for end, some in (("", drawn), ("_exact", of_exact)):
-        relative = ((sir.quantities(some) - true).abs() / true).double()
+        quantities = sir.quantities(some)
+        relative = ((quantities - true).abs() / true).double()
+        of_mean = ((quantities.mean(0) - true).abs() / true).double()
         for i, name in enumerate(sir.quantity_names):
             value = relative[..., i].flatten()
             found.append((f"{name}_relative_error{end}", value.median().item(), None, "1"))
+            found.append((f"{name}_relative_error_of_mean{end}", of_mean[:, i].median().item(), None, "1"))
             # numpy's quantile, because torch's stops at sixteen million numbers.
             found.append((f"{name}_relative_error_95{end}", float(np.quantile(value.numpy(), 0.95)), None, "1"))
     return found
