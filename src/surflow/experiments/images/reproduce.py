@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from surflow import plots
 from surflow.data import load
 from surflow.experiments.cells import Cell, Outcome
 from surflow.experiments.images.classifier import EPOCHS, classifier
 from surflow.experiments.images.models import DIGITS, LEVELS
-from surflow.experiments.images.trial import SHOWN, VARIED, run
+from surflow.experiments.images.trial import SHOWN, run
 from surflow.experiments.recorded import QUICK, record
 from surflow.page import Section, Shower, duration, plus_minus, write_page
+from surflow.plots.style import new_figure
 
 _TEXTS = {
     "max-pool": "max-pool: two integer max poolings, each with the pixels of its blocks drawn place by place given "
@@ -187,23 +189,22 @@ def _section(outcome: Outcome, real: tuple[torch.Tensor, torch.Tensor], show: Sh
         )
     )
     near = torch.from_numpy(outcome.arrays["near"]).float()
-    section.pictures.append(
-        show(
-            f"images-{model}-near",
-            plots.images(near, flat[: len(near)], None, None, LEVELS),
-            "Ten samples, and beside them the training images that are nearest to them.",
-        )
-    )
-    if "variations" in outcome.arrays:
-        varied = torch.from_numpy(outcome.arrays["varied"])
-        again = torch.from_numpy(outcome.arrays["variations"]).flatten(0, 1)
-        section.pictures.append(
-            show(
-                f"images-{model}-variations",
-                plots.images(varied.repeat(VARIED, 1, 1, 1), again, torch.arange(DIGITS).repeat(VARIED), names, LEVELS),
-                "Test images, and images that the model draws with the same maxima of 4 x 4 pixels.",
-            )
-        )
+    grids = {"near": (torch.stack([flat[: len(near)], near]), "Samples, and below each the nearest training image.")}
+    for name, caption in (
+        (
+            "variations",
+            "Test images, on the left, and images that the model draws with the same maxima of 4 x 4 pixels.",
+        ),
+        (
+            "interpolations",
+            "Two test images, on the left and on the right, and images whose maxima lie between theirs, drawn with the "
+            "same random numbers.",
+        ),
+    ):
+        if name in outcome.arrays:
+            grids[name] = torch.from_numpy(outcome.arrays[name]), caption
+    for name, (grid, caption) in grids.items():
+        section.pictures.append(show(f"images-{model}-{name}", _grid(grid), caption))
     losses = outcome.arrays["losses"]
     if len(losses):
         log = [
@@ -214,3 +215,13 @@ def _section(outcome: Outcome, real: tuple[torch.Tensor, torch.Tensor], show: Sh
             show(f"images-{model}-losses", plots.losses(log), "Loss of validation images, in nats.")
         )
     return section
+
+
+def _grid(images: torch.Tensor) -> Figure:
+    """Images in rows and columns, shape (rows, columns, 1, height, width), dark on light."""
+    rows, columns = images.shape[:2]
+    figure = new_figure(0.6 * columns, 0.6 * rows)
+    for ax, image in zip(figure.subplots(rows, columns, squeeze=False).flat, images.flatten(0, 1), strict=True):
+        ax.imshow(image[0].numpy(), cmap="gray_r", vmin=0, vmax=LEVELS - 1)
+        ax.set_axis_off()
+    return figure

@@ -23,7 +23,7 @@ from surflow.flow import Flow
 from surflow.surjections.integers import IntegerMaxPool
 from surflow.training import fit
 
-SHOWN, VARIED = 8, 5
+SHOWN, VARIED, BETWEEN = 8, 6, 7
 # Draws of the k-sample bound, for a model without a density; and the rows that are scored with so many.
 _BOUND, _BOUND_ROWS = 10, 1000
 _TIMED = 1000
@@ -115,12 +115,22 @@ def _neighbours(samples: Tensor, test: Tensor, train: Tensor) -> tuple[Tensor, f
 
 
 def _variations(flow: Flow, x: Tensor, context: Tensor, seed: int) -> dict[str, np.ndarray]:
-    """Test images, what the surjections keep of them, and images that have the same code; one of every digit."""
+    """For every digit: a test image and images with the same code; and images between it and another one of the digit.
+
+    Between two images lie those whose codes, the maxima, lie between theirs, drawn with the same random numbers.
+    """
     if not any(isinstance(layer, IntegerMaxPool) for layer in flow.transforms):
         return {}
-    some = torch.stack([(context[:, 0] == digit).nonzero()[0, 0] for digit in range(DIGITS)])
-    x, context = x[some], context[some]
-    with torch.no_grad(), sf.distribution.seeded(seed):
-        z = flow.encode(x, context)
-        again = torch.stack([flow.decode(z, context) for _ in range(VARIED)])
-    return {"varied": x.numpy(), "variations": again.numpy()}
+    places = [(context[:, 0] == digit).nonzero()[:2, 0] for digit in range(DIGITS)]
+    ends, context = torch.stack([x[place] for place in places], 1), context[[int(place[0]) for place in places]]
+    with torch.no_grad():
+        z, other = (flow.encode(end, context) for end in ends)
+        with sf.distribution.seeded(seed):
+            again = [flow.decode(z, context) for _ in range(VARIED)]
+        between = []
+        for share in torch.linspace(0, 1, BETWEEN):
+            with sf.distribution.seeded(seed):
+                between.append(flow.decode(torch.lerp(z, other, share).round(), context))
+    variations = torch.stack([ends[0], *again], 1)
+    interpolations = torch.stack([ends[0], *between, ends[1]], 1)
+    return {"variations": variations.numpy(), "interpolations": interpolations.numpy()}
