@@ -16,7 +16,7 @@ from surflow.experiments.circle.trial import merits, run
 from surflow.experiments.recorded import QUICK, Recorded, record
 from surflow.experiments.synthetic import pictures
 from surflow.experiments.synthetic.pictures import Frame, Panel
-from surflow.page import Section, duration, plus_minus, write_page
+from surflow.page import Section, duration, write_page
 
 _FRAME: Frame = ((-5.2, 5.2), (-5.2, 5.2))
 _POINTS = 10_000
@@ -200,7 +200,7 @@ def _goals(found: Recorded) -> Section:
     for goal in GOALS:
         reached = [outcome.value(goal.metric) for outcome in found.of(f"circle/{goal.target}", goal.model)]
         marks.append("met" if goal.met(reached) else "missed")
-        values = ", ".join(plus_minus(value, None)[0] for value in reached)
+        values = ", ".join(_COLUMNS[goal.metric](value) for value in reached)
         goal_text = f"{goal.most:g}, {marks[-1]}"
         rows.append([goal.target, _TITLES[goal.model], goal.title, goal.baseline, values, goal_text])
     head = ["target", "model", "figure of merit", "baseline", "ours, a number a seed", "goal, of the mean"]
@@ -208,7 +208,7 @@ def _goals(found: Recorded) -> Section:
 
 
 _COLUMNS: dict[str, Callable[[float], str]] = {
-    "entropy_gap": lambda value: plus_minus(value, None)[0],
+    "entropy_gap": lambda value: f"{value:.4f}".replace("-", "−"),
     "radial_sd": lambda value: f"{value:.4f}",
     "off_share": lambda value: f"{value:.4f}",
     "kuiper": lambda value: f"{value:.2f}",
