@@ -37,8 +37,8 @@ class TruncatedMap(UnivariateMap):
     >>> import torch
     >>> law = TruncatedMap(-3.0, 3.0)
     >>> z, log_slope = law.forward(torch.tensor([[0.5]]), torch.tensor([[[0.0], [-4.0]]]))
-    >>> 2.9 < z.item() < 3, law.inverse(z, torch.tensor([[[0.0], [-4.0]]]))[0].allclose(torch.tensor(0.5), atol=1e-4)
-    (True, True)
+    >>> round(z.item(), 3), round(law.inverse(z, torch.tensor([[[0.0], [-4.0]]]))[0].item(), 3)
+    (2.799, 0.5)
     """
 
     n_parameters = 2
