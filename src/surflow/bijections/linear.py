@@ -94,34 +94,27 @@ class Linear(Transform):
     """
 
     matrix: Tensor
-    inverted: Tensor
 
     def __init__(self, shape: int | Shape, matrix: Sequence[Sequence[float]]) -> None:
         super().__init__(shape)
         size = self.in_shape[0]
-        w = torch.as_tensor(matrix, dtype=torch.float64)
+        # As single precision has it: the determinant is of the matrix that is used, in whatever precision.
+        w = torch.as_tensor(matrix, dtype=torch.float32)
         if tuple(w.shape) != (size, size):
             raise ShapeError(f"Linear({self.in_shape}) expects a matrix of {size} x {size}, got shape {tuple(w.shape)}")
-        log_det = float(torch.linalg.slogdet(w)[1])
+        log_det = float(torch.linalg.slogdet(w.double())[1])
         if not math.isfinite(log_det):
             raise ConfigError(f"Linear expects a matrix that can be inverted, got {w.tolist()}")
         self.log_det = math.prod(self.in_shape[1:]) * log_det
-        self.register_buffer("matrix", w.float(), persistent=False)
-        self.register_buffer("inverted", torch.linalg.inv(w).float(), persistent=False)
-
-    def _apply(self, fn: Callable, recurse: bool = True) -> Linear:
-        before = self.matrix.dtype
-        super()._apply(fn, recurse)
-        if self.matrix.dtype != before and self.matrix.dtype == torch.float64:
-            # What single precision inverted is inverted to 1e-7 only.
-            self.inverted = torch.linalg.inv(self.matrix)
-        return self
+        self.register_buffer("matrix", w, persistent=False)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return _mix(self.matrix, x), x.new_full((x.shape[0],), self.log_det)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return _mix(self.inverted, z), z.new_full((z.shape[0],), self.log_det)
+        # Matrices are inverted in single precision at least.
+        inverted = torch.linalg.inv(self.matrix.to(torch.promote_types(self.matrix.dtype, torch.float32)))
+        return _mix(inverted.to(z.dtype), z), z.new_full((z.shape[0],), self.log_det)
 
 
 class LULinear(Transform):
