@@ -316,6 +316,19 @@ def test_the_multi_scale_flow_trains_saves_and_draws(tmp_path: Path) -> None:
     assert z.shape == (1, 8, 4, 2) and flow.base.event_shape == (16, 2, 1)
 
 
+@pytest.mark.parametrize("shape", [(1, 4, 4), (2, 4, 2)])
+@pytest.mark.parametrize("name", ["max-pool", "slice"])
+def test_all_images_there_are_have_mass_one(name: str, shape: tuple[int, ...]) -> None:
+    net, scales = sf.ContextColumns([3]), 2 if shape[2] == 4 else 1
+    flow = presets.build(name, shape, levels=2, context_net=net, width=8, hidden=(16,), scales=scales)
+    for p in flow.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    x = ((torch.arange(2**16)[:, None] >> torch.arange(16)) & 1).float().reshape(-1, *shape)
+    with torch.no_grad():
+        log_prob = flow.log_prob(x, torch.ones(len(x), 1)).double()
+    assert log_prob.logsumexp(0).exp().item() == pytest.approx(1, abs=1e-5)
+
+
 def test_pyramids_refuse_what_they_cannot_halve() -> None:
     with pytest.raises(sf.ShapeError, match="that 4 divides"):
         presets.build("max-pool", (1, 6, 8), levels=256)

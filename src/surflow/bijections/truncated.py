@@ -48,7 +48,7 @@ class TruncatedMap(UnivariateMap):
             raise ConfigError(f"the limit of the log-scale must be positive and finite, got {limit}")
         self.domain = Interval(low, high)
         self.low, self.high, self.limit = low, high, limit
-        self.middle, self.half = (low + high) / 2, (high - low) / 2
+        self.half = (high - low) / 2
 
     def _law(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Log-scale, in units of half the interval, scales for one half, the ends a and b, and b - a."""
