@@ -225,14 +225,14 @@ def test_masses_of_levels_sum_to_one_however_wild(size: float) -> None:
         with torch.no_grad():
             law.raw.copy_(size * torch.randn_like(law.raw))
         v = torch.arange(float(levels))[:, None].expand(-1, 3)
-        mass = torch.stack([sf.distributions.levels.log_mass(v, law.raw[None], levels, torch.full_like(v, levels - 1))])
+        mass = torch.stack([sf.distributions.levels.log_mass(v, law.raw[None], torch.full_like(v, levels - 1))])
         torch.testing.assert_close(mass.exp().sum((0, 1)), torch.ones(3), rtol=0, atol=2e-6)
         drawn = law.sample(500, seed=0)
         assert law.support.contains(drawn).all() and law.log_prob(drawn).isfinite().all()
 
 
 def test_half_precision_draws_from_the_law_that_it_scores() -> None:
-    flow = presets.build("max-pool", (1, 4, 4), levels=256, width=8, hidden=(16,))
+    flow = presets.build("max-pool", (1, 4, 4), levels=256, width=8, attention=8)
     for p in flow.parameters():
         torch.nn.init.normal_(p, std=0.3)
     with torch.autocast("cpu", torch.bfloat16):
@@ -284,7 +284,7 @@ def test_blocks_of_any_sides_are_pooled() -> None:
 @pytest.mark.parametrize("name", ["max-pool", "slice"])
 def test_pyramids_train_save_and_draw(name: str, tmp_path: Path) -> None:
     net = sf.ContextColumns([3])
-    flow = presets.build(name, (2, 8, 4), levels=16, context_net=net, width=8, hidden=(16,), blocks=1)
+    flow = presets.build(name, (2, 8, 4), levels=16, context_net=net, width=8, attention=8, blocks=1)
     assert flow.exact and repr(flow.support) == "integers(16)"
     x, context = _images(64, (2, 8, 4), 16), torch.randint(3, (64, 1)).float()
     x[:, :, :4] = 0
@@ -320,7 +320,7 @@ def test_the_multi_scale_flow_trains_saves_and_draws(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["max-pool", "slice"])
 def test_all_images_there_are_have_mass_one(name: str, shape: tuple[int, ...]) -> None:
     net, scales = sf.ContextColumns([3]), 2 if shape[2] == 4 else 1
-    flow = presets.build(name, shape, levels=2, context_net=net, width=8, hidden=(16,), scales=scales)
+    flow = presets.build(name, shape, levels=2, context_net=net, width=8, attention=8, scales=scales)
     for p in flow.parameters():
         torch.nn.init.normal_(p, std=0.3)
     x = ((torch.arange(2**16)[:, None] >> torch.arange(16)) & 1).float().reshape(-1, *shape)

@@ -41,6 +41,7 @@ from surflow.errors import (
 )
 from surflow.flow import Flow
 from surflow.kernels import compiled
+from surflow.nets.causal_transformer import CausalTransformer
 from surflow.nets.context import ContextColumns, OneHot
 from surflow.nets.convolutional import ConvNet
 from surflow.nets.masked import MaskedMLP
@@ -117,7 +118,7 @@ __all__ = [
     "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Real", "Support", "circle",
     "positive", "product", "real", "unit_interval",
     # networks
-    "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetTransformer", "Summary",
+    "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetTransformer", "Summary",
     # training, data, evaluation
     "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi",
     # errors

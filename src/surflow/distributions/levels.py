@@ -13,8 +13,8 @@ from surflow.distributions.discrete import draw_categories
 from surflow.distributions.parametric import Parametric
 from surflow.distributions.truncated import log_one_minus_exp, log_tails, quantile
 from surflow.errors import ConfigError, ShapeError
+from surflow.nets.causal_transformer import CausalTransformer
 from surflow.nets.convolutional import ConvNet
-from surflow.nets.masked import MaskedMLP
 from surflow.support import Integers, Support
 
 # The narrowest logistic, in levels: nearly all of its mass is on one.
@@ -75,12 +75,12 @@ class LogisticLevels(Parametric):
         return Integers(self.levels)
 
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
-        return sum_event(log_mass(x, raw, self.levels, torch.full_like(x, self.levels - 1)))
+        return sum_event(log_mass(x, raw, torch.full_like(x, self.levels - 1)))
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
         # Of the type of the parameters: mixed precision may have ended the network in another one.
         top = self.raw.new_full((n, *self.event_shape), self.levels - 1)
-        return draw_levels(raw.expand(n, *raw.shape[1:]), self.levels, top)
+        return draw_levels(raw.expand(n, *raw.shape[1:]), top)
 
 
 def raw_parameters(components: int) -> int:
@@ -89,25 +89,24 @@ def raw_parameters(components: int) -> int:
     return _ENDS + 3 * components
 
 
-def _mixture(raw: Tensor, levels: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-weights of ends and logistics, places and scales of these, all along axis 1."""
+def _mixture(raw: Tensor, top: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-weights of ends and logistics, places and scales of these, all along axis 1; top is (batch, 1, *event)."""
     k = (raw.shape[1] - _ENDS) // 3
     logits, place, scale = raw.split([_ENDS + k, k, k], 1)
-    # Spread over the levels before anything is learned.
-    even = (torch.arange(k, dtype=raw.dtype, device=raw.device) + 0.5) / k - 0.5 / levels
-    even = even.reshape(-1, *[1] * (raw.ndim - 2))
-    m = levels * (even + _STEP * place)
-    s = _NARROWEST + levels / (2 * k) * scale.clamp(max=3.0).exp()
+    # Spread over all possible integers before anything is learned.
+    even = ((torch.arange(k, dtype=raw.dtype, device=raw.device) + 0.5) / k).reshape(-1, *[1] * (raw.ndim - 2))
+    m = (top + 1) * (even + _STEP * place) - 0.5
+    s = _NARROWEST + (top + 1) / (2 * k) * scale.clamp(max=3.0).exp()
     return logits.log_softmax(1), m, s
 
 
-def log_mass(x: Tensor, raw: Tensor, levels: int, top: Tensor) -> Tensor:
+def log_mass(x: Tensor, raw: Tensor, top: Tensor) -> Tensor:
     """log p(v) of every integer of x, (batch, *event), given raw numbers (batch or 1, n, *event) and the highest
     possible integers ``top``, of the shape of x; x is not above them."""
     # In single precision at least: half of it cannot tell v + 1/2 from v.
     kind = torch.promote_types(x.dtype, torch.float32)
-    log_w, m, s = _mixture(raw.to(kind), levels)
     v, t = x.to(kind).unsqueeze(1), top.to(kind).unsqueeze(1)
+    log_w, m, s = _mixture(raw.to(kind), t)
     low, width, reach, above, below = (-0.5 - m) / s, 1 / s, (t + 1) / s, v / s, (t - v) / s
     a = low + above
     log_share = log_tails(a, a + width, low, low + reach, above, below)
@@ -118,10 +117,10 @@ def log_mass(x: Tensor, raw: Tensor, levels: int, top: Tensor) -> Tensor:
     return torch.stack([inside, at_zero, at_top]).logsumexp(0).to(x.dtype)
 
 
-def draw_levels(raw: Tensor, levels: int, top: Tensor) -> Tensor:
+def draw_levels(raw: Tensor, top: Tensor) -> Tensor:
     """Integers with the masses of :func:`log_mass`, of the shape and the type of ``top``, (batch, *event)."""
     kind = torch.promote_types(top.dtype, torch.float32)
-    log_w, m, s = _mixture(raw.to(kind), levels)
+    log_w, m, s = _mixture(raw.to(kind), top.to(kind).unsqueeze(1))
     which = draw_categories(raw.shape[0], log_w, tuple(raw.shape[2:])).unsqueeze(1)
     k = (which - _ENDS).clamp(min=0)
     m, s = m.gather(1, k).squeeze(1), s.gather(1, k).squeeze(1)
@@ -142,12 +141,12 @@ class AutoregressiveLevels(Distribution):
         levels: L.
         context_shape: of the context, or None.
         components: logistics of each law.
-        hidden: widths of the hidden layers of the masked perceptron (:class:`MaskedMLP`).
+        width, layers: of the network, a :class:`CausalTransformer` of four heads.
 
-    Source: Germain et al., "MADE", arXiv 1502.03509; van den Oord et al., "Pixel Recurrent Neural Networks", arXiv
-    1601.06759.
+    Source: van den Oord et al., "Pixel Recurrent Neural Networks", arXiv 1601.06759; Parmar et al., "Image
+    Transformer", arXiv 1802.05751.
 
-    >>> law = AutoregressiveLevels((1, 2, 2), 256, hidden=(16,))
+    >>> law = AutoregressiveLevels((1, 2, 2), 256, width=16)
     >>> law.sample(3, seed=0).shape
     torch.Size([3, 1, 2, 2])
     """
@@ -161,42 +160,39 @@ class AutoregressiveLevels(Distribution):
         context_shape: int | Shape | None = None,
         *,
         components: int = 4,
-        hidden: Sequence[int] = (256, 256),
+        width: int = 96,
+        layers: int = 3,
     ) -> None:
         super().__init__(event_shape, support=Integers(levels), context_shape=context_shape)
         self.levels = levels
         size = math.prod(self.event_shape)
         self.context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
-        self.net = MaskedMLP(range(size), raw_parameters(components), self.context_size, hidden)
+        self.net = CausalTransformer(
+            size, levels, raw_parameters(components), self.context_size, width=width, layers=layers
+        )
 
     def _flat(self, context: Tensor | None) -> Tensor | None:
         return None if context is None else context.reshape(context.shape[0], self.context_size)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         inside = self.support.contains(x)
-        flat = x.flatten(1).clamp(0, self.levels - 1)
-        raw = self.net(_unit(flat, self.levels), self._flat(context))
-        log_p = log_mass(flat.round(), raw, self.levels, torch.full_like(flat, self.levels - 1))
+        flat = x.flatten(1).nan_to_num().clamp(0, self.levels - 1).round()
+        raw = self.net(flat, self._flat(context)).to(x.dtype)
+        log_p = log_mass(flat, raw, torch.full_like(flat, self.levels - 1))
         return log_p.sum(1).where(inside, -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        parts: list[Tensor] = []
+        like = self.net.places.new_empty(n, math.prod(self.event_shape))
         log_p: list[Tensor] = []
-        weight = next(self.net.parameters())
 
-        def find(group: slice, raw: Tensor) -> Tensor:
-            top = weight.new_full((n, raw.shape[2]), self.levels - 1)
-            parts.append(draw_levels(raw, self.levels, top))
-            log_p.append(log_mass(parts[-1], raw, self.levels, top))
-            return _unit(parts[-1], self.levels)
+        def find(place: slice, raw: Tensor) -> Tensor:
+            top = like.new_full((n, 1), self.levels - 1)
+            part = draw_levels(raw.to(like.dtype), top)
+            log_p.append(log_mass(part, raw, top))
+            return part
 
-        self.net.solve(find, weight.new_empty(n, math.prod(self.event_shape)), self._flat(context))
-        return torch.cat(parts, 1).reshape(n, *self.event_shape), torch.cat(log_p, 1).sum(1)
-
-
-def _unit(x: Tensor, levels: int) -> Tensor:
-    """Integers as numbers from -1 to nearly 1."""
-    return x / (levels / 2) - 1
+        x = self.net.solve(find, like, self._flat(context))
+        return x.reshape(n, *self.event_shape), torch.cat(log_p, 1).sum(1)
 
 
 class BlockLevels(Distribution):
@@ -247,30 +243,29 @@ class BlockLevels(Distribution):
         beyond = None if context_shape is None else as_shape(context_shape)
         given = joined_shape(z_shape, beyond)
         super().__init__((places * channels, *z_shape[1:]), support=Integers(levels), context_shape=given)
-        n = raw_parameters(components)
-        # z and the context, whether the maximum was met, and the places so far.
+        # z and the places so far, whether the maximum was met, and the context.
+        n, numbers = raw_parameters(components), given[0]
         self.nets = nn.ModuleList(
-            ConvNet(given[0] + channels * (1 + j), n * channels, width, blocks) for j in range(places)
+            ConvNet(channels * (1 + j) + numbers, n * channels, width, blocks, levels, context=numbers)
+            for j in range(places)
         )
 
     def _split(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The maxima, and what networks are given of them and of the context."""
+        """The maxima, and the flow's context."""
         assert context is not None
-        z, rest = context[:, : self.z_shape[0]], context[:, self.z_shape[0] :]
-        return z, torch.cat([_unit(z, self.levels), rest], 1)
+        return context[:, : self.z_shape[0]], context[:, self.z_shape[0] :]
 
-    def _raw(self, j: int, given: Tensor, met: Tensor, before: Sequence[Tensor]) -> Tensor:
-        known = [_unit(part, self.levels) for part in before]
-        raw = self.nets[j](torch.cat([given, met.to(given.dtype), *known], 1))
-        return raw.to(given.dtype).unflatten(1, (-1, self.z_shape[0]))
+    def _raw(self, j: int, z: Tensor, rest: Tensor, met: Tensor, before: Sequence[Tensor]) -> Tensor:
+        raw = self.nets[j](torch.cat([z, *before, met.to(z.dtype), rest], 1))
+        return raw.to(z.dtype).unflatten(1, (-1, self.z_shape[0]))
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        z, given = self._split(context)
+        z, rest = self._split(context)
         parts = x.split(self.z_shape[0], 1)
         met, log_prob = torch.zeros_like(z, dtype=torch.bool), torch.zeros_like(z)
         possible = torch.stack([part <= z for part in parts]).all(0)
         for j, part in enumerate(parts):
-            log_p = log_mass(torch.minimum(part, z), self._raw(j, given, met, parts[:j]), self.levels, z)
+            log_p = log_mass(torch.minimum(part, z), self._raw(j, z, rest, met, parts[:j]), z)
             if j == len(parts) - 1:
                 log_p = torch.where(met, log_p, 0.0)
             log_prob = log_prob + log_p
@@ -279,13 +274,13 @@ class BlockLevels(Distribution):
         return total.masked_fill(self.support.outside(x), -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        z, given = self._split(context)
+        z, rest = self._split(context)
         parts: list[Tensor] = []
         met, log_prob = torch.zeros_like(z, dtype=torch.bool), torch.zeros_like(z)
         for j in range(self.places):
-            raw = self._raw(j, given, met, parts)
-            part = draw_levels(raw, self.levels, z)
-            log_p = log_mass(part, raw, self.levels, z)
+            raw = self._raw(j, z, rest, met, parts)
+            part = draw_levels(raw, z)
+            log_p = log_mass(part, raw, z)
             if j == self.places - 1:
                 part, log_p = torch.where(met, part, z), torch.where(met, log_p, 0.0)
             parts.append(part)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
 from surflow.errors import ConfigError
+
+# Numbers of the vector that stands for an integer.
+_NUMBERS = 8
 
 
 class ConvNet(Configurable, nn.Module):
@@ -19,13 +24,14 @@ class ConvNet(Configurable, nn.Module):
         inputs, outputs: numbers of channels.
         width: of the hidden layers.
         blocks: how many residual blocks.
-        scale: what inputs are divided by, such as the levels of integers.
-        context: so many of the inputs, the last ones, are a context of unit size, and are not divided.
+        levels: if given, inputs are integers 0, ..., levels - 1, each of which has a learned vector: a network can then
+            tell 253 from 254, or 0 from 1, where numbers hardly differ.
+        context: so many of the inputs, the last ones, are a context of numbers in any case.
 
     Shapes: (batch, inputs, height, width) to (batch, outputs, height, width).
 
     Raises:
-        ConfigError: for a number of channels, a width or a scale that is not positive.
+        ConfigError: for a number of channels, a width or levels that are not positive.
 
     Source: He et al., "Identity Mappings in Deep Residual Networks", arXiv 1603.05027.
 
@@ -33,19 +39,24 @@ class ConvNet(Configurable, nn.Module):
     torch.Size([2, 3, 5, 7])
     """
 
-    scale: Tensor
-
     def __init__(
-        self, inputs: int, outputs: int, width: int = 64, blocks: int = 2, scale: float = 1.0, context: int = 0
+        self, inputs: int, outputs: int, width: int = 64, blocks: int = 2, levels: int | None = None, context: int = 0
     ) -> None:
         super().__init__()
-        if min(inputs, outputs, width) < 1 or blocks < 0 or not scale > 0 or not 0 <= context <= inputs:
+        positive = min(inputs, outputs, width, 1 if levels is None else levels) > 0
+        if not positive or blocks < 0 or not 0 <= context <= inputs:
             raise ConfigError(
                 f"ConvNet expects positive numbers, and no more context than inputs, got inputs={inputs}, "
-                f"outputs={outputs}, width={width}, blocks={blocks}, scale={scale}, context={context}"
+                f"outputs={outputs}, width={width}, blocks={blocks}, levels={levels}, context={context}"
             )
-        per_input = [scale] * (inputs - context) + [1.0] * context
-        self.register_buffer("scale", torch.tensor(per_input).reshape(-1, 1, 1), persistent=False)
+        self.integers, self.vectors = inputs - context, None
+        if levels is not None:
+            self.vectors = nn.Embedding(levels, _NUMBERS)
+            # Smooth functions of the brightness at first.
+            frequency = torch.arange(1, _NUMBERS + 1) * (math.pi / max(levels - 1, 1))
+            with torch.no_grad():
+                self.vectors.weight.copy_(torch.cos(torch.arange(levels)[:, None] * frequency))
+            inputs = _NUMBERS * self.integers + context
         self.first = nn.Conv2d(inputs, width, 3, padding=1)
         self.inner, self.outer = (
             nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(blocks)) for _ in range(2)
@@ -57,7 +68,12 @@ class ConvNet(Configurable, nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, height, width) to (batch, outputs, height, width)."""
-        h = x / self.scale
+        h = x
+        if self.vectors is not None:
+            # What is no level, as far from it as it may be, is scored as nothing by whoever asks.
+            level = x[:, : self.integers].nan_to_num().clamp(0, self.vectors.num_embeddings - 1).long()
+            known = self.vectors(level).permute(0, 1, 4, 2, 3).flatten(1, 2)
+            h = torch.cat([known, x[:, self.integers :]], 1)
         if h.device.type == "cpu":
             # Convolutions on a CPU take half the time where a pixel's channels lie side by side.
             h = h.contiguous(memory_format=torch.channels_last)

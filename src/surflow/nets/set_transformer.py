@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from surflow.configurable import Configurable
 from surflow.errors import ConfigError
+from surflow.nets.attention import AttentionLayer
 
 
 class SetTransformer(Configurable, nn.Module):
     r"""A transformer over the points of a set, without positions: permuted points have permuted outputs.
 
-    Layers are pre-norm, with GELU between their two linear maps. The last layer is zero, so that a layer that it
-    parametrises begins as the identity.
+    The last layer is zero, so that a layer that it parametrises begins as the identity.
 
     Args:
         inputs, outputs: numbers of each point, a context among the inputs.
@@ -29,7 +29,7 @@ class SetTransformer(Configurable, nn.Module):
         ConfigError: for numbers that are not positive, or heads that do not divide the width.
 
     Source: Vaswani et al., "Attention Is All You Need", arXiv 1706.03762; Lee et al., "Set Transformer", arXiv
-    1810.00825; Xiong et al., "On Layer Normalization in the Transformer Architecture", arXiv 2002.04745 (pre-norm).
+    1810.00825.
 
     >>> SetTransformer(2, 3, width=16, heads=2)(torch.ones(4, 2, 7)).shape
     torch.Size([4, 3, 7])
@@ -56,7 +56,7 @@ class SetTransformer(Configurable, nn.Module):
             )
         self.first = nn.Linear(inputs, width)
         self.places = None if points is None else nn.Parameter(0.02 * torch.randn(points, width))
-        self.encoder = nn.ModuleList(_Layer(width, heads, feedforward, dropout) for _ in range(layers))
+        self.encoder = nn.ModuleList(AttentionLayer(width, heads, feedforward, dropout) for _ in range(layers))
         self.norm, self.last = nn.LayerNorm(width), nn.Linear(width, outputs)
         for parameter in self.last.parameters():
             nn.init.zeros_(parameter)
@@ -69,26 +69,3 @@ class SetTransformer(Configurable, nn.Module):
         for layer in self.encoder:
             h = layer(h)
         return self.last(self.norm(h)).transpose(1, 2)
-
-
-class _Layer(nn.Module):
-    def __init__(self, width: int, heads: int, feedforward: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, feedforward), nn.GELU(), nn.Dropout(dropout), nn.Linear(feedforward, width)
-        )
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(batch, points, width) to the same."""
-        batch, points, width = h.shape
-        q, k, v = (
-            self.qkv(self.norms[0](h)).reshape(batch, points, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        )
-        p = self.dropout if self.training else 0.0
-        mixed = nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=p)
-        h = h + self.drop(self.out(mixed.transpose(1, 2).reshape(batch, points, width)))
-        return h + self.drop(self.mlp(self.norms[1](h)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Logit
@@ -59,17 +59,20 @@ def _max_pool(
     width: int = 48,
     blocks: int = 2,
     components: int = 4,
-    hidden: Sequence[int] = (512, 512),
+    attention: int = 96,
+    layers: int = 3,
 ) -> Chain:
     """for images: maxima of blocks, twice, the pixels below them by convolutions, and what is left pixel by pixel"""
     _check("max-pool", shape, scales)
-    layers: list[Transform] = []
+    chain: list[Transform] = []
     for _ in range(scales):
         z_shape = (shape[0], shape[1] // 2, shape[2] // 2)
         pixels = BlockLevels(z_shape, levels, 4, given(context), components=components, width=width, blocks=blocks)
-        layers.append(IntegerMaxPool(shape, levels, 2, pixels))
+        chain.append(IntegerMaxPool(shape, levels, 2, pixels))
         shape = z_shape
-    return layers, AutoregressiveLevels(shape, levels, given(context), components=components, hidden=hidden)
+    return chain, AutoregressiveLevels(
+        shape, levels, given(context), components=components, width=attention, layers=layers
+    )
 
 
 @_pyramid("slice")
@@ -82,24 +85,27 @@ def _slice(
     width: int = 48,
     blocks: int = 2,
     components: int = 4,
-    hidden: Sequence[int] = (512, 512),
+    attention: int = 96,
+    layers: int = 3,
 ) -> Chain:
     """as max-pool, but every second pixel of every second row is kept, and the others are sliced off"""
     _check("slice", shape, scales)
-    layers: list[Transform] = []
+    chain: list[Transform] = []
     integers, n = Integers(levels), raw_parameters(components)
     for _ in range(scales):
-        layers.append(Squeeze(shape, 2, support=integers))
+        chain.append(Squeeze(shape, 2, support=integers))
         c, shape = shape[0], (shape[0], shape[1] // 2, shape[2] // 2)
         if c > 1:  # all channels of a place side by side, as they go together
             order = [4 * channel + place for place in range(4) for channel in range(c)]
-            layers.append(Permute((4 * c, *shape[1:]), order, support=integers))
+            chain.append(Permute((4 * c, *shape[1:]), order, support=integers))
         for kept in (3 * c, 2 * c, c):
             inputs = kept + context
-            net = ConvNet(inputs, n * c, width, blocks, scale=levels / 2, context=context)
+            net = ConvNet(inputs, n * c, width, blocks, levels, context=context)
             dropped = LogisticLevels(shape, levels, (inputs, *shape[1:]), components=components, net=net)
-            layers.append(Slice((kept + c, *shape[1:]), kept, dropped, support=integers))
-    return layers, AutoregressiveLevels(shape, levels, given(context), components=components, hidden=hidden)
+            chain.append(Slice((kept + c, *shape[1:]), kept, dropped, support=integers))
+    return chain, AutoregressiveLevels(
+        shape, levels, given(context), components=components, width=attention, layers=layers
+    )
 
 
 @_pyramid("glow")

@@ -1,0 +1,59 @@
+"""One layer of a transformer: attention between tokens, then a perceptron of each."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class AttentionLayer(nn.Module):
+    """Pre-norm attention and a perceptron with GELU, each added to what came in.
+
+    Args:
+        width: of the tokens, which the number of heads divides.
+        heads, feedforward: of the attention and of the perceptron.
+        dropout: share of activations dropped in training.
+
+    Source: Vaswani et al., "Attention Is All You Need", arXiv 1706.03762; Xiong et al., "On Layer Normalization in the
+    Transformer Architecture", arXiv 2002.04745 (pre-norm).
+    """
+
+    def __init__(self, width: int, heads: int, feedforward: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, feedforward), nn.GELU(), nn.Dropout(dropout), nn.Linear(feedforward, width)
+        )
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, h: Tensor, *, causal: bool = False) -> Tensor:
+        """(batch, tokens, width) to the same; causal: no token sees a later one."""
+        q, k, v = self._heads(h)
+        p = self.dropout if self.training else 0.0
+        # On a CPU the gradient of attention takes five times as long in half precision.
+        with torch.autocast("cpu", enabled=False) if h.device.type == "cpu" else nullcontext():
+            q, k, v = (part.to(h.dtype) for part in (q, k, v))
+            mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=causal)
+        return self._ended(h, mixed)
+
+    def step(self, h: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One more token, (batch, 1, width), that sees itself and the past: what it becomes, and the past with it."""
+        q, k, v = self._heads(h)
+        new = torch.stack([k, v])
+        past = new if past is None else torch.cat([past, new], 3)
+        return self._ended(h, F.scaled_dot_product_attention(q, past[0], past[1])), past
+
+    def _heads(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        batch, tokens, width = h.shape
+        qkv = self.qkv(self.norms[0](h)).reshape(batch, tokens, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def _ended(self, h: Tensor, mixed: Tensor) -> Tensor:
+        h = h + self.drop(self.out(mixed.transpose(1, 2).reshape(h.shape)))
+        return h + self.drop(self.mlp(self.norms[1](h)))
