@@ -46,6 +46,8 @@ def grid(support: Support, shape: tuple[int, ...], points: int) -> tuple[Tensor,
         return orders, torch.zeros(len(orders), dtype=torch.float64)
     if isinstance(support, Product):
         parts = [part for part, n in support.parts for _ in range(n)]
+    elif isinstance(support, Ordered) and support.levels:
+        parts = [Integers(support.levels)] * size
     elif isinstance(support, Ordered):
         parts = [Interval(-40.0, 40.0)] * size  # the density is zero off the cone, with an edge on the diagonal
     else:

@@ -100,6 +100,7 @@ TRANSFORMS = [
     Case("softplus", lambda: sf.Softplus(2), reach=20),
     Case("sigmoid", lambda: sf.Sigmoid(2, -1.0, 4.0), reach=5),
     Case("logit", lambda: sf.Logit(2, -1.0, 4.0), latent_reach=5),
+    Case("rescale", lambda: sf.Rescale(2, (-0.5, 3.5), (2.0, 12.0))),
     Case("tanh", lambda: sf.Tanh(2), reach=2),
     Case("inverse tanh", lambda: sf.Inverse(sf.Tanh(2)), latent_reach=2),
     Case("log gaps", lambda: sf.LogGaps(2), latent_reach=10),
@@ -109,6 +110,8 @@ TRANSFORMS = [
     Case("reverse", lambda: sf.Reverse(3)),
     Case("permute axes", lambda: sf.PermuteAxes((2, 3, 1), (1, 2, 0))),
     Case("reshape", lambda: sf.Reshape((2, 3), 6)),
+    Case("ravel", lambda: sf.Ravel((2, 1), 4)),
+    Case("ravel, points", lambda: sf.Ravel((3, 2), 4)),
     Case("squeeze", lambda: sf.Squeeze((1, 4, 2))),
     Case("on", lambda: sf.On(3, [2, 0], sf.Coupling(2, CONTEXT, hidden=SMALL))),
     Case("on, support", lambda: sf.On(2, [1], sf.Exp(1)), reach=20),
@@ -136,6 +139,8 @@ TRANSFORMS = [
     Case("sort", lambda: sf.Sort(2)),
     Case("sort, learned", lambda: sf.Sort(2, order=sf.PlackettLuce(2, context_shape=2))),
     Case("sort of points", lambda: sf.Sort((2, 3), by=1)),
+    Case("sort of integers", lambda: sf.SortIntegers(2, 5)),
+    Case("sort of more integers", lambda: sf.SortIntegers(6, 3)),
     Case("slice", lambda: sf.Slice(2, keep=1)),
     Case("slice, conditional", lambda: sf.Slice(2, 1, sf.Normal(1, context_shape=1 + CONTEXT))),
     Case(
@@ -182,6 +187,8 @@ DISTRIBUTIONS = [
     Case("levels, autoregressive", lambda: sf.AutoregressiveLevels((1, 2, 1), 6, width=8)),
     Case("levels, autoregressive, context", lambda: sf.AutoregressiveLevels(2, 5, CONTEXT, width=8)),
     Case("levels, conditional", lambda: sf.LogisticLevels(2, 9, CONTEXT, components=2)),
+    Case("ascending", lambda: sf.AscendingCategorical(2, 5, width=8)),
+    Case("ascending, context", lambda: sf.AscendingCategorical(3, 3, CONTEXT, width=8)),
     Case("Plackett-Luce", lambda: sf.PlackettLuce(3, learned=True)),
     Case("Plackett-Luce, conditional", lambda: sf.PlackettLuce(2, CONTEXT)),
     Case("mixture", lambda: sf.Mixture([sf.Normal(2, learned=True) for _ in range(3)])),
@@ -204,6 +211,8 @@ def base_for(support: Support, shape: tuple[int, ...]) -> sf.Distribution:
         return sf.UniformCircle(shape)
     if isinstance(support, Integers):
         return sf.Categorical(shape, support.levels)
+    if isinstance(support, Ordered) and support.levels:
+        return sf.AscendingCategorical(shape[0], support.levels, width=8)
     if isinstance(support, Ordered):
         return sf.Flow([sf.LogGaps(shape, by=support.by)], base=sf.Normal(shape))
     if isinstance(support, Product):
@@ -228,6 +237,8 @@ def events(
     if isinstance(support, Integers):
         return torch.randint(support.levels, (n, *shape)).to(dtype)
     if isinstance(support, Ordered):
+        if support.levels:
+            return torch.randint(support.levels, (n, *shape)).to(dtype).sort(-1).values
         if support.by is None:
             return noise.sort(-1).values * size
         noise[:, support.by] = noise[:, support.by].sort(-1).values

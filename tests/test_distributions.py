@@ -10,13 +10,14 @@ import torch
 import surflow as sf
 from quadrature import edges, grid
 from registry import CONTEXT, DISTRIBUTIONS, Case, context_of
-from surflow.support import Integers, Permutations, Product, Real
+from surflow.support import Integers, Ordered, Permutations, Product, Real
 
 every = pytest.mark.parametrize("case", DISTRIBUTIONS, ids=lambda case: case.name)
 
 
 def _discrete(thing: sf.Distribution) -> bool:
-    return isinstance(thing.support, Integers | Permutations)
+    support = thing.support
+    return isinstance(support, Integers | Permutations) or (isinstance(support, Ordered) and support.levels is not None)
 
 
 @every

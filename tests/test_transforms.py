@@ -14,7 +14,7 @@ import surflow as sf
 from quadrature import grid
 from registry import DISTRIBUTIONS, TRANSFORMS, Case, base_for, context_of, events
 from surflow.kernels import automatic_gradients
-from surflow.support import Ordered, Positive
+from surflow.support import Integers, Ordered, Positive
 
 FLOATS = [torch.float64, torch.float32]
 every = pytest.mark.parametrize("case", TRANSFORMS, ids=lambda case: case.name)
@@ -63,7 +63,9 @@ def test_round_trip_with_the_same_contribution(case: Case, dtype: torch.dtype, s
     assert V.shape == (7,) and V.dtype == dtype and other.dtype == dtype and again.dtype == dtype
 
 
-@pytest.mark.parametrize("case", BIJECTIONS, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [c for c in BIJECTIONS if not isinstance(c.make().domain, Integers)], ids=lambda case: case.name
+)
 def test_contribution_of_a_bijection_is_the_log_determinant(case: Case) -> None:
     layer = case.make()
     x, context = events(layer.domain, layer.in_shape, 4), context_of(layer, 4)

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
-from surflow.bijections.elementwise import Exp, Log, Logit, Sigmoid, Softplus, Tanh
+from surflow.bijections.elementwise import Exp, Log, Logit, Rescale, Sigmoid, Softplus, Tanh
 from surflow.bijections.linear import ConditionalLinear, Linear, LULinear, Orthonormal
 from surflow.bijections.normalize import ActNorm, Standardize
 from surflow.bijections.ordered import LogGaps
 from surflow.bijections.polar import Polar
-from surflow.bijections.shape import Permute, PermuteAxes, Reshape, Reverse, Squeeze
+from surflow.bijections.shape import Permute, PermuteAxes, Ravel, Reshape, Reverse, Squeeze
 from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, PositiveSplineMap, SplineMap
 from surflow.bijections.truncated import TruncatedMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
 from surflow.configurable import Configurable
 from surflow.distribution import Distribution
+from surflow.distributions.ascending import AscendingCategorical
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
 from surflow.distributions.independent import Independent
 from surflow.distributions.levels import AutoregressiveLevels, BlockLevels, LogisticLevels
@@ -69,7 +70,7 @@ from surflow.support import (
 )
 from surflow.surjections.absolute import Abs
 from surflow.surjections.dimension import Augment, Slice
-from surflow.surjections.integers import IntegerMaxPool
+from surflow.surjections.integers import IntegerMaxPool, SortIntegers
 from surflow.surjections.maximum import Max, MaxPool
 from surflow.surjections.overlap import OverlappingMaxPool
 from surflow.surjections.quantize import Dequantize
@@ -106,14 +107,15 @@ __all__ = [
     # bijections
     "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "ConditionalLinear", "Coupling", "Elementwise",
     "Exp", "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute",
-    "PermuteAxes", "Polar", "PositiveSplineMap", "Reshape", "Reverse", "Sigmoid", "Softplus", "SplineMap",
-    "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
+    "PermuteAxes", "Polar", "PositiveSplineMap", "Ravel", "Rescale", "Reshape", "Reverse", "Sigmoid", "Softplus",
+    "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation",
-    "Slice", "Sort", "VAE",
+    "Slice", "Sort", "SortIntegers", "VAE",
     # distributions
-    "AutoregressiveLevels", "Bernoulli", "BlockLevels", "Categorical", "Exponential", "HalfNormal", "Independent",
-    "JointBernoulli", "Logistic", "LogisticLevels", "Mixture", "Normal", "PlackettLuce", "Uniform", "UniformCircle",
+    "AscendingCategorical", "AutoregressiveLevels", "Bernoulli", "BlockLevels", "Categorical", "Exponential",
+    "HalfNormal", "Independent", "JointBernoulli", "Logistic", "LogisticLevels", "Mixture", "Normal", "PlackettLuce",
+    "Uniform", "UniformCircle",
     # supports
     "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Real", "Support", "circle",
     "positive", "product", "real", "unit_interval",

@@ -131,22 +131,29 @@ class Permutations(Support):
 
 @dataclass(frozen=True)
 class Ordered(Support):
-    """Values that ascend along the last axis: of a vector, or in row ``by`` of points (coordinates, points)."""
+    """Values that ascend along the last axis: of a vector, or in row ``by`` of points (coordinates, points).
+
+    With ``levels`` the values of a vector are integers 0, 1, ..., levels - 1.
+    """
 
     by: int | None = None
+    levels: int | None = None
 
     def contains(self, x: Tensor) -> Tensor:
         values = x if self.by is None else x[:, self.by]
-        return (values.diff(dim=-1) >= 0).flatten(1).all(1) & x.isfinite().flatten(1).all(1)
+        ascend = (values.diff(dim=-1) >= 0).flatten(1).all(1)
+        return ascend & (real if self.levels is None else Integers(self.levels)).contains(x)
 
     def coordinates(self, size: int) -> list[Support]:
-        raise SupportError(
-            f"the support {self!r} ties its coordinates together and cannot be taken apart: "
-            "apply surflow.LogGaps, whose codomain is real, before a layer that acts on a part of the event"
-        )
+        hint = "" if self.levels else (
+            ": apply surflow.LogGaps, whose codomain is real, before a layer that acts on a part of the event"
+        )  # fmt: skip
+        raise SupportError(f"the support {self!r} ties its coordinates together and cannot be taken apart{hint}")
 
     def __repr__(self) -> str:
-        return "ordered" if self.by is None else f"ordered(by={self.by})"
+        by = [] if self.by is None else [f"by={self.by}"]
+        said = ", ".join(by + ([] if self.levels is None else [f"levels={self.levels}"]))
+        return f"ordered({said})" if said else "ordered"
 
 
 @dataclass(frozen=True)
@@ -240,7 +247,9 @@ _BRIDGES = {
     ("Real", "Ordered"): "Inverse(LogGaps(shape)) or Sort(shape)",
     ("Integers", "Real"): "Dequantize(shape, levels) and then Logit(shape, 0, levels)",
     ("Integers", "Interval"): "Dequantize(shape, levels)",
-    ("Interval", "Interval"): "Logit(shape, low, high) and then Sigmoid(shape, low, high)",
+    ("Interval", "Integers"): "Inverse(Dequantize(shape, levels))",
+    ("Interval", "Interval"): "Rescale(shape, (low, high), (low, high))",
+    ("Integers", "Ordered"): "SortIntegers(size, levels)",
     ("Circle", "Circle"): "a layer for circles, such as Coupling(shape, CircularSpline())",
     ("Circle", "Real"): "no continuous map: keep to layers for circles and the base UniformCircle",
     ("Real", "Circle"): "no continuous map: start from layers for circles",

@@ -267,8 +267,9 @@ def _check_options(
 ) -> None:
     if not isinstance(flow, Distribution):
         raise ConfigError(f"expected a Flow or another Distribution to train, got {type(flow).__name__}")
+    harmless = _first_floors(flow)
     for layer in flow.modules():
-        if isinstance(layer, Transform) and not layer.reparameterized_forward:
+        if isinstance(layer, Transform) and layer not in harmless and not layer.reparameterized_forward:
             raise BoundError(
                 f"{type(layer).__name__} draws something discrete with learned probabilities in its forward direction, "
                 "and no gradient of the bound reaches them: fix them, or encode with a reparameterised distribution"
@@ -293,6 +294,17 @@ def _check_options(
         raise ConfigError(f"snapshots must lie from 0 to steps={plan.steps}, got {sorted(snapshots)}")
     if tensorboard and folder is None:
         raise ConfigError("tensorboard=True writes into the folder of the run: pass folder= as well")
+
+
+def _first_floors(flow: Distribution) -> list[Transform]:
+    """Layers that draw nothing but round, such as Inverse(Dequantize), with nothing before them that would learn."""
+    found = []
+    for layer in flow.transforms if isinstance(flow, Flow) else []:
+        if not layer.random_forward:
+            found.append(layer)
+        if any(p.requires_grad for p in layer.parameters()):
+            break
+    return found
 
 
 def _tensorboard(folder: Path) -> TensorBoardLogger:

@@ -134,3 +134,33 @@ class Tanh(Transform):
         most = 1 - torch.finfo(z.dtype).eps
         x = z.clamp(-most, most).atanh()
         return x, self._contribution(x)
+
+
+class Rescale(Transform):
+    r"""An interval stretched and moved onto another one, from [a, b] to [c, d].
+
+    .. math:: z = c + (x - a) \frac{d - c}{b - a}, \qquad V = D \log \frac{d - c}{b - a}
+
+    Args:
+        shape: event shape, of D coordinates.
+        start, end: (a, b) and (c, d).
+
+    >>> import torch, surflow as sf
+    >>> sf.Rescale(1, (-0.5, 27.5), (0.0, 28.0))(torch.zeros(1, 1))[0]
+    tensor([[0.5000]])
+    """
+
+    def __init__(self, shape: int | Shape, start: tuple[float, float], end: tuple[float, float]) -> None:
+        super().__init__(shape, domain=Interval(*start), codomain=Interval(*end))
+        self.start, self.end = tuple(start), tuple(end)
+        self.factor = (end[1] - end[0]) / (start[1] - start[0])
+        self.contribution = math.prod(self.in_shape) * math.log(self.factor)
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z = self.end[0] + (x - self.start[0]) * self.factor
+        # Rounding may go past the ends.
+        return z.clamp(*self.end), x.new_full((x.shape[0],), self.contribution)
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x = self.start[0] + (z - self.end[0]) / self.factor
+        return x.clamp(*self.start), z.new_full((z.shape[0],), self.contribution)

@@ -10,8 +10,11 @@ from torch import Tensor
 
 from surflow.distribution import Shape, as_shape
 from surflow.errors import ShapeError
-from surflow.support import Ordered, Product, Support, product, real
+from surflow.support import Integers, Ordered, Product, Support, product, real
 from surflow.transform import Transform
+
+# Single precision holds all integers up to here.
+_LARGEST = 2**24
 
 
 class _Rearrangement(Transform):
@@ -37,7 +40,16 @@ def _coordinatewise(name: str, support: Support) -> Support:
 
 
 class Permute(_Rearrangement):
-    """A fixed permutation of the first event axis, z_i = x_{order_i}; drawn at random when built if no order is given.
+    """A fixed permutation of an event axis, z_i = x_{order_i}; drawn at random when built if no order is given.
+
+    Args:
+        shape: event shape.
+        order: which entry of x comes first, second, ...
+        axis: the event axis that is permuted, 1 for the points of (coordinates, points).
+        support: of x; a product of supports can only be permuted along its axis, the first, in a given order.
+
+    Raises:
+        ShapeError: for an order that does not name each entry once, or a support that does not allow it.
 
     >>> import torch, surflow as sf
     >>> sf.Permute(3, [2, 0, 1])(torch.tensor([[10.0, 11.0, 12.0]]))[0]
@@ -46,25 +58,32 @@ class Permute(_Rearrangement):
 
     order: Tensor
 
-    def __init__(self, shape: int | Shape, order: Sequence[int] | None = None, *, support: Support = real) -> None:
-        size = as_shape(shape)[0]
+    def __init__(
+        self, shape: int | Shape, order: Sequence[int] | None = None, *, axis: int = 0, support: Support = real
+    ) -> None:
+        shape = as_shape(shape)
+        if not 0 <= axis < len(shape):
+            raise ShapeError(f"axis must be from 0 to {len(shape) - 1} for events of shape {shape}, got {axis}")
+        size = shape[axis]
         places = torch.randperm(size) if order is None else torch.tensor(list(order))
         if sorted(places.tolist()) != list(range(size)):
             raise ShapeError(f"order must name each of 0 to {size - 1} once, got {places.tolist()}")
-        if order is None and isinstance(support, Product):
+        if (order is None or axis) and isinstance(support, Product):
             raise ShapeError(
-                f"a random permutation needs one support for all coordinates, got {support!r}: pass order="
+                f"a permutation of {'points' if axis else 'coordinates drawn at random'} needs one support for all "
+                f"coordinates, got {support!r}" + ("" if axis else ": pass order=")
             )
-        coordinates = support.coordinates(size)
-        codomain = product(coordinates[i] for i in places.tolist())
+        coordinates = support.coordinates(shape[0])
+        codomain = support if axis else product(coordinates[i] for i in places.tolist())
         super().__init__(shape, domain=support, codomain=codomain)
+        self.axis = axis
         self.register_buffer("order", places)
 
     def _there(self, x: Tensor) -> Tensor:
-        return x[:, self.order]
+        return x.index_select(self.axis + 1, self.order)
 
     def _back(self, z: Tensor) -> Tensor:
-        return z[:, self.order.argsort()]
+        return z.index_select(self.axis + 1, self.order.argsort())
 
 
 class Reverse(_Rearrangement):
@@ -161,3 +180,37 @@ class Squeeze(_Rearrangement):
         f, (channels, height, width) = self.factor, self.in_shape
         blocks = z.reshape(-1, channels, f, f, height // f, width // f)
         return blocks.permute(0, 1, 4, 2, 5, 3).reshape(-1, *self.in_shape)
+
+
+class Ravel(_Rearrangement):
+    r"""Points of integers as one integer each, (coordinates, points) to (points,): the number of their cell in a grid.
+
+    .. math:: z_j = \sum_i x_{ij} L^{C - 1 - i}, \qquad V = 0
+
+    Args:
+        shape: (C, points).
+        levels: L, of every coordinate.
+
+    >>> import torch, surflow as sf
+    >>> sf.Ravel((2, 3), 28)(torch.tensor([[[0.0, 1, 27], [5, 0, 27]]]))[0]
+    tensor([[  5.,  28., 783.]])
+    """
+
+    def __init__(self, shape: Shape, levels: int) -> None:
+        shape = as_shape(shape)
+        if len(shape) != 2:
+            raise ShapeError(f"Ravel expects points of shape (coordinates, points), got {shape}")
+        if levels ** shape[0] > _LARGEST:
+            raise ShapeError(
+                f"Ravel expects a grid of {_LARGEST} cells at most, whose numbers every float holds, got {levels} "
+                f"levels in {shape[0]} coordinates"
+            )
+        super().__init__(shape, shape[1], domain=Integers(levels), codomain=Integers(levels ** shape[0]))
+        self.weights = [levels**i for i in reversed(range(shape[0]))]
+        self.levels = levels
+
+    def _there(self, x: Tensor) -> Tensor:
+        return sum(weight * x[:, i] for i, weight in enumerate(self.weights))  # type: ignore[return-value]
+
+    def _back(self, z: Tensor) -> Tensor:
+        return torch.stack([z.div(weight, rounding_mode="floor") % self.levels for weight in self.weights], 1)

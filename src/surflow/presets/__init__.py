@@ -14,6 +14,7 @@ from surflow.flow import ContextNet, Flow
 from surflow.nets.summary import Summary
 from surflow.presets import posterior  # registers its presets
 from surflow.presets.chains import PRESETS, positive_splines
+from surflow.presets.clouds import CLOUDS
 from surflow.presets.images import PYRAMIDS, continuous
 from surflow.support import Interval, Positive, Real, Support, product, real
 from surflow.transform import On, Transform
@@ -34,7 +35,7 @@ def names() -> dict[str, str]:
     >>> "abs-joint" in names()
     True
     """
-    return {name: (inspect.getdoc(make) or "").split("\n")[0] for name, make in (PRESETS | PYRAMIDS).items()}
+    return {name: (inspect.getdoc(make) or "").split("\n")[0] for name, make in (PRESETS | PYRAMIDS | CLOUDS).items()}
 
 
 def build(
@@ -49,7 +50,8 @@ def build(
 ) -> Flow:
     """A flow of a named architecture; :meth:`Flow.initialize`, which ``fit`` calls, standardises it to the data.
 
-    Events of integers (``levels``) are dequantised first and mapped to the real line coordinate by coordinate, and so
+    Presets for images keep integers (``levels``) as they are, and presets for sets of points (coordinates, points) keep
+    them as sets. For all others integers are dequantised and mapped to the real line coordinate by coordinate, and so
     are vectors on another ``support``, so that no sample leaves it; events that are no vectors are laid out as one.
 
     Args:
@@ -75,10 +77,11 @@ def build(
     shape = as_shape(event_shape)
     if name == "auto":
         name, _ = choose(levels, None, shape)
-    if name not in PRESETS and name not in PYRAMIDS:
-        raise ConfigError(unknown_name("preset", name, [*PRESETS, *PYRAMIDS, "auto"]))
-    make = PRESETS.get(name) or PYRAMIDS[name]
-    known = list(inspect.signature(make).parameters)[2 if name in PRESETS else 3 :]
+    makers = PRESETS | PYRAMIDS | CLOUDS
+    if name not in makers:
+        raise ConfigError(unknown_name("preset", name, [*makers, "auto"]))
+    make = makers[name]
+    known = list(inspect.signature(make).parameters)[3 if name in PYRAMIDS else 2 :]
     for option in options:
         if option not in known:
             raise ConfigError(unknown_name(f"option of the preset {name!r}", option, known))
@@ -91,15 +94,21 @@ def build(
         )
     if name in PYRAMIDS and levels is None:
         raise ConfigError(f"the preset {name!r} is for images of integers: pass levels=")
+    if name in CLOUDS and (levels is not None or len(shape) != 2 or support != real):
+        what = f"events of shape {shape} on {support!r}" + ("" if levels is None else f", integers below {levels}")
+        raise ShapeError(f"the preset {name!r} is for real points of shape (coordinates, points), got {what}")
     start: list[Transform] = []
     if name in PRESETS:
         start = to_real(shape, support) if levels is None else continuous(shape, levels)
         if len(shape) != 1:
             start.append(Reshape(shape, math.prod(shape)))
     try:
-        layers, base = (
-            make(math.prod(shape), width, **options) if name in PRESETS else make(shape, levels, width, **options)
-        )
+        if name in PRESETS:
+            layers, base = make(math.prod(shape), width, **options)
+        elif name in CLOUDS:
+            layers, base = make(shape, width, **options)
+        else:
+            layers, base = make(shape, levels, width, **options)
     except TypeError as error:
         raise ConfigError(f"the options {options} of the preset {name!r} have wrong types: {error}") from error
     return Flow([*start, *layers], base=base, context_net=context_net)
@@ -110,10 +119,14 @@ def choose(levels: int | None, rows: int | None, event_shape: Shape) -> tuple[st
 
     >>> choose(256, 50_000, (1, 28, 28)), choose(17, 1000, (1, 8, 8)), choose(None, None, (4,))
     (('max-pool', {}), ('image', {}), ('spline', {}))
+    >>> choose(None, 1000, (2, 50))
+    ('sort-flow', {})
     """
     if levels is not None:
         large = len(event_shape) == 3 and min(event_shape[1:]) >= _LARGE_IMAGE
         return ("max-pool" if large and not any(side % 4 for side in event_shape[1:]) else "image"), {}
+    if len(event_shape) == 2 and event_shape[0] > 1 and event_shape[1] > 1 and event_shape[1] % 2 == 0:
+        return "sort-flow", {}
     if rows is not None and rows < FEW_ROWS:
         return "spline", {"layers": 2, "hidden": [16], "bins": 4}
     return "spline", {}

@@ -1,13 +1,16 @@
-"""Max pooling of integers: what lies below a maximum is drawn by a law that knows where it has to stop."""
+"""Surjections of integers, among which ties are the rule: max pooling, and sorting."""
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
 from surflow.distribution import Distribution, Shape
 from surflow.distributions.levels import BlockLevels
 from surflow.errors import ShapeError
-from surflow.support import Integers
+from surflow.support import Integers, Ordered
 from surflow.surjections.maximum import block_sides, image_shape
 from surflow.transform import Transform
 
@@ -89,3 +92,43 @@ class IntegerMaxPool(Transform):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, block={self.block}"
+
+
+class SortIntegers(Transform):
+    r"""Sorts integers, for vectors whose order means nothing. An inference surjection.
+
+    .. math:: z = \mathrm{sort}\, x, \qquad V = \log \frac{\prod_v m_v!}{n!}
+
+    where :math:`m_v` is how often v occurs: so many orders of x are the same, and all that differ are equally probable.
+
+    Args:
+        size: n.
+        levels: of the integers, 0, ..., levels - 1.
+
+    Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2, for real numbers, without ties.
+
+    >>> import torch, surflow as sf
+    >>> z, V = sf.SortIntegers(3, 10)(torch.tensor([[7.0, 2.0, 7.0]]))
+    >>> z.tolist(), round(V.exp().item(), 4)
+    ([[2.0, 7.0, 7.0]], 0.3333)
+    """
+
+    random_inverse = True
+
+    def __init__(self, size: int, levels: int) -> None:
+        super().__init__(size, domain=Integers(levels), codomain=Ordered(levels=levels))
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z = x.sort(1).values
+        return z, self._contribution(z)
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        order = torch.rand(z.shape, device=z.device).argsort(1)
+        return z.gather(1, order), self._contribution(z)
+
+    def _contribution(self, z: Tensor) -> Tensor:
+        place = torch.arange(1, z.shape[1] + 1, dtype=z.dtype, device=z.device).expand_as(z)
+        # The first place of the run that each integer is in; its number in the run is one factor of the factorial.
+        starts = torch.cat([torch.ones_like(z[:, :1]), (z.diff(dim=1) != 0).to(z.dtype)], 1)
+        first = (place * starts).cummax(1).values
+        return (place - first + 1).log().sum(1) - math.lgamma(z.shape[1] + 1)

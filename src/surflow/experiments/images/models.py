@@ -43,6 +43,7 @@ def _pyramid(name: str) -> Callable[..., sf.Flow]:
 
 
 MODELS: dict[str, Callable[..., sf.Flow]] = {
+    "best": _pyramid("max-pool"),
     "max-pool": _pyramid("max-pool"),
     "slice": _pyramid("slice"),
     "report": report,

@@ -38,13 +38,16 @@ _NOTE = (
 )
 
 
+_TRAINING = {"lr": 3e-3, "clip": 50.0, "precision": "bf16-mixed"}
+
+
 def cells(work: Path, data_dir: Path | None, quick: bool) -> list[Cell]:
     """The trials; ``quick`` ones only run through."""
     made = []
-    for model, minutes in (("max-pool", 32.0), ("slice", 32.0), ("report", 4.0)):
+    for model, minutes in (("best", 75.0), ("max-pool", 10.0), ("slice", 10.0), ("report", 4.0)):
         pyramid = model != "report"
         length: dict[str, Any] = {"steps": 2} if quick else {"minutes": minutes}
-        small: dict[str, Any] = {"width": 4, "hidden": [8]} if pyramid else {"pairs": 1, "hidden": [8]}
+        small: dict[str, Any] = {"width": 4, "attention": 4} if pyramid else {"pairs": 1, "hidden": [8]}
         spec = {
             "data_dir": None if data_dir is None else str(data_dir),
             "folder": str(work / "images"),
@@ -55,7 +58,13 @@ def cells(work: Path, data_dir: Path | None, quick: bool) -> list[Cell]:
             "validated": 50 if quick else 2000,
             "draws": 100 if quick else 5000,
             "options": small if quick else {},
-            "training": {"batch_size": 64, "lr": 3e-3, "clip": 50.0, "precision": "bf16-mixed", **length},
+            "training": {
+                "batch_size": 32 if pyramid else 64,
+                "lr": 3e-3,
+                "clip": 50.0,
+                "precision": "bf16-mixed",
+                **length,
+            },
         }
         made.append(Cell("images/mnist", model, 0, spec, minutes))
     return made

@@ -1,0 +1,78 @@
+"""Integers in ascending order, one after the other."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from surflow.distribution import Distribution, Shape
+from surflow.distributions.discrete import draw_categories
+from surflow.nets.causal_transformer import CausalTransformer
+from surflow.support import Ordered
+
+
+class AscendingCategorical(Distribution):
+    r"""Integers in ascending order, each by a categorical law of those that are not below the one before it.
+
+    .. math:: \log p(v) = \sum_i \log \frac{e^{l_i(v_i)}}{\sum_{u \ge v_{i-1}} e^{l_i(u)}}, \qquad l_i = l_i(v_{<i}, c)
+
+    Together with :class:`SortIntegers` a law of multisets, such as the pixels that the points of a cloud lie in.
+
+    Args:
+        size: how many integers.
+        levels: L, for integers 0, ..., L - 1.
+        context_shape: of the context, a vector, or None.
+        width, layers, dropout: of the network of the logits, a :class:`CausalTransformer` of four heads.
+
+    Source: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018 (the network).
+
+    >>> law = AscendingCategorical(2, 3, width=8)  # before training all that are possible are equally probable
+    >>> round(law.log_prob(torch.tensor([[1.0, 1.0]])).exp().item() * 6, 4)
+    1.0
+    """
+
+    reparameterized = False
+
+    def __init__(
+        self,
+        size: int,
+        levels: int,
+        context_shape: int | Shape | None = None,
+        *,
+        width: int = 96,
+        layers: int = 3,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(size, support=Ordered(levels=levels), context_shape=context_shape)
+        self.levels = levels
+        given = 0 if self.context_shape is None else math.prod(self.context_shape)
+        self.net = CausalTransformer(size, levels, levels, given, width=width, layers=layers, dropout=dropout)
+
+    def _log_masses(self, raw: Tensor, least: Tensor) -> Tensor:
+        """Of all integers, (batch, levels, places), given the least that are possible, (batch, places)."""
+        level = torch.arange(self.levels, device=raw.device)[:, None]
+        return raw.masked_fill(level < least.unsqueeze(1), -math.inf).log_softmax(1)
+
+    def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
+        v = x.nan_to_num().clamp(0, self.levels - 1).round()
+        raw = self.net(v, None if context is None else context.flatten(1)).to(x.dtype)
+        least = torch.cat([torch.zeros_like(v[:, :1]), v[:, :-1]], 1)
+        log_p = self._log_masses(raw, least).gather(1, v.long().unsqueeze(1)).sum((1, 2))
+        return log_p.where(self.support.contains(x), -math.inf)
+
+    def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        like = self.net.places.new_empty(n, *self.event_shape)
+        least = like.new_zeros(n, 1)
+        total = like.new_zeros(n)
+
+        def find(place: slice, raw: Tensor) -> Tensor:
+            nonlocal least, total
+            log_p = self._log_masses(raw.to(like.dtype), least)
+            v = draw_categories(n, log_p, (1,))
+            total = total + log_p.gather(1, v.unsqueeze(1)).sum((1, 2))
+            least = v.to(like.dtype)
+            return least
+
+        return self.net.solve(find, like, None if context is None else context.flatten(1)), total

@@ -1,0 +1,106 @@
+"""Chains for sets of points, (coordinates, points): exchangeable, sorted, or as cells of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from surflow.bijections.coupling import Coupling
+from surflow.bijections.elementwise import Rescale
+from surflow.bijections.normalize import ActNorm, Standardize
+from surflow.bijections.ordered import LogGaps
+from surflow.bijections.shape import Permute, Ravel, Reverse
+from surflow.distribution import Shape
+from surflow.distributions.ascending import AscendingCategorical
+from surflow.distributions.normal import Normal
+from surflow.errors import ShapeError
+from surflow.nets.set_transformer import SetTransformer
+from surflow.presets.chains import Chain, given
+from surflow.stochastic.permutation import RandomPermutation
+from surflow.surjections.integers import SortIntegers
+from surflow.surjections.quantize import Dequantize
+from surflow.surjections.sort import Sort
+from surflow.transform import Inverse, Transform
+
+# Chains from sets of points on the real line, given their shape and the width of the context.
+CLOUDS: dict[str, Callable[..., Chain]] = {}
+
+
+def _cloud(name: str) -> Callable[[Callable[..., Chain]], Callable[..., Chain]]:
+    def register(make: Callable[..., Chain]) -> Callable[..., Chain]:
+        CLOUDS[name] = make
+        return make
+
+    return register
+
+
+def couplings(
+    shape: Shape, context: int, steps: int, width: int, layers: int, dropout: float, exchangeable: bool
+) -> list[Transform]:
+    """Steps of a coupling over coordinates, one over points, and actnorm of every coordinate; points are shuffled
+    between, at random if they are exchangeable, else in fixed ways that networks with learned places can know."""
+    coordinates, points = shape
+    if coordinates < 2 or points < 2 or points % 2:
+        raise ShapeError(
+            f"the presets 'permute-flow' and 'sort-flow' couple coordinates with coordinates and half of the points "
+            f"with the other half, and expect two coordinates or more and an even number of points, got {shape}"
+        )
+
+    def net(inputs: int, outputs: int, n: int) -> SetTransformer:
+        places = None if exchangeable else n
+        options = {"width": width, "layers": layers, "feedforward": 4 * width}
+        return SetTransformer(inputs + context, 2 * outputs, places, dropout=dropout, **options)
+
+    half = coordinates // 2
+    chain: list[Transform] = []
+    for _ in range(steps):
+        chain += [
+            Coupling(shape, given(context), net=net(half, coordinates - half, points)),
+            Reverse(shape),
+            Coupling(shape, given(context), axis=1, net=net(coordinates, coordinates, points // 2)),
+            RandomPermutation(shape) if exchangeable else Permute(shape, axis=1),
+            ActNorm(shape),
+        ]
+    return chain
+
+
+@_cloud("permute-flow")
+def _permute_flow(
+    shape: Shape, context: int, *, steps: int = 4, width: int = 64, layers: int = 2, dropout: float = 0.0
+) -> Chain:
+    """for sets of points: couplings by set transformers, with random permutations between; 32 steps in the paper"""
+    chain = [RandomPermutation(shape), ActNorm(shape), *couplings(shape, context, steps, width, layers, dropout, True)]
+    return chain, Normal(shape)
+
+
+@_cloud("sort-flow")
+def _sort_flow(
+    shape: Shape, context: int, *, steps: int = 4, width: int = 64, layers: int = 2, dropout: float = 0.0
+) -> Chain:
+    """for sets of points: sorted by the first coordinate, whose gaps become real numbers, then couplings"""
+    chain: list[Transform] = [Sort(shape, by=0), LogGaps(shape, by=0), Standardize(shape)]
+    return [*chain, *couplings(shape, context, steps, width, layers, dropout, False)], Normal(shape)
+
+
+@_cloud("point-grid")
+def _point_grid(
+    shape: Shape,
+    context: int,
+    *,
+    cells: int = 28,
+    low: float = -0.5,
+    high: float = 27.5,
+    width: int = 96,
+    layers: int = 3,
+    dropout: float = 0.0,
+) -> Chain:
+    """for sets of points in a box: the cells of a grid that they lie in, in ascending order, one after the other"""
+    chain = [
+        Rescale(shape, (low, high), (0.0, float(cells))),
+        Inverse(Dequantize(shape, cells)),
+        Ravel(shape, cells),
+        SortIntegers(shape[1], cells ** shape[0]),
+    ]
+    base = AscendingCategorical(
+        shape[1], cells ** shape[0], given(context), width=width, layers=layers, dropout=dropout
+    )
+    return chain, base
