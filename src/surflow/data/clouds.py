@@ -41,5 +41,7 @@ def clouds(images: np.ndarray, points: int = POINTS, seed: int = 0) -> np.ndarra
         drawn = np.searchsorted(cumulative.ravel(), rng.random((len(part), points)) + row, side="right")
         pixel = (drawn - row * height * width).clip(0, height * width - 1)
         place = np.stack([pixel % width, pixel // width], 1)
-        made[start : start + _AT_ONCE] = place + rng.random(place.shape) - 0.5
+        # Rounded to single precision, a number must not reach the next pixel.
+        end = np.nextafter((place + 0.5).astype(np.float32), np.float32(-np.inf))
+        made[start : start + _AT_ONCE] = np.minimum(place + rng.random(place.shape) - 0.5, end)
     return made

@@ -10,6 +10,7 @@ from surflow.evaluation.calibration import (
     ranks,
     tarp,
 )
+from surflow.evaluation.clouds import cloud_distances, coverage
 from surflow.evaluation.gaussian import Gaussian, fit_gaussian, gaussian_scores
 from surflow.evaluation.likelihood import account, codes, draws, draws_given, evaluating, mean_and_error, scores
 from surflow.evaluation.merit import BOUND_SAMPLES, evaluate
@@ -23,8 +24,10 @@ __all__ = [
     "account",
     "band_coverage",
     "classifier_test",
+    "cloud_distances",
     "codes",
     "contraction",
+    "coverage",
     "draws",
     "draws_given",
     "ecdf_band",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from surflow.errors import ConfigError, unknown_name
-from surflow.experiments import circle, images, sbibm, sir
+from surflow.experiments import circle, images, point_clouds, sbibm, sir
 from surflow.experiments.synthetic.groups import GROUPS, WHOLE
 
 
@@ -18,8 +18,10 @@ def names() -> dict[str, str]:
     """
     found = {WHOLE: "every set of the plane: all groups that follow, about an hour"}
     found |= {name: "; ".join(comparison.title for comparison in group) for name, group in GROUPS.items()}
-    modules = (circle, images, sbibm, sir)
-    return found | {module.__name__.rpartition(".")[2]: (module.__doc__ or "").strip() for module in modules}
+    modules = (circle, images, point_clouds, sbibm, sir)
+    return found | {
+        module.__name__.rpartition(".")[2].replace("_", "-"): (module.__doc__ or "").strip() for module in modules
+    }
 
 
 def reproduce(name: str, results: Path, work: Path, quick: bool = False, data_dir: Path | None = None) -> Path:
@@ -50,9 +52,14 @@ def reproduce(name: str, results: Path, work: Path, quick: bool = False, data_di
         from surflow.experiments.images.reproduce import reproduce as run_images
 
         return run_images(results, work, quick, data_dir)
+    if name == "point-clouds":
+        from surflow.experiments.point_clouds.reproduce import reproduce as run_clouds
+
+        return run_clouds(results, work, quick, data_dir)
     if data_dir is not None:
         raise ConfigError(
-            f"--data-dir is for the experiments images and sbibm, {name!r} makes its data itself: leave it out"
+            f"--data-dir is for the experiments images, point-clouds and sbibm, {name!r} makes its data itself: "
+            "leave it out"
         )
     return _experiment(name)(results, work, quick)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from pathlib import Path
@@ -19,9 +17,9 @@ from surflow.evaluation.results import Row
 from surflow.experiments.cells import Cell, Outcome
 from surflow.experiments.images.classifier import Classifier, classifier
 from surflow.experiments.images.models import DIGITS, MODELS
+from surflow.experiments.trained import trained
 from surflow.flow import Flow
 from surflow.surjections.integers import IntegerMaxPool
-from surflow.training import fit
 
 SHOWN, VARIED, BETWEEN = 8, 6, 7
 # Draws of the k-sample bound, for a model without a density; and the rows that are scored with so many.
@@ -33,11 +31,8 @@ def run(cell: Cell) -> Outcome:
     """Train, score and draw; ``cell.spec`` is what :func:`cells` puts into it."""
     spec = cell.spec
     splits = load("mnist", context="digit", data_dir=spec["data_dir"], rows=spec["rows"])
-    # A training with another specification is another training.
-    stated = json.dumps([spec[key] for key in ("options", "training", "rows", "validated")], sort_keys=True)
-    digest = hashlib.sha256(stated.encode()).hexdigest()[:12]
-    folder = Path(spec["folder"]) / f"{cell.model}-{cell.seed}-{digest}"
-    flow, seconds, steps, losses = _trained(cell, splits, folder)
+    made = trained(cell, splits, lambda: MODELS[cell.model](**spec["options"]))
+    flow = made.flow
     judge = classifier(Path(spec["classifier"]), splits.train, spec["epochs"])
     n = spec["tested"]
     x, context = splits.test.x[:n], splits.test.context[:n]  # type: ignore[index]
@@ -59,8 +54,8 @@ def run(cell: Cell) -> Outcome:
         # Of as many images, for the distance of few is larger.
         ("frechet_distance_real", _between_real(judge, splits, x, len(samples)), None, "1"),
         ("sampling_seconds", speed, None, "s"),
-        ("training_minutes", seconds / 60, None, "min"),
-        ("steps", steps, None, "1"),
+        ("training_minutes", made.seconds / 60, None, "min"),
+        ("steps", made.steps, None, "1"),
         ("parameters", sum(p.numel() for p in flow.parameters()), None, "1"),
     ]
     near, of_samples, of_test = _neighbours(samples[: 5 * SHOWN], x[: 20 * SHOWN], splits.train.x)
@@ -72,30 +67,10 @@ def run(cell: Cell) -> Outcome:
     arrays = {
         "samples": drawn[:SHOWN].to(torch.uint8).numpy(),
         "near": near[:SHOWN].to(torch.uint8).numpy(),
-        "losses": np.asarray(losses),
+        "losses": np.asarray(made.losses),
         **_variations(flow, x, context, cell.seed),
     }
     return Outcome(cell, rows, arrays)
-
-
-def _trained(cell: Cell, splits: Splits, folder: Path) -> tuple[Flow, float, int, list[tuple[int, float]]]:
-    """The flow, the seconds and steps of its training, and its losses; a training that was killed goes on."""
-    spec = cell.spec
-    path, record = folder / "model.safetensors", folder / "trained.npz"
-    if path.exists() and record.exists():
-        with np.load(record) as kept:
-            return sf.load(path), float(kept["seconds"]), int(kept["steps"]), kept["losses"].tolist()
-    with sf.distribution.seeded(cell.seed):
-        flow = MODELS[cell.model](**spec["options"])
-    train, held_out = splits.train, splits.validation
-    kept = spec["validated"]
-    validation = (held_out.x[:kept], held_out.context[:kept])  # type: ignore[index]
-    pairs = (train.x, train.context)
-    history = fit(flow, pairs, validation=validation, seed=cell.seed, folder=folder, progress=False, **spec["training"])
-    flow.save(path)
-    losses = history.losses("validation")
-    np.savez(record, seconds=history.seconds, steps=history.steps, losses=np.asarray(losses))
-    return flow, history.seconds, history.steps, losses
 
 
 def _between_real(judge: Classifier, splits: Splits, test: Tensor, n: int) -> float:

@@ -1,0 +1,1 @@
+"""Point clouds: spatial MNIST, sorted, shuffled, and as cells of a grid."""
