@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.support import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Support
+from surflow.support import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Ragged, Support
 
 
 def edges(support: Support, points: int) -> Tensor:
@@ -44,6 +44,10 @@ def grid(support: Support, shape: tuple[int, ...], points: int) -> tuple[Tensor,
     if isinstance(support, Permutations):
         orders = torch.tensor(list(itertools.permutations(range(support.size))), dtype=torch.float64)
         return orders, torch.zeros(len(orders), dtype=torch.float64)
+    if isinstance(support, Ragged):  # one point of one coordinate
+        values, weights = axis(Interval(support.low, support.high), points)
+        present = torch.stack([values, torch.ones_like(values)], 1)
+        return torch.cat([present, torch.zeros(1, 2)]).reshape(-1, *shape), torch.cat([weights, torch.zeros(1)])
     if isinstance(support, Product):
         parts = [part for part, n in support.parts for _ in range(n)]
     elif isinstance(support, Ordered) and support.levels:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import surflow as sf
-from surflow.support import Circle, Integers, Interval, Ordered, Positive, Product, Support
+from surflow.support import Circle, Integers, Interval, Ordered, Positive, Product, Ragged, Support
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,8 @@ TRANSFORMS = [
     Case("augment, conditional", lambda: sf.Augment(2, sf.Normal(1, context_shape=2 + CONTEXT))),
     Case("dequantize", lambda: sf.Dequantize(2, 5)),
     Case("dequantize, variational", lambda: sf.Dequantize(2, 5, _dequantizer(2))),
+    Case("ragged cells", lambda: sf.RaggedCells((3, 2), 3, -1.0, 3.0)),
+    Case("ragged cells, few", lambda: sf.RaggedCells((2, 1), 3, 0.0, 2.0)),
     # stochastic
     Case("random permutation", lambda: sf.RandomPermutation(2)),
     Case("random permutation of points", lambda: sf.RandomPermutation((2, 3))),
@@ -226,6 +228,10 @@ def events(
     """``n`` typical events in a support, of about the given size where the support has no scale of its own."""
     if isinstance(support, Product):
         return torch.cat([events(part, (k, *shape[1:]), n, size, dtype) for part, k in support.parts], 1)
+    if isinstance(support, Ragged):
+        there = torch.randint(2, (n, 1, *shape[1:])).to(dtype)
+        points = events(Interval(support.low, support.high), (shape[0] - 1, *shape[1:]), n, size, dtype)
+        return torch.cat([points * there, there], 1)
     noise = torch.randn(n, *shape, dtype=dtype)
     noise = noise.sign() * (0.5 + noise.abs())
     if isinstance(support, Positive):

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import html
+import itertools
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import surflow as sf
+from surflow import presets
+from surflow.cli import app
+from surflow.data import idx
 from surflow.data.clouds import clouds
+from surflow.evaluation import cloud_distances, coverage, read_results
+from surflow.experiments.point_clouds.models import LeakySort
+from surflow.experiments.point_clouds.trial import counts
+from surflow.experiments.reproduce import reproduce
 
 
 def test_points_have_the_law_of_the_image() -> None:
@@ -75,3 +87,240 @@ def test_a_flow_of_couplings_over_coordinates_is_exchangeable() -> None:
     for _ in range(3):
         torch.testing.assert_close(flow.log_prob(x[:, :, torch.randperm(6)]), log_prob, rtol=1e-10, atol=0)
     assert log_prob.isfinite().all() and math.isfinite(flow.sample(3, seed=0).sum().item())
+
+
+def _wild(flow: sf.Distribution, size: float = 0.3) -> sf.Distribution:
+    for p in flow.parameters():
+        torch.nn.init.normal_(p, std=size)
+    return flow.double()
+
+
+@pytest.mark.parametrize("context", [None, 3])
+def test_a_grid_of_points_has_mass_one_and_no_order(context: int | None) -> None:
+    """Summed over all cells of three points, each of area 4/9: ties of two and of three points are among them."""
+    flow = presets.build("point-grid", (2, 3), context_shape=context, cells=3, low=-1.0, high=1.0, width=8, layers=2)
+    flow = _wild(flow)
+    middles = torch.tensor([-2 / 3, 0.0, 2 / 3]).double()
+    x = torch.cartesian_prod(*[middles] * 6).reshape(-1, 2, 3)
+    given = None if context is None else torch.randn(1, context).double().expand(len(x), -1)
+    log_prob = flow.log_prob(x, given)
+    assert ((log_prob.exp().sum()) * (4 / 9) ** 3).item() == pytest.approx(1, abs=1e-10)
+    for order in itertools.permutations(range(3)):
+        torch.testing.assert_close(flow.log_prob(x[:, :, list(order)], given), log_prob, rtol=1e-12, atol=1e-12)
+    assert (flow.log_prob(x + 2 / 3, given) == -math.inf).any()
+
+
+def test_draws_of_a_grid_have_its_density() -> None:
+    flow = _wild(presets.build("point-grid", (2, 2), cells=2, low=0.0, high=2.0, width=8))
+    x = flow.sample(40_000, seed=0)
+    cell = x.floor().flatten(1).long() @ torch.tensor([8, 4, 2, 1])
+    corners = torch.cartesian_prod(*[torch.arange(2.0)] * 4).reshape(-1, 2, 2).double() + 0.5
+    p = flow.log_prob(corners).exp()
+    observed = torch.bincount(cell, minlength=16) / 40_000
+    assert (abs(observed - p) <= 5 * (p * (1 - p) / 40_000).sqrt() + 1e-6).all()
+    assert abs((x - x.floor()).mean().item() - 0.5) < 0.005
+
+
+@pytest.mark.parametrize("name", ["point-grid", "sort-flow"])
+def test_sorted_clouds_have_no_order(name: str) -> None:
+    flow = _wild(presets.build(name, (2, 50), context_shape=2, width=8, layers=1), 0.1).float()
+    x, context = 28 * torch.rand(20, 2, 50) - 0.5, torch.randn(20, 2)
+    flow.initialize(x, context)
+    shuffled = x.gather(2, torch.rand(20, 1, 50).argsort(2).expand_as(x))
+    torch.testing.assert_close(flow.log_prob(shuffled, context), flow.log_prob(x, context), rtol=1e-6, atol=0)
+
+
+def test_without_the_ordered_map_a_sort_keeps_one_share_of_the_mass() -> None:
+    """Behind the paper's sort a law of the whole space has 1 / n! of its mass where data can be: log n! nats leak.
+
+    The second coordinates, independent of all others, are looked at in one place, where their density is known.
+    """
+    axis = torch.linspace(-8, 8, 400).double()
+    first = torch.cartesian_prod(axis, axis).reshape(-1, 1, 2)
+    x = torch.cat([first, torch.zeros_like(first)], 1)
+    cell = (axis[1] - axis[0]) ** 2 * 2 * math.pi
+    leaky = sf.Flow([LeakySort((2, 2), by=0)], base=sf.Normal((2, 2))).double()
+    tight = sf.Flow([sf.Sort((2, 2), by=0), sf.LogGaps((2, 2), by=0)], base=sf.Normal((2, 2))).double()
+    assert (leaky.log_prob(x).exp().sum() * cell).item() == pytest.approx(1 / 2, abs=1e-3)
+    off = first[:, 0, 0] != first[:, 0, 1]  # on the diagonal, of measure zero, the logarithm of the gap has no value
+    assert (tight.log_prob(x[off]).exp().sum() * cell).item() == pytest.approx(1, abs=0.02)
+
+
+def test_only_a_rounding_that_nothing_learns_before_may_be_trained_behind() -> None:
+    data = torch.rand(100, 1) * 4
+    grid = [sf.Rescale(1, (0.0, 4.0), (0.0, 4.0)), sf.Inverse(sf.Dequantize(1, 4))]
+    flow = sf.Flow(grid, base=sf.Categorical(1, 4, learned=True))
+    sf.fit(flow, data, steps=3, progress=False)
+    learns = sf.Elementwise(1, map=sf.IntervalSplineMap(4, low=0, high=4))
+    with pytest.raises(sf.BoundError, match="no gradient"):
+        sf.fit(sf.Flow([learns, grid[1]], base=sf.Categorical(1, 4, learned=True)), data, steps=3, progress=False)
+
+
+@pytest.mark.parametrize("name", ["permute-flow", "sort-flow"])
+def test_presets_for_points_say_what_they_expect(name: str) -> None:
+    with pytest.raises(sf.ShapeError, match="even number of points"):
+        presets.build(name, (2, 5))
+    with pytest.raises(sf.ShapeError, match=r"real points of shape \(coordinates, points\)"):
+        presets.build(name, 4)
+    with pytest.raises(sf.ShapeError, match="integers below 9"):
+        presets.build(name, (2, 4), levels=9)
+
+
+def test_a_ravel_has_cells_that_floats_hold() -> None:
+    x = torch.cartesian_prod(*[torch.arange(5.0)] * 3).T.unsqueeze(0)
+    layer = sf.Ravel((3, 125), 5)
+    z, _ = layer(x)
+    assert torch.equal(z[0], torch.arange(125.0)) and torch.equal(layer.inverse(z)[0], x)
+    with pytest.raises(sf.ShapeError, match="cells at most"):
+        sf.Ravel((4, 2), 100)
+    with pytest.raises(sf.ShapeError, match="points of shape"):
+        sf.Ravel((3,), 5)
+
+
+# -- sets of different sizes -----------------------------------------------------------------------------
+
+
+def test_sets_of_different_sizes_have_mass_one_over_all_sizes() -> None:
+    """None, one or two points in a square of area 4: every cell has the area 4/9, and an absent point one place."""
+    flow = _wild(presets.build("point-grid", (3, 2), cells=3, low=-1.0, high=1.0, width=8, mask=True))
+    middles = torch.tensor([-2 / 3, 0.0, 2 / 3]).double()
+    cell = torch.cartesian_prod(middles, middles)
+    point = torch.cat([torch.cat([cell, torch.ones(9, 1)], 1), torch.zeros(1, 3)])  # the last one is absent
+    x = torch.stack([point[:, None].expand(10, 10, 3), point[None].expand(10, 10, 3)], 3).reshape(-1, 3, 2)
+    size = x[:, 2].sum(1)
+    mass = flow.log_prob(x).exp() * (4 / 9) ** size
+    assert mass.sum().item() == pytest.approx(1, abs=1e-10)
+    drawn = flow.sample(20_000, seed=0)
+    for n in range(3):
+        p = mass[size == n].sum().item()
+        share = (drawn[:, 2].sum(1) == n).double().mean().item()
+        assert abs(share - p) < 5 * math.sqrt(p * (1 - p) / 20_000) + 1e-9
+    absent = drawn[:, 2:].expand(-1, 2, -1) == 0
+    assert (drawn[:, :2][absent] == 0).all() and (drawn[:, :2].abs() <= 1).all()
+    torch.testing.assert_close(flow.log_prob(drawn.flip(2)), flow.log_prob(drawn), rtol=1e-12, atol=1e-12)
+    beyond = torch.tensor([[[1.5, 0.0], [0.0, 0.0], [1.0, 0.0]], [[0.5, 0.5], [0.0, 0.0], [1.0, 0.0]]]).double()
+    assert flow.log_prob(beyond).eq(-math.inf).all()  # a point outside of the box, and an absent one at (0.5, 0)
+
+
+def _surflow(*arguments: object) -> None:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output
+
+
+def _ragged_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.random((60, 5, 2)).astype(np.float32)
+    mask = np.arange(5) < rng.integers(1, 6, 60)[:, None]
+    np.savez(path, x=np.where(mask[..., None], x, np.nan), mask=mask)
+    return x, mask
+
+
+def test_files_of_points_with_and_without_a_mask(tmp_path: Path) -> None:
+    x, mask = _ragged_file(tmp_path / "ragged.npz")
+    splits = sf.data.load(tmp_path / "ragged.npz")
+    assert splits.masked and splits.event_shape == (3, 5)
+    assert (
+        splits.train.x[:, 2].sum() > 0
+        and splits.train.x[:, :2][splits.train.x[:, 2:].expand(-1, 2, -1) == 0].eq(0).all()
+    )
+    np.save(tmp_path / "points.npy", x)
+    assert sf.data.load(tmp_path / "points.npy").event_shape == (2, 5)
+    np.savez(tmp_path / "wrong.npz", x=x, mask=mask[:, :4])
+    with pytest.raises(sf.DataError, match="true where there is one"):
+        sf.data.load(tmp_path / "wrong.npz")
+
+
+def test_a_run_over_sets_of_different_sizes(tmp_path: Path) -> None:
+    _ragged_file(tmp_path / "ragged.npz")
+    run = str(tmp_path / "run")
+    _surflow("train", tmp_path / "ragged.npz", "--steps", 3, "--out", run)
+    _surflow("sample", run, "-n", 7, "-o", tmp_path / "new.npy")
+    drawn = np.load(tmp_path / "new.npy")
+    assert drawn.shape == (7, 3, 5) and set(np.unique(drawn[:, 2])) <= {0.0, 1.0}
+    refused = CliRunner().invoke(app, ["train", str(tmp_path / "ragged.npz"), "--model", "sort-flow"])
+    assert refused.exit_code == 2 and "point-grid" in refused.output
+
+
+# -- the causal transformer ------------------------------------------------------------------------------
+
+
+def test_a_causal_transformer_sees_what_came_before_and_solves_step_by_step() -> None:
+    net = sf.CausalTransformer(6, 5, 3, 2, width=16, heads=4, layers=2).double()
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.4)
+    x, context = torch.randint(5, (4, 6)).double(), torch.randn(4, 2).double()
+    raw = net(x, context)
+    for i in range(6):
+        moved = x.clone()
+        moved[:, i] = (moved[:, i] + 1) % 5
+        change = (net(moved, context) - raw).abs().amax((0, 1))
+        assert (change[: i + 1] == 0).all() and (change[i + 1 :] > 1e-6).all()
+    assert (net(x, context + 1) - raw).abs().amin() > 0
+    seen = []
+
+    def find(place: slice, parameters: torch.Tensor) -> torch.Tensor:
+        seen.append(parameters)
+        return x[:, place]
+
+    assert torch.equal(net.solve(find, torch.empty_like(x), context), x)
+    torch.testing.assert_close(torch.cat(seen, 2), raw, rtol=1e-10, atol=1e-10)
+    with pytest.raises(sf.ConfigError, match="width that heads divide"):
+        sf.CausalTransformer(2, 2, 2, width=10, heads=4)
+
+
+def test_integers_in_order_are_learned() -> None:
+    """The entropy of the order statistics of three fair dice, which no law beats and a trained one nears."""
+    dice = torch.cartesian_prod(*[torch.arange(4.0)] * 3).sort(1).values
+    kinds, number = dice.unique(dim=0, return_counts=True)
+    p = number / number.sum()
+    entropy = -(p * p.log()).sum().item()
+    law = sf.AscendingCategorical(3, 4, width=16, layers=1)
+    sf.fit(law, dice, steps=300, lr=1e-2, progress=False, seed=0)
+    gap = -(p * law.log_prob(kinds)).sum().item() - entropy
+    assert -1e-5 < gap < 0.02
+    assert law.log_prob(torch.tensor([[2.0, 1.0, 3.0], [0.0, 0.0, 4.0], [0.5, 1.0, 2.0]])).eq(-math.inf).all()
+
+
+# -- figures of merit ------------------------------------------------------------------------------------
+
+
+def test_distances_of_clouds_are_those_of_all_matchings() -> None:
+    x, y = torch.randn(3, 2, 4).double(), torch.randn(5, 2, 4).double()
+    pairs = (x[:, None, :, :, None] - y[None, :, :, None, :]).square().sum(2)  # (3, 5, 4, 4)
+    chamfer = pairs.amin(3).mean(2) + pairs.amin(2).mean(2)
+    torch.testing.assert_close(cloud_distances(x, y), chamfer)
+    orders = [list(order) for order in itertools.permutations(range(4))]
+    best = torch.stack([pairs.sqrt()[:, :, range(4), order].mean(2) for order in orders]).amin(0)
+    torch.testing.assert_close(cloud_distances(x, y, "earth-mover"), best)
+    for distance in ("chamfer", "earth-mover"):
+        assert coverage(x, x, distance) == (1.0, 0.0)
+    with pytest.raises(sf.ShapeError, match="of one size"):
+        cloud_distances(x, y[:, :, :3])
+    with pytest.raises(sf.DataError, match="finite points"):
+        cloud_distances(x, y * math.nan)
+    with pytest.raises(sf.ConfigError, match="chamfer"):
+        cloud_distances(x, y, "camfer")
+
+
+def test_samples_of_the_same_law_cover_more_than_those_that_are_alike() -> None:
+    x, y = torch.randn(100, 2, 8), torch.randn(100, 2, 8)
+    assert coverage(x, y)[0] > 0.4 > 0.05 > coverage(x[:1] + 0.001 * x, y)[0]
+
+
+def test_counts_do_not_see_the_order() -> None:
+    x = torch.tensor([[[0.2, 5.0, 0.2], [0.1, 27.4, -0.3]]])
+    image = counts(x.repeat(1, 1, 17)[:, :, :50])
+    assert image[0, 0, 0, 0] == 255 and image[0, 0, 27, 5] == 255 and (image > 0).sum() == 2
+    y = 28 * torch.rand(4, 2, 50) - 0.5
+    assert torch.equal(counts(y[:, :, torch.randperm(50)]), counts(y))
+
+
+@pytest.mark.skipif(not os.environ.get(idx.VARIABLE), reason=f"{idx.VARIABLE} does not say where MNIST is")
+def test_a_quick_run_over_spatial_mnist(tmp_path: Path) -> None:
+    page = reproduce("point-clouds", tmp_path / "results", tmp_path / "cells", quick=True)
+    rows = read_results(tmp_path / "results/point_clouds.json")["rows"]
+    found = {(row["model"], row["metric"]): row["value"] for row in rows}
+    assert found["point-grid", "permutation_change"] < 1e-6 and found["sort-flow", "permutation_change"] < 1e-6
+    assert found["full-size", "parameters"] > 6e6
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    assert "no figure here means anything" in text and text.count("data:image/png") >= 10

@@ -60,6 +60,7 @@ from surflow.support import (
     Permutations,
     Positive,
     Product,
+    Ragged,
     Real,
     Support,
     circle,
@@ -73,7 +74,7 @@ from surflow.surjections.dimension import Augment, Slice
 from surflow.surjections.integers import IntegerMaxPool, SortIntegers
 from surflow.surjections.maximum import Max, MaxPool
 from surflow.surjections.overlap import OverlappingMaxPool
-from surflow.surjections.quantize import Dequantize
+from surflow.surjections.quantize import Dequantize, RaggedCells
 from surflow.surjections.sort import Sort
 from surflow.transform import Inverse, On, Transform
 
@@ -110,15 +111,15 @@ __all__ = [
     "PermuteAxes", "Polar", "PositiveSplineMap", "Ravel", "Rescale", "Reshape", "Reverse", "Sigmoid", "Softplus",
     "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
     # surjections and stochastic layers
-    "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RandomPermutation",
-    "Slice", "Sort", "SortIntegers", "VAE",
+    "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RaggedCells",
+    "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",
     # distributions
     "AscendingCategorical", "AutoregressiveLevels", "Bernoulli", "BlockLevels", "Categorical", "Exponential",
     "HalfNormal", "Independent", "JointBernoulli", "Logistic", "LogisticLevels", "Mixture", "Normal", "PlackettLuce",
     "Uniform", "UniformCircle",
     # supports
-    "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Real", "Support", "circle",
-    "positive", "product", "real", "unit_interval",
+    "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real", "Support",
+    "circle", "positive", "product", "real", "unit_interval",
     # networks
     "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetTransformer", "Summary",
     # training, data, evaluation

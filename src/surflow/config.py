@@ -130,6 +130,19 @@ def _network(encoding: ContextEncoding) -> ContextColumns | Summary:
     return presets.summary(size)
 
 
+def _ragged(model: ModelConfig, splits: Splits) -> ModelConfig:
+    """The preset for sets of different sizes, in the box that the training points fill, and a little more."""
+    if model.preset not in ("auto", "point-grid", None):
+        raise ConfigError(f"{splits.name} has sets of different sizes: the preset for them is 'point-grid'")
+    if model.preset is None:
+        return model
+    points, there = splits.train.x[:, :-1], splits.train.x[:, -1:].expand_as(splits.train.x[:, :-1]) > 0
+    low, high = points[there].min().item(), points[there].max().item()
+    margin = 0.02 * (high - low) or 1.0
+    options = {"mask": True, "low": low - margin, "high": high + margin} | (model.model_extra or {})
+    return ModelConfig(preset="point-grid", **options)
+
+
 class TrainingConfig(_Section):
     """[training]: what :func:`surflow.fit` takes; what is left out is chosen by it."""
 
@@ -172,6 +185,8 @@ class Config(_Section):
         if model.preset == "auto" and splits.simulator is not None:
             name = presets.choose_conditional(splits.event_shape, splits.support)
             model = ModelConfig(preset=name, **(model.model_extra or {}))
+        elif splits.masked:
+            model = _ragged(model, splits)
         elif model.preset == "auto":
             name, options = presets.choose(splits.levels, None if self.fresh(splits) else rows, splits.event_shape)
             small = rows < presets.FEW_ROWS and math.prod(splits.event_shape) <= _SMALL_MODEL_COLUMNS

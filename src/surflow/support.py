@@ -157,6 +157,26 @@ class Ordered(Support):
 
 
 @dataclass(frozen=True)
+class Ragged(Support):
+    """Points in a box of which some are absent, (coordinates + 1, points): the last row says which there are, by ones
+    and zeros, and coordinates of absent ones are zero."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def contains(self, x: Tensor) -> Tensor:
+        points, there = x[:, :-1], x[:, -1:]
+        inside = Interval(self.low, self.high)._inside(points).where(there == 1, points == 0)
+        return (inside & ((there == 0) | (there == 1))).flatten(1).all(1)
+
+    def coordinates(self, size: int) -> list[Support]:
+        raise SupportError(f"the support {self!r} ties its coordinates together and cannot be taken apart")
+
+    def __repr__(self) -> str:
+        return f"ragged({self.low:g}, {self.high:g})"
+
+
+@dataclass(frozen=True)
 class Product(Support):
     """A product over the first event axis: pairs (support, number of coordinates). Build it with :func:`product`."""
 

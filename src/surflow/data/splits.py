@@ -59,6 +59,7 @@ class Splits:
         context: what the columns of the context mean, or None.
         description: one sentence: what, how many rows, from where.
         simulator: what the rows were simulated by, parameters as data and observations as the context; or None.
+        masked: events are sets of points whose last row says which there are.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Splits:
     context: ContextEncoding | None
     description: str
     simulator: Simulator | None = None
+    masked: bool = False
 
     @property
     def support(self) -> Support:
@@ -110,7 +112,9 @@ def load(
 
     Text, booleans and integers of at most 20 different values are categories when they serve as context.
     An array of 3 or more axes is taken as events, rows first; uint8 makes it images, channels first, of 256 levels,
-    and 3 axes of uint8 are images of one channel.
+    and 3 axes of uint8 are images of one channel. Floats of shape (rows, points, 2 or 3) are sets of points, laid out
+    as (coordinates, points). An NPZ file may add a ``mask``, true where there is a point, for sets of different sizes;
+    a last row of ones and zeros then says the same.
 
     Raises:
         ConfigError: for an unknown name or column.
@@ -155,7 +159,8 @@ def load(
         f"{raw.name}: {len(train):,} training, {len(validation):,} validation and {len(test):,} test rows "
         f"of {raw.origin}, {how}"
     )
-    return Splits(raw.name, part(train), part(validation), part(test), used, raw.levels, None, encoding, description)
+    parts = part(train), part(validation), part(test)
+    return Splits(raw.name, *parts, used, raw.levels, None, encoding, description, masked=raw.masked)
 
 
 def read_rows(

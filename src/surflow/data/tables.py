@@ -17,6 +17,8 @@ from surflow.errors import DataError, FileError, SurflowError
 
 # An integer column with at most so many different values is read as categories when it serves as context.
 _MOST_INTEGER_CATEGORIES = 20
+# Arrays (rows, n, so many) are sets of n points.
+_COORDINATES = (2, 3)
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Raw:
         levels: number of integer levels of the events, or None for continuous data.
         fixed: its columns are those of a trained model, so that none can be left out.
         ends: where its training and its validation rows end, in a set whose split is everybody's; or None.
+        masked: events are sets of points whose last row says which there are.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Raw:
     levels: int | None = None
     fixed: bool = False
     ends: tuple[int, int] | None = None
+    masked: bool = False
 
 
 # -- files -------------------------------------------------------------------------------------------
@@ -223,23 +227,24 @@ def _read_npy(path: Path) -> Raw:
         x = np.load(path, allow_pickle=False)
         if not isinstance(x, np.ndarray):
             raise FileError(f"{path} holds several arrays: name it with the extension .npz")
-    return _from_arrays(path, x, None)
+    return _from_arrays(path, x)
 
 
 def _read_npz(path: Path) -> Raw:
     # Opened here, because NumPy leaves a damaged archive open.
     with _reading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         names = archive.files
-        if len(names) != 1 and ("x" not in names or set(names) - {"x", "context"}):
+        if len(names) != 1 and ("x" not in names or set(names) - {"x", "context", "mask"}):
             raise FileError(
-                f"{path} holds the arrays {sorted(names)}: expected one array, or one named 'x' and one named 'context'"
+                f"{path} holds the arrays {sorted(names)}: expected one array, or one named 'x' and others named "
+                "'context' and, for sets of points, 'mask'"
             )
         x = archive["x" if len(names) > 1 else names[0]]
-        context = archive["context"] if len(names) > 1 else None
-    return _from_arrays(path, x, context)
+        context, mask = (archive[name] if name in names and len(names) > 1 else None for name in ("context", "mask"))
+    return _from_arrays(path, x, context, mask)
 
 
-def _from_arrays(path: Path, x: np.ndarray, context: np.ndarray | None) -> Raw:
+def _from_arrays(path: Path, x: np.ndarray, context: np.ndarray | None = None, mask: np.ndarray | None = None) -> Raw:
     if x.dtype.kind not in "fiub" or x.ndim == 0:
         raise DataError(f"{path} holds x of type {x.dtype} and shape {x.shape}: expected numbers of shape (rows, ...)")
     if x.dtype.kind == "b" and x.ndim > 2:
@@ -258,7 +263,11 @@ def _from_arrays(path: Path, x: np.ndarray, context: np.ndarray | None) -> Raw:
         table = _numbered("x", x[:, None] if x.ndim == 1 else x)
         return Raw(path.stem, origin, {**table, **fields}, targets=targets)
     levels = None
-    if x.dtype == np.uint8:
+    if mask is not None:
+        x = _masked(path, x, mask)
+    elif x.ndim == 3 and x.dtype.kind == "f" and x.shape[2] in _COORDINATES and x.shape[1] > x.shape[2]:
+        x = x.swapaxes(1, 2)
+    elif x.dtype == np.uint8:
         levels = 256
         if x.ndim == 3:
             x = x[:, None]
@@ -267,7 +276,19 @@ def _from_arrays(path: Path, x: np.ndarray, context: np.ndarray | None) -> Raw:
                 f"{path} holds images of shape {x.shape}: expected (rows, channels, height, width). "
                 "Move the channels with numpy.moveaxis(x, -1, 1)"
             )
-    return Raw(path.stem, origin, fields, events=x, targets=targets, levels=levels)
+    return Raw(path.stem, origin, fields, events=x, targets=targets, levels=levels, masked=mask is not None)
+
+
+def _masked(path: Path, x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Sets of points (n, points, coordinates) with which there are, as (n, coordinates + 1, points)."""
+    if x.ndim != 3 or x.dtype.kind != "f" or mask.shape != x.shape[:2] or mask.dtype.kind != "b":
+        raise DataError(
+            f"{path} holds x of type {x.dtype} and shape {x.shape} and a mask of type {mask.dtype} and shape "
+            f"{mask.shape}: expected points of shape (rows, points, coordinates) and true where there is one, of shape "
+            "(rows, points)"
+        )
+    there = np.where(mask[..., None], x, 0.0)
+    return np.concatenate([there, mask[..., None].astype(x.dtype)], 2).swapaxes(1, 2)
 
 
 def _numbered(name: str, values: np.ndarray) -> dict[str, Field]:

@@ -17,7 +17,7 @@ from surflow.nets.set_transformer import SetTransformer
 from surflow.presets.chains import Chain, given
 from surflow.stochastic.permutation import RandomPermutation
 from surflow.surjections.integers import SortIntegers
-from surflow.surjections.quantize import Dequantize
+from surflow.surjections.quantize import Dequantize, RaggedCells
 from surflow.surjections.sort import Sort
 from surflow.transform import Inverse, Transform
 
@@ -89,18 +89,21 @@ def _point_grid(
     cells: int = 28,
     low: float = -0.5,
     high: float = 27.5,
+    mask: bool = False,
     width: int = 96,
     layers: int = 3,
     dropout: float = 0.0,
 ) -> Chain:
     """for sets of points in a box: the cells of a grid that they lie in, in ascending order, one after the other"""
-    chain = [
-        Rescale(shape, (low, high), (0.0, float(cells))),
-        Inverse(Dequantize(shape, cells)),
-        Ravel(shape, cells),
-        SortIntegers(shape[1], cells ** shape[0]),
-    ]
-    base = AscendingCategorical(
-        shape[1], cells ** shape[0], given(context), width=width, layers=layers, dropout=dropout
-    )
-    return chain, base
+    chain: list[Transform]
+    if mask:  # the last row says which points there are
+        chain = [RaggedCells(shape, cells, low, high)]
+    else:
+        chain = [
+            Rescale(shape, (low, high), (0.0, float(cells))),
+            Inverse(Dequantize(shape, cells)),
+            Ravel(shape, cells),
+        ]
+    points, levels = shape[1], chain[-1].codomain.levels  # type: ignore[attr-defined]
+    base = AscendingCategorical(points, levels, given(context), width=width, layers=layers, dropout=dropout)
+    return [*chain, SortIntegers(points, levels)], base

@@ -1,15 +1,18 @@
-"""Dequantisation: integers become continuous."""
+"""Dequantisation, by which integers become continuous, and the cells of a grid that points lie in."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
+from surflow.bijections.shape import Ravel
 from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.parametric import score
 from surflow.distributions.uniform import Uniform
 from surflow.errors import BoundError, ConfigError, ShapeError
-from surflow.support import Integers, Interval, unit_interval
+from surflow.support import Integers, Interval, Ragged, unit_interval
 from surflow.transform import Transform
 
 
@@ -82,3 +85,57 @@ class Dequantize(Transform):
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
         return z.floor().clamp_(0, self.levels - 1)
+
+
+class RaggedCells(Transform):
+    r"""The cells of a grid that points lie in, for sets of up to n points of which some are absent.
+
+    .. math:: z_j = \sum_i \Big\lfloor L \frac{x_{ij} - a}{b - a} \Big\rfloor L^{C - 1 - i}, \qquad
+        V = - \sum_{j\ \text{present}} C \log \frac{b - a}{L}, \qquad z_j = L^C \ \text{where no point is}
+
+    On the way back a point is anywhere in its cell, uniformly, and coordinates of absent points are zero. The density
+    is with respect to volume for points that are there: sets of different sizes have densities of different units.
+
+    Args:
+        shape: (C + 1, n): the coordinates of points, and a last row of ones where there is a point and zeros elsewhere.
+        cells: L, along every coordinate.
+        low, high: a and b.
+
+    Raises:
+        ShapeError: for another shape, or a grid of more cells than floats can number.
+
+    >>> import torch, surflow as sf
+    >>> x = torch.tensor([[[0.5, 3.0, 0.0], [1.5, 3.0, 0.0], [1.0, 1.0, 0.0]]])  # two points of at most three
+    >>> sf.RaggedCells((3, 3), 4, 0.0, 4.0)(x)
+    (tensor([[ 1., 15., 16.]]), tensor([0.]))
+    """
+
+    random_inverse = True
+
+    def __init__(self, shape: Shape, cells: int, low: float, high: float) -> None:
+        shape = as_shape(shape)
+        if len(shape) != 2 or shape[0] < 2:
+            raise ShapeError(
+                f"RaggedCells expects points and a row that says which there are, shape (coordinates + 1, points), "
+                f"got {shape}"
+            )
+        points = (shape[0] - 1, shape[1])
+        number = Ravel(points, cells)  # says so if there are too many cells
+        super().__init__(shape, points[1], domain=Ragged(low, high), codomain=Integers(cells ** points[0] + 1))
+        self.number, self.cells, self.low, self.high = number, cells, low, high
+        self.absent = float(cells ** points[0])
+        self.log_volume = points[0] * math.log((high - low) / cells)
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        points, there = x[:, :-1], x[:, -1] > 0.5
+        share = (points - self.low) / (self.high - self.low)
+        cell = (self.cells * share).floor().clamp(0, self.cells - 1)
+        return self.number(cell)[0].where(there, self.absent), -self.log_volume * there.sum(1).to(x.dtype)
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        there = z < self.absent
+        cell, _ = self.number.inverse(z.clamp(max=self.absent - 1))
+        eps = torch.finfo(z.dtype).eps
+        share = (cell + torch.rand_like(cell).clamp(eps, 1 - self.cells * eps)) / self.cells
+        points = (self.low + (self.high - self.low) * share) * there.unsqueeze(1)
+        return torch.cat([points, there.unsqueeze(1).to(z.dtype)], 1), -self.log_volume * there.sum(1).to(z.dtype)
