@@ -162,6 +162,13 @@ TRANSFORMS = [
     Case("random permutation of points", lambda: sf.RandomPermutation((2, 3))),
     Case("VAE", lambda: sf.VAE(sf.Normal(1, context_shape=2), sf.Normal(2, context_shape=1))),
     Case("VAE, flow decoder", lambda: sf.VAE(sf.Normal(1, context_shape=2), _decoder())),
+    Case(
+        "VAE, set encoder",
+        lambda: sf.VAE(
+            sf.Normal(1, context_shape=(2, 1), net=sf.SetEncoder(2, 2, width=8, heads=2, feedforward=8)),
+            sf.Normal((2, 1), context_shape=1),
+        ),
+    ),
     Case("VAE, discrete", lambda: sf.VAE(sf.Normal(1, context_shape=2), sf.Categorical(2, 5, context_shape=1))),
     # combinators
     Case("inverse", lambda: sf.Inverse(sf.Coupling(2, CONTEXT, hidden=SMALL))),

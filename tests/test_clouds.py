@@ -177,6 +177,21 @@ def test_a_ravel_has_cells_that_floats_hold() -> None:
         sf.Ravel((3,), 5)
 
 
+def test_a_latent_of_a_set_does_not_see_the_order_and_helps() -> None:
+    """Sets whose points share a place: a latent for it saves what independent points would pay."""
+    torch.manual_seed(0)
+    x = 3 * torch.randn(2000, 2, 1) + 0.3 * torch.randn(2000, 2, 6)
+    flow = presets.build("statistician", (2, 6), latent=2, steps=1, width=8, layers=1)
+    encoder = flow.transforms[1].encoder
+    torch.testing.assert_close(encoder.net(x.flip(2)), encoder.net(x), rtol=1e-5, atol=1e-6)
+    sf.fit(flow, x, steps=300, lr=1e-2, batch_size=128, progress=False)
+    apart = 12 * (0.5 * math.log(2 * math.pi * 9.09) + 0.5)  # every number by itself, a Gaussian of variance 9.09
+    assert -flow.log_prob(x[:500], importance_samples=20).mean() < apart - 5
+    drawn = flow.sample(2000, seed=0)
+    # Of independent points the mean would vary by 1 / sqrt(5) of what points vary about it.
+    assert drawn.mean(2).std() > 2 * 5**-0.5 * (drawn - drawn.mean(2, keepdim=True)).std()
+
+
 # -- sets of different sizes -----------------------------------------------------------------------------
 
 

@@ -47,7 +47,7 @@ from surflow.nets.context import ContextColumns, OneHot
 from surflow.nets.convolutional import ConvNet
 from surflow.nets.masked import MaskedMLP
 from surflow.nets.mlp import MLP
-from surflow.nets.set_transformer import SetTransformer
+from surflow.nets.set_transformer import SetEncoder, SetTransformer
 from surflow.nets.summary import Summary
 from surflow.saving import load
 from surflow.stochastic.permutation import RandomPermutation
@@ -121,7 +121,8 @@ __all__ = [
     "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real", "Support",
     "circle", "positive", "product", "real", "unit_interval",
     # networks
-    "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetTransformer", "Summary",
+    "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetEncoder", "SetTransformer",
+    "Summary",
     # training, data, evaluation
     "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi",
     # errors

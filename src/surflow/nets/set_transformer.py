@@ -1,4 +1,4 @@
-"""SetTransformer: attention between the points of a set, for parameters of every point."""
+"""Attention between the points of a set: parameters of every point, or of the whole set."""
 
 from __future__ import annotations
 
@@ -69,3 +69,19 @@ class SetTransformer(Configurable, nn.Module):
         for layer in self.encoder:
             h = layer(h)
         return self.last(self.norm(h)).transpose(1, 2)
+
+
+class SetEncoder(SetTransformer):
+    r"""The mean over points of what a :class:`SetTransformer` makes of each: numbers that do not depend on the order.
+
+    Shapes: (batch, inputs, points) to (batch, outputs).
+
+    Source: Edwards and Storkey, "Towards a Neural Statistician", arXiv 1606.02185.
+
+    >>> SetEncoder(2, 3, width=16, heads=2)(torch.ones(4, 2, 7)).shape
+    torch.Size([4, 3])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, inputs, points) to (batch, outputs)."""
+        return super().forward(x).mean(2)

@@ -13,9 +13,11 @@ from surflow.distribution import Shape
 from surflow.distributions.ascending import AscendingCategorical
 from surflow.distributions.normal import Normal
 from surflow.errors import ShapeError
-from surflow.nets.set_transformer import SetTransformer
+from surflow.flow import Flow
+from surflow.nets.set_transformer import SetEncoder, SetTransformer
 from surflow.presets.chains import Chain, given
 from surflow.stochastic.permutation import RandomPermutation
+from surflow.stochastic.vae import VAE
 from surflow.surjections.integers import SortIntegers
 from surflow.surjections.quantize import Dequantize, RaggedCells
 from surflow.surjections.sort import Sort
@@ -70,6 +72,27 @@ def _permute_flow(
     """for sets of points: couplings by set transformers, with random permutations between; 32 steps in the paper"""
     chain = [RandomPermutation(shape), ActNorm(shape), *couplings(shape, context, steps, width, layers, dropout, True)]
     return chain, Normal(shape)
+
+
+@_cloud("statistician")
+def _statistician(
+    shape: Shape,
+    context: int,
+    *,
+    latent: int = 16,
+    steps: int = 4,
+    width: int = 64,
+    layers: int = 2,
+    dropout: float = 0.0,
+) -> Chain:
+    """for sets of points: a latent for the whole set, from a set encoder, and permute-flow given it"""
+    seen = (shape[0] + context, *shape[1:])
+    net = SetEncoder(seen[0], 2 * latent, width=width, layers=layers, feedforward=4 * width, dropout=dropout)
+    points = Flow(
+        couplings(shape, latent + context, steps, width, layers, dropout, exchangeable=True), base=Normal(shape)
+    )
+    vae = VAE(Normal(latent, seen, net=net), points)
+    return [ActNorm(shape), vae], Normal(latent)
 
 
 @_cloud("sort-flow")
