@@ -35,7 +35,7 @@ class AttentionLayer(nn.Module):
         """(batch, tokens, width) to the same; causal: no token sees a later one."""
         q, k, v = self._heads(h)
         p = self.dropout if self.training else 0.0
-        # On a CPU the gradient of attention takes five times as long in half precision.
+        # On a CPU the gradient of attention takes several times as long in half precision.
         with torch.autocast("cpu", enabled=False) if h.device.type == "cpu" else nullcontext():
             q, k, v = (part.to(h.dtype) for part in (q, k, v))
             mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=causal)
