@@ -245,6 +245,14 @@ def test_files_of_points_with_and_without_a_mask(tmp_path: Path) -> None:
         sf.data.load(tmp_path / "wrong.npz")
 
 
+def test_a_run_over_clouds_of_pixels_knows_the_pixels(tmp_path: Path) -> None:
+    _surflow("train", "spatial_digits", "--context", "digit", "--steps", 3, "--out", tmp_path / "run")
+    flow = sf.load(tmp_path / "run" / "model.safetensors")
+    assert flow.base.levels == 64 and flow.support == sf.Interval(-0.5, 7.5)
+    _surflow("sample", tmp_path / "run", "-n", 4, "--context", 3, "-o", tmp_path / "new.npy")
+    assert np.load(tmp_path / "new.npy").shape == (4, 2, 50)
+
+
 def test_a_run_over_sets_of_different_sizes(tmp_path: Path) -> None:
     _ragged_file(tmp_path / "ragged.npz")
     run = str(tmp_path / "run")

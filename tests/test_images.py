@@ -231,6 +231,22 @@ def test_masses_of_levels_sum_to_one_however_wild(size: float) -> None:
         assert law.support.contains(drawn).all() and law.log_prob(drawn).isfinite().all()
 
 
+def test_variational_dequantisation_starts_uniform_and_gains() -> None:
+    """Its noise is uniform before training, given any image; a bound that is trained on more is no worse."""
+    x = _images(400, (1, 4, 4)) // 64
+    flow = presets.build("glow", (1, 4, 4), levels=4, width=8, steps=1, scales=1, variational=True)
+    noise = flow.transforms[0].noise
+    given = torch.randn(50, 1, 4, 4)
+    torch.testing.assert_close(noise.log_prob(torch.rand(50, 1, 4, 4), given), torch.zeros(50), rtol=0, atol=1e-4)
+    before = [p.clone() for p in noise.parameters()]
+    sf.fit(flow, x, steps=20, lr=3e-3, progress=False)
+    assert not all(torch.equal(p, q) for p, q in zip(noise.parameters(), before, strict=True))
+    drawn = flow.sample(100, seed=0)
+    assert flow.support == sf.Integers(4) and flow.support.contains(drawn).all()
+    bounds = [-flow.log_prob(x, importance_samples=k).mean() for k in (1, 50)]
+    assert bounds[1] < bounds[0]
+
+
 def test_half_precision_draws_from_the_law_that_it_scores() -> None:
     flow = presets.build("max-pool", (1, 4, 4), levels=256, width=8, attention=8)
     for p in flow.parameters():

@@ -91,7 +91,8 @@ def list_() -> None:
     lines += ["Simulators, parameters given observations, exact posteriors known:", *_wrapped(simulator_names()), ""]
     lines += ["Presets, --model NAME:"]
     named = {
-        "auto": "the default: spline; image or max-pool for integers; posterior or box for simulators",
+        "auto": "the default: spline; image or max-pool for integers; sort-flow or point-grid for sets of points; "
+        "posterior or box for simulators",
         **presets.names(),
     }
     lines += [f"  {name:16}{text}" for name, text in named.items()]

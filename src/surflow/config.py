@@ -187,6 +187,9 @@ class Config(_Section):
             model = ModelConfig(preset=name, **(model.model_extra or {}))
         elif splits.masked:
             model = _ragged(model, splits)
+        elif model.preset == "auto" and splits.pixels is not None:
+            grid = {"cells": splits.pixels, "low": -0.5, "high": splits.pixels - 0.5}
+            model = ModelConfig(preset="point-grid", **(grid | (model.model_extra or {})))
         elif model.preset == "auto":
             name, options = presets.choose(splits.levels, None if self.fresh(splits) else rows, splits.event_shape)
             small = rows < presets.FEW_ROWS and math.prod(splits.event_shape) <= _SMALL_MODEL_COLUMNS

@@ -43,6 +43,7 @@ def read_named(name: str, data_dir: str | Path | None = None) -> Raw:
         raw = read_named(_CLOUDS[name], data_dir)
         assert raw.events is not None  # they are images
         raw.name, raw.origin, raw.levels = name, f"clouds of {POINTS} points drawn from {raw.origin}", None
+        raw.pixels = raw.events.shape[-1]
         raw.events = clouds(raw.events[:, 0])
         return raw
     if name == _MNIST:

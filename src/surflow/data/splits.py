@@ -60,6 +60,7 @@ class Splits:
         description: one sentence: what, how many rows, from where.
         simulator: what the rows were simulated by, parameters as data and observations as the context; or None.
         masked: events are sets of points whose last row says which there are.
+        pixels: events are sets of points in the pixels of images of so many rows and columns, the first about (0, 0).
     """
 
     name: str
@@ -73,6 +74,7 @@ class Splits:
     description: str
     simulator: Simulator | None = None
     masked: bool = False
+    pixels: int | None = None
 
     @property
     def support(self) -> Support:
@@ -160,7 +162,7 @@ def load(
         f"of {raw.origin}, {how}"
     )
     parts = part(train), part(validation), part(test)
-    return Splits(raw.name, *parts, used, raw.levels, None, encoding, description, masked=raw.masked)
+    return Splits(raw.name, *parts, used, raw.levels, None, encoding, description, masked=raw.masked, pixels=raw.pixels)
 
 
 def read_rows(

@@ -65,6 +65,7 @@ class Raw:
         fixed: its columns are those of a trained model, so that none can be left out.
         ends: where its training and its validation rows end, in a set whose split is everybody's; or None.
         masked: events are sets of points whose last row says which there are.
+        pixels: events are sets of points in the pixels of images of so many rows and columns, the first about (0, 0).
     """
 
     name: str
@@ -76,6 +77,7 @@ class Raw:
     fixed: bool = False
     ends: tuple[int, int] | None = None
     masked: bool = False
+    pixels: int | None = None
 
 
 # -- files -------------------------------------------------------------------------------------------

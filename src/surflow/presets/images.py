@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Logit
 from surflow.bijections.linear import LULinear
@@ -11,10 +13,11 @@ from surflow.bijections.normalize import ActNorm
 from surflow.bijections.shape import Permute, Squeeze
 from surflow.bijections.splines import IntervalSplineMap
 from surflow.bijections.univariate import Elementwise
-from surflow.distribution import Shape
+from surflow.distribution import Distribution, Shape
 from surflow.distributions.levels import AutoregressiveLevels, BlockLevels, LogisticLevels, raw_parameters
-from surflow.distributions.normal import Normal
+from surflow.distributions.normal import Logistic, Normal
 from surflow.errors import ShapeError
+from surflow.flow import Flow
 from surflow.nets.convolutional import ConvNet
 from surflow.presets.chains import Chain, given
 from surflow.support import Integers
@@ -35,10 +38,22 @@ def _pyramid(name: str) -> Callable[[Callable[..., Chain]], Callable[..., Chain]
     return register
 
 
-def continuous(shape: Shape, levels: int) -> list[Transform]:
+def continuous(shape: Shape, levels: int, noise: Distribution | None = None) -> list[Transform]:
     """From integers to the real line, with a learned curve per coordinate that can flatten any histogram."""
     curve = Elementwise(shape, map=IntervalSplineMap(bins=min(levels, 16), low=0, high=levels))
-    return [Dequantize(shape, levels), curve, Logit(shape, 0, levels)]
+    return [Dequantize(shape, levels, noise), curve, Logit(shape, 0, levels)]
+
+
+def _noise(shape: Shape, context: int, width: int, blocks: int) -> Flow:
+    """Noise for the dequantisation of an image, given the image: uniform at first, for its base is logistic."""
+    channels, height, width_ = shape
+    even = (torch.arange(height)[:, None] + torch.arange(width_)) % 2 == 0
+    couplings = []
+    for mask in (even, ~even):
+        net = ConvNet(2 * channels + context, 2 * channels, width, blocks)
+        given_image = (channels + context, height, width_)
+        couplings.append(Coupling(shape, given_image, mask=mask.expand(shape).tolist(), net=net))
+    return Flow([Logit(shape), *couplings], base=Logistic(shape))
 
 
 def _check(name: str, shape: Shape, scales: int) -> None:
@@ -110,11 +125,19 @@ def _slice(
 
 @_pyramid("glow")
 def _glow(
-    shape: Shape, levels: int, context: int, *, scales: int = 2, steps: int = 6, width: int = 64, blocks: int = 1
+    shape: Shape,
+    levels: int,
+    context: int,
+    *,
+    scales: int = 2,
+    steps: int = 6,
+    width: int = 64,
+    blocks: int = 1,
+    variational: bool = False,
 ) -> Chain:
     """for images, dequantised: actnorm, 1x1 convolution and affine coupling by turns, with slices between scales"""
     _check("glow", shape, scales)
-    layers = continuous(shape, levels)
+    layers = continuous(shape, levels, _noise(shape, context, width, blocks) if variational else None)
     for scale in range(scales):
         layers.append(Squeeze(shape))
         shape = layers[-1].out_shape
