@@ -279,14 +279,20 @@ def test_a_causal_transformer_sees_what_came_before_and_solves_step_by_step() ->
         change = (net(moved, context) - raw).abs().amax((0, 1))
         assert (change[: i + 1] == 0).all() and (change[i + 1 :] > 1e-6).all()
     assert (net(x, context + 1) - raw).abs().amin() > 0
-    seen = []
+    grads = []
+    for learns in (True, False):  # what was seen is kept in two ways
+        seen: list[torch.Tensor] = []
 
-    def find(place: slice, parameters: torch.Tensor) -> torch.Tensor:
-        seen.append(parameters)
-        return x[:, place]
+        def find(place: slice, parameters: torch.Tensor, seen: list[torch.Tensor] = seen) -> torch.Tensor:
+            seen.append(parameters)
+            return x[:, place]
 
-    assert torch.equal(net.solve(find, torch.empty_like(x), context), x)
-    torch.testing.assert_close(torch.cat(seen, 2), raw, rtol=1e-10, atol=1e-10)
+        with torch.set_grad_enabled(learns):
+            assert torch.equal(net.solve(find, torch.empty_like(x), context), x)
+        torch.testing.assert_close(torch.cat(seen, 2), raw, rtol=1e-10, atol=1e-10)
+        if learns:
+            grads = [torch.autograd.grad(out.sin().sum(), list(net.parameters())) for out in (torch.cat(seen, 2), raw)]
+    torch.testing.assert_close(grads[0], grads[1], rtol=1e-8, atol=1e-10)
     with pytest.raises(sf.ConfigError, match="width that heads divide"):
         sf.CausalTransformer(2, 2, 2, width=10, heads=4)
 

@@ -20,6 +20,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 MOONS = simulator("two_moons")
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch) -> None:
+    """sbi writes a log of every training below the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def sbi() -> SimpleNamespace:
     validated = torch.distributions.Distribution._validate_args

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -88,14 +89,15 @@ class CausalTransformer(Configurable, nn.Module):
             find: from a place, as a slice, and its parameters, (batch, n_parameters, 1), to its integers, (batch, 1).
             like: a tensor of the sequence's shape, (batch, size), and type.
         """
-        before = like.new_full((len(like), 1), self.start)
-        past: list[Tensor | None] = [None] * len(self.layers)
+        batch, size = like.shape
+        before = like.new_full((batch, 1), self.start)
+        layers = [cast(AttentionLayer, layer) for layer in self.layers]
+        past = [layer.nothing(batch, size) for layer in layers]
         found = []
-        for i in range(like.shape[1]):
+        for i in range(size):
             h = self._embedded(before, self.places[i], context)
-            for j, layer in enumerate(self.layers):
-                assert isinstance(layer, AttentionLayer)
-                h, past[j] = layer.step(h, past[j])
+            for j, layer in enumerate(layers):
+                h, past[j] = layer.step(h, past[j], i)
             before = find(slice(i, i + 1), self.last(self.norm(h)).transpose(1, 2))
             found.append(before)
         return torch.cat(found, 1)
