@@ -146,6 +146,28 @@ def test_without_the_ordered_map_a_sort_keeps_one_share_of_the_mass() -> None:
     assert (tight.log_prob(x[off]).exp().sum() * cell).item() == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.parametrize("name", sorted(presets.CLOUDS))
+def test_every_preset_for_points_trains_and_comes_back(name: str, tmp_path: Path) -> None:
+    x, digit = 8 * torch.rand(64, 2, 6), torch.randint(3, (64, 1)).float()
+    options = {"cells": 8, "low": 0.0, "high": 8.0} if name == "point-grid" else {"steps": 1}
+    net = sf.ContextColumns([3])
+    flow = presets.build(name, (2, 6), context_net=net, width=8, layers=1, **options)
+    assert flow.exact == (name in ("point-grid", "sort-flow"))
+    flow.initialize(x, digit)
+    before = flow.elbo(x, digit).mean()
+    sf.fit(flow, (x, digit), steps=60, lr=1e-2, progress=False)
+    assert flow.elbo(x, digit).mean() > before
+    flow.save(tmp_path / "flow.safetensors")
+    other = sf.load(tmp_path / "flow.safetensors")
+    other.eval()
+    torch.manual_seed(1)
+    first = flow.elbo(x, digit)
+    torch.manual_seed(1)
+    torch.testing.assert_close(other.elbo(x, digit), first)
+    drawn = flow.sample(5, digit[:3], seed=0)
+    assert drawn.shape == (5, 3, 2, 6) and drawn.isfinite().all()
+
+
 def test_only_a_rounding_that_nothing_learns_before_may_be_trained_behind() -> None:
     data = torch.rand(100, 1) * 4
     grid = [sf.Rescale(1, (0.0, 4.0), (0.0, 4.0)), sf.Inverse(sf.Dequantize(1, 4))]

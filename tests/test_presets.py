@@ -19,8 +19,8 @@ CONTEXT = sf.ContextColumns([3, None], mean=[0.0, 1.0], scale=[1.0, 2.0])
 # Small networks: the presets' own sizes are for real data.
 SMALL: dict[str, Any] = {"hidden": (16, 16)}
 BOUNDS = {"augment", "vae"}
-# Those for images have tests of their own.
-VECTORS = sorted(set(presets.names()) - set(presets.PYRAMIDS))
+# Those for images and for sets of points have tests of their own.
+VECTORS = sorted(set(presets.names()) - set(presets.PYRAMIDS) - set(presets.CLOUDS))
 
 
 def _data(n: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -32,7 +32,7 @@ def cloud_distances(x: Tensor, y: Tensor, distance: str = "chamfer") -> Tensor:
 
     >>> a, b = torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[1.0, 3.0]]])
     >>> cloud_distances(a, b).item(), cloud_distances(a, b, "earth-mover").item()
-    (3.0, 1.5)
+    (2.5, 1.5)
     """
     if distance not in DISTANCES:
         raise ConfigError(unknown_name("distance", distance, DISTANCES))
