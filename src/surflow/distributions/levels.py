@@ -274,16 +274,22 @@ class BlockLevels(Distribution):
         return total.masked_fill(self.support.outside(x), -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self._pixels(context, scored=True)
+
+    def _sample(self, n: int, context: Tensor | None) -> Tensor:
+        return self._pixels(context, scored=False)[0]
+
+    def _pixels(self, context: Tensor | None, scored: bool) -> tuple[Tensor, Tensor]:
+        """Pixels under the maxima, and their log-probability, which takes a tenth of the time, or zero."""
         z, rest = self._split(context)
         parts: list[Tensor] = []
         met, log_prob = torch.zeros_like(z, dtype=torch.bool), torch.zeros_like(z)
         for j in range(self.places):
-            raw = self._raw(j, z, rest, met, parts)
+            raw, last = self._raw(j, z, rest, met, parts), j == self.places - 1
             part = draw_levels(raw, z)
-            log_p = log_mass(part, raw, z)
-            if j == self.places - 1:
-                part, log_p = torch.where(met, part, z), torch.where(met, log_p, 0.0)
-            parts.append(part)
-            log_prob = log_prob + log_p
+            if scored:
+                log_p = log_mass(part, raw, z)
+                log_prob = log_prob + (torch.where(met, log_p, 0.0) if last else log_p)
+            parts.append(torch.where(met, part, z) if last else part)
             met = met | (part == z)
         return torch.cat(parts, 1), sum_event(log_prob)
