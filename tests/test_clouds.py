@@ -280,6 +280,7 @@ def test_a_run_over_sets_of_different_sizes(tmp_path: Path) -> None:
     run = str(tmp_path / "run")
     _surflow("train", tmp_path / "ragged.npz", "--steps", 3, "--out", run)
     _surflow("sample", run, "-n", 7, "-o", tmp_path / "new.npy")
+    assert (tmp_path / "run" / "pictures" / "samples.png").exists()
     drawn = np.load(tmp_path / "new.npy")
     assert drawn.shape == (7, 3, 5) and set(np.unique(drawn[:, 2])) <= {0.0, 1.0}
     refused = CliRunner().invoke(app, ["train", str(tmp_path / "ragged.npz"), "--model", "sort-flow"])

@@ -240,8 +240,11 @@ def _samples(flow: Flow, splits: Splits, show: Shower) -> Section:
         figure = plots.images(x, fake, labels, names, splits.levels)
         rows = "; every row is a class" if labels is not None else ""
         section.pictures.append(show("samples", figure, f"Held-out images and samples{rows}."))
-    elif len(shape) == 2 and shape[0] == 2:
-        section.pictures.append(show("samples", plots.clouds(x, fake), "Held-out point clouds and samples."))
+    elif len(shape) == 2 and shape[0] == 2 + splits.masked:
+        if splits.masked:
+            x, fake = (part[:, :2].masked_fill(part[:, 2:] == 0, math.nan) for part in (x, fake))
+        figure = plots.clouds(x, fake, downwards=splits.pixels is not None)
+        section.pictures.append(show("samples", figure, "Held-out point clouds and samples."))
     else:
         width = x[0].numel()
         figure = plots.pairs(x.flatten(1), fake.flatten(1), columns)

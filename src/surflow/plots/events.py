@@ -230,15 +230,18 @@ def images(
     return figure
 
 
-def clouds(data: Tensor, samples: Tensor) -> Figure:
+def clouds(data: Tensor, samples: Tensor, downwards: bool = False) -> Figure:
     """Point clouds, shapes (n, 2, points): six held-out ones above, six samples below, in one frame.
+
+    Points that are NaN are absent. ``downwards``: the second coordinate counts rows of an image, from above.
 
     >>> import torch
     >>> len(clouds(torch.rand(9, 2, 20), torch.rand(9, 2, 20)).axes)
     12
     """
     n = min(6, len(data), len(samples))
-    limits = frame(to_numpy(data).transpose(0, 2, 1).reshape(-1, 2))
+    points = to_numpy(data).transpose(0, 2, 1).reshape(-1, 2)
+    limits = frame(points[np.isfinite(points).all(1)])
     figure = new_figure(1.6 * n + 0.4, 3.6)
     axes = figure.subplots(2, n, sharex=True, sharey=True, squeeze=False)
     for row, part, title, colour in ((0, data, "data", DATA), (1, samples, "samples", SAMPLES)):
@@ -249,6 +252,8 @@ def clouds(data: Tensor, samples: Tensor) -> Figure:
             ax.set(xlim=limits[0], ylim=limits[1])
             _same_scale(ax, limits)
         axes[row, 0].set_ylabel(title)
+    if downwards:
+        axes[0, 0].invert_yaxis()  # and with it all others, which share it
     return figure
 
 
