@@ -107,6 +107,7 @@ TRANSFORMS = [
     Case("log gaps of points", lambda: sf.LogGaps((2, 3), by=0), latent_reach=10),
     Case("polar", lambda: sf.Polar()),
     Case("permute", lambda: sf.Permute(3)),
+    Case("permute, points", lambda: sf.Permute((2, 3), axis=1)),
     Case("reverse", lambda: sf.Reverse(3)),
     Case("permute axes", lambda: sf.PermuteAxes((2, 3, 1), (1, 2, 0))),
     Case("reshape", lambda: sf.Reshape((2, 3), 6)),

@@ -376,3 +376,17 @@ def test_a_quick_run_over_spatial_mnist(tmp_path: Path) -> None:
     assert found["full-size", "parameters"] > 6e6
     text = html.unescape(page.read_text(encoding="utf-8"))
     assert "no figure here means anything" in text and text.count("data:image/png") >= 10
+
+
+def test_recorded_clouds_respect_the_floors() -> None:
+    """No law beats the images that the clouds were drawn from, and a digit is worth log 10 nats at most."""
+    rows = read_results(Path(__file__).parents[1] / "docs/results/point_clouds.json")["rows"]
+    found = {(row["model"], row["metric"]): row["value"] for row in rows}
+    assert all(math.isfinite(row["value"]) for row in rows)
+    models = {model for model, metric in found if metric == "nats_per_point"}
+    assert models == {"point-grid", "sort-flow", "leaky-sort", "permute-flow", "report"}
+    for model in models:
+        assert 4.880 < found[model, "nats_per_point"] < 6.664
+    for model in ("point-grid", "sort-flow"):
+        given, without = found[model, "nats_per_point"], found[model, "nats_per_point_without_digit"]
+        assert given - 0.02 < without < given + math.log(10) / 50 + 0.02  # of other clouds, so up to their chance

@@ -45,7 +45,7 @@ _TRAINING = {"lr": 3e-3, "clip": 50.0, "precision": "bf16-mixed"}
 def cells(work: Path, data_dir: Path | None, quick: bool) -> list[Cell]:
     """The trials; ``quick`` ones only run through."""
     made = []
-    for model, minutes in (("best", 75.0), ("max-pool", 10.0), ("slice", 10.0), ("report", 4.0)):
+    for model, minutes in (("best", 75.0), ("max-pool", 8.0), ("slice", 8.0), ("report", 4.0)):
         pyramid = model != "report"
         length: dict[str, Any] = {"steps": 2} if quick else {"minutes": minutes}
         small: dict[str, Any] = {"width": 4, "attention": 4} if pyramid else {"pairs": 1, "hidden": [8]}
