@@ -149,3 +149,21 @@ def test_errors_say_what_to_do() -> None:
         sf.LogGaps((2, 5), by=2)
     with pytest.raises(sf.ShapeError, match=r"PlackettLuce\(5\)"):
         sf.Sort(5, order=sf.PlackettLuce(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_floats_that_differ_keep_their_gaps_and_ties_have_half_of_the_least(dtype: torch.dtype) -> None:
+    x = torch.tensor([-20.0, -1.0, 1.0, 8.0, 27.0], dtype=dtype)
+    above = torch.nextafter(x, torch.full_like(x, math.inf))
+    z, _ = sf.LogGaps(2)(torch.stack([x, above], 1))
+    torch.testing.assert_close(z[:, 1].exp(), above - x, rtol=1e-5, atol=0)
+    ties, _ = sf.LogGaps(2)(torch.stack([x, x], 1))
+    assert ((ties[:, 1] <= z[:, 1]) & (ties[:, 1] > z[:, 1] - 1.5)).all()
+
+
+def test_equal_floats_leave_no_trace_of_the_order() -> None:
+    x = torch.randn(50, 3, 6)
+    x[:, 1] = x[:, 1].round()
+    layer = sf.Sort((3, 6), by=1)
+    for _ in range(3):
+        assert torch.equal(layer(x[:, :, torch.randperm(6)])[0], layer(x)[0])

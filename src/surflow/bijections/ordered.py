@@ -16,7 +16,7 @@ class LogGaps(Transform):
 
     .. math:: z_1 = x_1, \quad z_i = \log(x_i - x_{i-1}), \qquad V = -\sum_{i \ge 2} z_i
 
-    Gaps below the smallest normal number of the dtype, such as ties, count as that number.
+    Ties count as gaps of half of the distance of floats there: what was rounded together lay no nearer, most likely.
 
     Args:
         shape: n for a vector, or (coordinates, n) for n points.
@@ -39,7 +39,10 @@ class LogGaps(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         row = x if self.by is None else x[:, self.by]
-        log_gaps = row.diff(dim=1).clamp(min=torch.finfo(x.dtype).tiny).log()
+        info = torch.finfo(x.dtype)
+        # Distances of floats are more than eps / 2 of their size, so that only ties are changed.
+        least = (info.eps / 2 * row[:, 1:].abs()).clamp(min=info.tiny)
+        log_gaps = row.diff(dim=1).maximum(least).log()
         return self._put(x, torch.cat([row[:, :1], log_gaps], 1)), -log_gaps.sum(1)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from surflow.bijections.ordered import check_sortable
@@ -61,13 +62,20 @@ class Sort(Transform):
         if self.by is None:
             z, places = x.sort(dim=1)
         else:
-            places = x[:, self.by].argsort(dim=1)
+            places = self._places(x, self.by)
             z = x.gather(-1, self._columns(places))
         return z, score(self.order, lambda: places.to(x.dtype), self.order.given(z, context), z).to(x.dtype)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         places, V = self.order.draw(z.shape[0], self.order.given(z, context))
         return z.new_empty(z.shape).scatter_(-1, self._columns(places.long()), z), V.to(z.dtype)
+
+    def _places(self, x: Tensor, by: int) -> Tensor:
+        """Points by one coordinate and, where floats are equal, by the others: the order that they came in is lost."""
+        places = torch.arange(x.shape[2], device=x.device).expand(x.shape[0], -1)
+        for i in [*(i for i in range(x.shape[1]) if i != by), by]:
+            places = places.gather(1, x[:, i].gather(1, places).argsort(dim=1, stable=True))
+        return places
 
     def _columns(self, places: Tensor) -> Tensor:
         """One permutation for every coordinate of the points."""
