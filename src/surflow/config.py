@@ -25,8 +25,8 @@ from surflow.support import Integers, Support, real
 _FRESH: dict[str, Any] = {"steps": 3000, "batch_size": 512, "lr": 5e-3, "clip": 5.0}
 _TABLE: dict[str, Any] = {"steps": 3000, "batch_size": 256, "lr": 2e-3, "clip": 5.0}
 _SMALL_TABLE: dict[str, Any] = _TABLE | {"steps": 1000, "lr": 5e-3, "validate_every": 10, "patience": 20}
-_IMAGES: dict[str, Any] = {"steps": 3000, "batch_size": 128, "lr": 3e-3, "clip": 20.0}
-_FEW_IMAGES: dict[str, Any] = _IMAGES | {"steps": 800, "patience": 10}
+_IMAGES: dict[str, Any] = {"steps": 3000, "batch_size": 128, "lr": 2e-3, "clip": 20.0}
+_FEW_IMAGES: dict[str, Any] = _IMAGES | {"steps": 800, "lr": 3e-3, "patience": 10}
 _MANY_IMAGES = 5000
 # Transformers over all points: a row is as much work as many of a table.
 _CLOUDS: dict[str, Any] = {"steps": 3000, "batch_size": 32, "lr": 2e-3, "clip": 50.0, "patience": 10}
