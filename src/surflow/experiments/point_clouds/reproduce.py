@@ -30,8 +30,8 @@ _LENGTHS: dict[str, dict[str, float]] = {
     "point-grid": {"minutes": 25.0},
     "sort-flow": {"steps": 400},
     "leaky-sort": {"steps": 400},
-    "permute-flow": {"steps": 150},
-    "report": {"minutes": 2.0},
+    "permute-flow": {"steps": 50},
+    "report": {"minutes": 1.0},
 }
 _SMALL: dict[str, dict[str, Any]] = {
     "point-grid": {"width": 8, "layers": 1},
@@ -48,7 +48,7 @@ _TEXTS = [
     "leaky-sort: the same, steps included, without the map for the gaps, as the paper has it: some of its mass lies "
     "where no data can be.",
     "permute-flow: couplings by set transformers with random permutations between, as in the paper, of 4 steps in "
-    "place of 32, trained for 150. A bound.",
+    "place of 32, trained for 50. A bound.",
     "report: the report's couplings by perceptrons, of 8 steps in place of 32, with its permutation mended. A bound.",
 ]
 _LEDE = (

@@ -27,7 +27,7 @@ _POINTS, _SIDE = SHAPE[1], 28
 # How bright the classifier sees one point of a pixel.
 _POINT = 85.0
 # Importance samples of bounds, and how many clouds are scored with so many.
-BOUNDS = {10: 1000, 100: 200}
+BOUNDS = {10: 500, 100: 50}
 _TIMED = 1000
 # Clouds that are scored given each of the ten digits.
 _WITHOUT = 2000
