@@ -30,7 +30,7 @@ _LENGTHS: dict[str, dict[str, float]] = {
     "point-grid": {"minutes": 25.0},
     "sort-flow": {"steps": 400},
     "leaky-sort": {"steps": 400},
-    "permute-flow": {"steps": 50},
+    "permute-flow": {"steps": 50, "validate_every": 25},
     "report": {"minutes": 1.0},
 }
 _SMALL: dict[str, dict[str, Any]] = {
