@@ -782,7 +782,7 @@ def test_arrays_of_any_name_and_of_truth_values(tmp_path: Path) -> None:
     np.savez(path, features=x)
     assert load(path).event_shape == (2,)
     np.savez(path, x=x, labels=np.arange(40) % 2)
-    with pytest.raises(FileError, match="one named 'x' and one named 'context'"):
+    with pytest.raises(FileError, match="one named 'x' and others named 'context'"):
         load(path)
     for truth in (x > 0, (x > 0)[:, :, None]):
         np.savez(path, x=truth)
