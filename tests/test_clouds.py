@@ -388,7 +388,9 @@ def test_recorded_clouds_respect_the_floors() -> None:
     models = {model for model, metric in found if metric == "nats_per_point"}
     assert models == {"point-grid", "sort-flow", "leaky-sort", "permute-flow", "report"}
     for model in models:
-        assert 4.880 < found[model, "nats_per_point"] < 6.664
+        assert found[model, "nats_per_point"] > 4.880
+        # Only one whose mass leaks is worse than a uniform law.
+        assert found[model, "nats_per_point"] < 6.664 or model == "leaky-sort"
     for model in ("point-grid", "sort-flow"):
         given, without = found[model, "nats_per_point"], found[model, "nats_per_point_without_digit"]
         assert given - 0.02 < without < given + math.log(10) / 50 + 0.02  # of other clouds, so up to their chance
