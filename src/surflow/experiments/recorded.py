@@ -6,14 +6,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from surflow import plots
 from surflow.errors import SurflowError
 from surflow.evaluation import write_results
 from surflow.experiments.cells import Cell, Outcome, run_cells
 from surflow.output import writing
-from surflow.page import Shower
+from surflow.page import Section, Shower
 
 QUICK = "A run through everything with a few steps: no figure here means anything. "
 _DPI = 100
+
+
+def command_of(name: str, quick: bool, data_dir: Path | None) -> str:
+    """The command of an experiment, with the folder of data by its name: where it lies is nobody's business.
+
+    >>> command_of("images", True, Path("/somewhere/mnist"))
+    'surflow reproduce images --data-dir mnist --quick'
+    """
+    given = "" if data_dir is None else f" --data-dir {data_dir.name}"
+    return f"surflow reproduce {name}{given}{' --quick' if quick else ''}"
+
+
+def show_losses(section: Section, show: Shower, name: str, losses: np.ndarray, caption: str) -> None:
+    """Add a picture of validation losses, rows (step, nats), to a section; none for a run without them."""
+    if len(losses):
+        log = [
+            {"step": int(step), "split": "validation", "nll": float(nll), "learning_rate": 0.0, "seconds": 0.0}
+            for step, nll in np.atleast_2d(losses)
+        ]
+        section.pictures.append(show(f"{name}-losses", plots.losses(log), caption))
 
 
 @dataclass

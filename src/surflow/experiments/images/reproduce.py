@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 
@@ -16,7 +15,7 @@ from surflow.experiments.goals import Goal, goals_section, models_section
 from surflow.experiments.images.classifier import EPOCHS, classifier
 from surflow.experiments.images.models import DIGITS, LEVELS
 from surflow.experiments.images.trial import SHOWN, run
-from surflow.experiments.recorded import QUICK, record
+from surflow.experiments.recorded import QUICK, command_of, record, show_losses
 from surflow.page import Section, Shower, duration, write_page
 from surflow.plots.style import new_figure
 
@@ -116,9 +115,7 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
     splits = load("mnist", context="digit", data_dir=data_dir, rows=spec["rows"])
     # Once, before the trials, each of which reads it.
     classifier(Path(spec["classifier"]), splits.train, spec["epochs"])
-    # Only the folder's name: where it lies is nobody's business.
-    folder = "" if data_dir is None else f" --data-dir {data_dir.name}"
-    command = f"surflow reproduce images{' --quick' if quick else ''}{folder}"
+    command = command_of("images", quick, data_dir)
     found = record("images", trials, run, _told, results, work, command)
     found.raise_failures()
     outcomes, show = found.outcomes, found.show
@@ -192,15 +189,7 @@ def _section(outcome: Outcome, real: tuple[torch.Tensor, torch.Tensor], show: Sh
             grids[name] = torch.from_numpy(outcome.arrays[name]), caption
     for name, (grid, caption) in grids.items():
         section.pictures.append(show(f"images-{model}-{name}", _grid(grid), caption))
-    losses = outcome.arrays["losses"]
-    if len(losses):
-        log = [
-            {"step": int(step), "split": "validation", "nll": float(nll), "learning_rate": 0.0, "seconds": 0.0}
-            for step, nll in np.atleast_2d(losses)
-        ]
-        section.pictures.append(
-            show(f"images-{model}-losses", plots.losses(log), "Loss of validation images, in nats.")
-        )
+    show_losses(section, show, f"images-{model}", outcome.arrays["losses"], "Loss of validation images, in nats.")
     return section
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from surflow import plots
 from surflow.experiments.cells import Cell, Outcome
 from surflow.experiments.goals import Goal, goals_section, models_section
 from surflow.experiments.images.classifier import classifier
 from surflow.experiments.point_clouds import full_size
 from surflow.experiments.point_clouds.models import DIGITS
 from surflow.experiments.point_clouds.trial import SHOWN, as_images, run, spatial_mnist
-from surflow.experiments.recorded import QUICK, record
+from surflow.experiments.recorded import QUICK, command_of, record, show_losses
 from surflow.page import Section, Shower, duration, write_page
 from surflow.plots.style import DATA, SAMPLES, new_figure, style_axes
 
@@ -152,9 +150,7 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
     splits = spatial_mnist(spec)
     # Once, before the trials, each of which reads it.
     classifier(Path(spec["classifier"]), as_images(splits.train), spec["epochs"])
-    # Only the folder's name: where it lies is nobody's business.
-    folder = "" if data_dir is None else f" --data-dir {data_dir.name}"
-    command = f"surflow reproduce point-clouds{' --quick' if quick else ''}{folder}"
+    command = command_of("point-clouds", quick, data_dir)
     found = record("point_clouds", trials, run_cell, _told, results, work, command)
     found.raise_failures()
     outcomes, show = found.outcomes, found.show
@@ -192,14 +188,13 @@ def _section(outcome: Outcome, real: tuple[torch.Tensor, torch.Tensor], show: Sh
     samples = torch.from_numpy(outcome.arrays["samples"]).transpose(0, 1)
     caption = "Test clouds on the left and samples on the right; every row is a digit."
     section.pictures.append(show(f"point-clouds-{model}", _rows(chosen, samples), caption))
-    losses = outcome.arrays["losses"]
-    if len(losses):
-        log = [
-            {"step": int(step), "split": "validation", "nll": float(nll), "learning_rate": 0.0, "seconds": 0.0}
-            for step, nll in np.atleast_2d(losses)
-        ]
-        caption = "Loss of validation clouds, in nats of fifty points."
-        section.pictures.append(show(f"point-clouds-{model}-losses", plots.losses(log), caption))
+    show_losses(
+        section,
+        show,
+        f"point-clouds-{model}",
+        outcome.arrays["losses"],
+        "Loss of validation clouds, in nats of fifty points.",
+    )
     return section
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from surflow.experiments.cells import Outcome
-from surflow.experiments.recorded import QUICK, record
+from surflow.experiments.recorded import QUICK, command_of, record
 from surflow.experiments.sbibm.tasks import SIMULATIONS, TASKS, Task, cells
 from surflow.experiments.sbibm.trial import DRAWN, run
 from surflow.experiments.synthetic import pictures
@@ -61,9 +61,7 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
         FileError: before any trial, if the results cannot be written or the references are not there.
         SurflowError: if trials failed, after the results and the page are made from all others.
     """
-    # The folder by its name: where it lies is nobody's business.
-    given = "" if data_dir is None else f" --data-dir {data_dir.name}"
-    command = f"surflow reproduce sbibm{given}{' --quick' if quick else ''}"
+    command = command_of("sbibm", quick, data_dir)
     recorded = record("sbibm", cells(quick, data_dir), run, _told, results, work, command)
     outcomes, show = recorded.outcomes, recorded.show
     found: dict[tuple[str, str], list[Outcome]] = {}
