@@ -195,6 +195,8 @@ DISTRIBUTIONS = [
     Case("categorical, conditional", lambda: sf.Categorical(2, 3, CONTEXT)),
     Case("levels", lambda: sf.LogisticLevels(2, 7, learned=True)),
     Case("levels, autoregressive", lambda: sf.AutoregressiveLevels((1, 2, 1), 6, width=8)),
+    Case("levels, autoregressive, patches", lambda: sf.AutoregressiveLevels((1, 2, 2), 4, CONTEXT, patch=2, width=8)),
+    Case("levels, autoregressive, grid", lambda: sf.AutoregressiveLevels((2, 2, 2), 2, width=8)),
     Case("levels, autoregressive, context", lambda: sf.AutoregressiveLevels(2, 5, CONTEXT, width=8)),
     Case("levels, conditional", lambda: sf.LogisticLevels(2, 9, CONTEXT, components=2)),
     Case("ascending", lambda: sf.AscendingCategorical(2, 5, width=8)),

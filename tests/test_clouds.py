@@ -292,8 +292,9 @@ def test_a_run_over_sets_of_different_sizes(tmp_path: Path) -> None:
 # -- the causal transformer ------------------------------------------------------------------------------
 
 
-def test_a_causal_transformer_sees_what_came_before_and_solves_step_by_step() -> None:
-    net = sf.CausalTransformer(6, 5, 3, 2, width=16, heads=4, layers=2).double()
+@pytest.mark.parametrize(("group", "columns"), [(1, 0), (2, 0), (1, 3), (3, 2)])
+def test_a_causal_transformer_sees_what_came_before_and_solves_step_by_step(group: int, columns: int) -> None:
+    net = sf.CausalTransformer(6, 5, 3, 2, group=group, columns=columns, width=16, heads=4, layers=2).double()
     for p in net.parameters():
         torch.nn.init.normal_(p, std=0.4)
     x, context = torch.randint(5, (4, 6)).double(), torch.randn(4, 2).double()
@@ -320,6 +321,9 @@ def test_a_causal_transformer_sees_what_came_before_and_solves_step_by_step() ->
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-8, atol=1e-10)
     with pytest.raises(sf.ConfigError, match="width that heads divide"):
         sf.CausalTransformer(2, 2, 2, width=10, heads=4)
+    for wrong in ({"group": 4}, {"group": 2, "columns": 2}):
+        with pytest.raises(sf.ConfigError, match="groups that divide"):
+            sf.CausalTransformer(6, 5, 3, **wrong)
 
 
 def test_integers_in_order_are_learned() -> None:

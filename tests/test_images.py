@@ -266,6 +266,39 @@ def test_half_precision_draws_from_the_law_that_it_scores() -> None:
     assert law.log_prob(v.to(torch.bfloat16)).float().exp().sum().item() == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.parametrize(("shape", "patch"), [((1, 4, 4), 2), ((2, 2, 4), 1), ((2, 2, 4), 2), ((16,), 1)])
+def test_patches_one_after_the_other_have_mass_one_and_the_law_they_are_drawn_from(
+    shape: tuple[int, ...], patch: int
+) -> None:
+    law = sf.AutoregressiveLevels(shape, 2, patch=patch, width=8, layers=1)
+    for p in law.parameters():
+        torch.nn.init.normal_(p, std=0.5)
+    x = ((torch.arange(2**16)[:, None] >> torch.arange(16)) & 1).float().reshape(-1, *shape)
+    with torch.no_grad():
+        log_prob = law.log_prob(x).double()
+    assert log_prob.logsumexp(0).exp().item() == pytest.approx(1, abs=1e-5)
+    drawn = law.sample(20_000, seed=0)
+    # What every coordinate, and every pair of them, is in the mean: exactly, and over draws, five errors at most apart.
+    p, flat = log_prob.exp(), x.flatten(1).double()
+    pairs, found = (v.T @ v for v in (p.sqrt()[:, None] * flat, drawn.flatten(1).double()))
+    assert (pairs - found / 20_000).abs().max() < 5 * 0.5 / math.sqrt(20_000)
+
+
+def test_an_image_is_drawn_patch_by_patch() -> None:
+    """Rising masses of the place within a patch end where they belong in the image."""
+    law = sf.AutoregressiveLevels((2, 4, 6), 256, patch=2, width=8, layers=1)
+    with torch.no_grad():  # the j-th integer of a patch is at its highest or zero, and j decides
+        law.net.bias[:, 0], law.net.bias[:, 1] = -100.0, -100.0
+        law.net.bias[torch.arange(8), torch.tensor([0, 1, 1, 0, 1, 0, 0, 0])] = 100.0
+    x = law.sample(3, seed=0)
+    first, second = torch.tensor([[0.0, 1], [1, 0]]), torch.tensor([[1.0, 0], [0, 0]])
+    assert torch.equal(x, 255 * torch.stack([part.tile(2, 3) for part in (first, second)]).expand(3, -1, -1, -1))
+    with pytest.raises(sf.ShapeError, match="patches of 4 x 4"):
+        sf.AutoregressiveLevels((1, 6, 8), 256, patch=4)
+    with pytest.raises(sf.ShapeError, match="expects images"):
+        sf.AutoregressiveLevels(16, 256, patch=2)
+
+
 def test_pixels_below_a_maximum_have_it_and_nothing_above() -> None:
     law = sf.BlockLevels((2, 3, 3), 256, 4, width=8)
     for p in law.parameters():
@@ -301,7 +334,7 @@ def test_blocks_of_any_sides_are_pooled() -> None:
 @pytest.mark.parametrize("name", ["max-pool", "slice"])
 def test_pyramids_train_save_and_draw(name: str, tmp_path: Path) -> None:
     net = sf.ContextColumns([3])
-    flow = presets.build(name, (2, 8, 4), levels=16, context_net=net, width=8, attention=8, blocks=1)
+    flow = presets.build(name, (2, 8, 4), levels=16, context_net=net, scales=2, width=8, attention=8, blocks=1)
     assert flow.exact and repr(flow.support) == "integers(16)"
     x, context = _images(64, (2, 8, 4), 16), torch.randint(3, (64, 1)).float()
     x[:, :, :4] = 0
@@ -333,10 +366,10 @@ def test_the_multi_scale_flow_trains_saves_and_draws(tmp_path: Path) -> None:
     assert z.shape == (1, 8, 4, 2) and flow.base.event_shape == (16, 2, 1)
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 4), (2, 4, 2)])
+@pytest.mark.parametrize(("shape", "scales"), [((1, 4, 4), 1), ((1, 4, 4), 2), ((2, 4, 2), 1)])
 @pytest.mark.parametrize("name", ["max-pool", "slice"])
-def test_all_images_there_are_have_mass_one(name: str, shape: tuple[int, ...]) -> None:
-    net, scales = sf.ContextColumns([3]), 2 if shape[2] == 4 else 1
+def test_all_images_there_are_have_mass_one(name: str, shape: tuple[int, ...], scales: int) -> None:
+    net = sf.ContextColumns([3])
     flow = presets.build(name, shape, levels=2, context_net=net, width=8, attention=8, scales=scales)
     for p in flow.parameters():
         torch.nn.init.normal_(p, std=0.3)
@@ -348,7 +381,7 @@ def test_all_images_there_are_have_mass_one(name: str, shape: tuple[int, ...]) -
 
 def test_pyramids_refuse_what_they_cannot_halve() -> None:
     with pytest.raises(sf.ShapeError, match="that 4 divides"):
-        presets.build("max-pool", (1, 6, 8), levels=256)
+        presets.build("max-pool", (1, 6, 8), levels=256, scales=2)
     with pytest.raises(sf.ConfigError, match="images of integers"):
         presets.build("slice", (1, 8, 8))
     with pytest.raises(sf.ConfigError, match="option of the preset 'max-pool' 'widht'; did you mean 'width'"):

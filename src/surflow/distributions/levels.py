@@ -137,18 +137,23 @@ class AutoregressiveLevels(Distribution):
     .. math:: \log p(v) = \sum_i \log p(v_i \mid v_{<i}, c)
 
     Args:
-        event_shape: of one event; coordinates are taken in row-major order.
+        event_shape: of one event. An image, (channels, height, width), goes patch by patch, and within a patch channel
+            by channel and row by row; anything else in row-major order.
         levels: L.
         context_shape: of the context, or None.
+        patch: side of the patches of an image: a token of the network is a patch.
         components: logistics of each law.
-        width, layers: of the network, a :class:`CausalTransformer` of four heads.
+        width, layers, dropout: of the network, a :class:`CausalTransformer` of four heads.
+
+    Raises:
+        ShapeError: for patches that do not tile the event.
 
     Source: van den Oord et al., "Pixel Recurrent Neural Networks", arXiv 1601.06759; Parmar et al., "Image
     Transformer", arXiv 1802.05751.
 
-    >>> law = AutoregressiveLevels((1, 2, 2), 256, width=16)
+    >>> law = AutoregressiveLevels((1, 4, 4), 256, patch=2, width=16)
     >>> law.sample(3, seed=0).shape
-    torch.Size([3, 1, 2, 2])
+    torch.Size([3, 1, 4, 4])
     """
 
     reparameterized = False
@@ -159,16 +164,31 @@ class AutoregressiveLevels(Distribution):
         levels: int,
         context_shape: int | Shape | None = None,
         *,
+        patch: int = 1,
         components: int = 4,
         width: int = 96,
         layers: int = 3,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(event_shape, support=Integers(levels), context_shape=context_shape)
-        self.levels = levels
-        size = math.prod(self.event_shape)
+        image = len(self.event_shape) == 3
+        if patch < 1 or (patch > 1 and not image) or any(side % patch for side in self.event_shape[1:]):
+            raise ShapeError(
+                f"AutoregressiveLevels expects images (channels, height, width) that patches of {patch} x {patch} "
+                f"tile, got {self.event_shape}"
+            )
+        self.levels, self.patch = levels, patch
         self.context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
         self.net = CausalTransformer(
-            size, levels, raw_parameters(components), self.context_size, width=width, layers=layers
+            math.prod(self.event_shape),
+            levels,
+            raw_parameters(components),
+            self.context_size,
+            group=self.event_shape[0] * patch**2 if image else 1,
+            columns=self.event_shape[2] // patch if image else 0,
+            width=width,
+            layers=layers,
+            dropout=dropout,
         )
 
     def _flat(self, context: Tensor | None) -> Tensor | None:
@@ -176,23 +196,28 @@ class AutoregressiveLevels(Distribution):
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         inside = self.support.contains(x)
+        if len(self.event_shape) == 3:
+            sides = (-1, self.patch)
+            x = x.unflatten(3, sides).unflatten(2, sides).permute(0, 2, 4, 1, 3, 5)
         flat = x.flatten(1).nan_to_num().clamp(0, self.levels - 1).round()
         raw = self.net(flat, self._flat(context)).to(x.dtype)
         log_p = log_mass(flat, raw, torch.full_like(flat, self.levels - 1))
         return log_p.sum(1).where(inside, -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x = self._sample(n, context)
+        return x, self._log_prob(x, context)
+
+    def _sample(self, n: int, context: Tensor | None) -> Tensor:
         like = self.net.places.new_empty(n, math.prod(self.event_shape))
-        log_p: list[Tensor] = []
-
-        def find(place: slice, raw: Tensor) -> Tensor:
-            top = like.new_full((n, 1), self.levels - 1)
-            part = draw_levels(raw.to(like.dtype), top)
-            log_p.append(log_mass(part, raw, top))
-            return part
-
-        x = self.net.solve(find, like, self._flat(context))
-        return x.reshape(n, *self.event_shape), torch.cat(log_p, 1).sum(1)
+        top = like.new_full((n, 1), self.levels - 1)
+        flat = self.net.solve(lambda _, raw: draw_levels(raw.to(like.dtype), top), like, self._flat(context))
+        if len(self.event_shape) == 3:
+            channels, height, width = self.event_shape
+            p = self.patch
+            patches = flat.reshape(n, height // p, width // p, channels, p, p)
+            flat = patches.permute(0, 3, 1, 4, 2, 5)
+        return flat.reshape(n, *self.event_shape)
 
 
 class BlockLevels(Distribution):

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -22,6 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from threadpoolctl import threadpool_limits
 
 from surflow.evaluation.results import Row, versions
+
+# What a trial finds: the metric, its value, a standard error or None, the unit.
+Found = tuple[str, float, float | None, str]
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,14 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.case} {self.model} seed {self.seed}"
+
+    def outcome(self, found: Iterable[Found], arrays: dict[str, np.ndarray] | None = None) -> Outcome:
+        """The outcome with a row for everything that was found."""
+        rows = [
+            Row(case=self.case, model=self.model, seed=self.seed, metric=metric, value=value, error=error, unit=unit)
+            for metric, value, error, unit in found
+        ]
+        return Outcome(self, rows, arrays or {})
 
 
 @dataclass

@@ -15,7 +15,7 @@ class AttentionLayer(nn.Module):
     Args:
         width: of the tokens, which the number of heads divides.
         heads, feedforward: of the attention and of the perceptron.
-        dropout: share of activations dropped in training.
+        dropout: share of what attention and perceptron add that is dropped in training.
 
     Source: Vaswani et al., "Attention Is All You Need", arXiv 1706.03762; Xiong et al., "On Layer Normalization in the
     Transformer Architecture", arXiv 2002.04745 (pre-norm).
@@ -23,22 +23,19 @@ class AttentionLayer(nn.Module):
 
     def __init__(self, width: int, heads: int, feedforward: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, feedforward), nn.GELU(), nn.Dropout(dropout), nn.Linear(feedforward, width)
-        )
+        self.mlp = nn.Sequential(nn.Linear(width, feedforward), nn.GELU(), nn.Linear(feedforward, width))
         self.drop = nn.Dropout(dropout)
 
     def forward(self, h: Tensor, *, causal: bool = False) -> Tensor:
         """(batch, tokens, width) to the same; causal: no token sees a later one."""
         q, k, v = self._heads(h)
-        p = self.dropout if self.training else 0.0
         # On a CPU the gradient of attention takes several times as long in half precision.
         with torch.autocast("cpu", enabled=False) if h.device.type == "cpu" else nullcontext():
             q, k, v = (part.to(h.dtype) for part in (q, k, v))
-            mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=causal)
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         return self._ended(h, mixed)
 
     def step(self, h: Tensor, past: Tensor, i: int) -> tuple[Tensor, Tensor]:

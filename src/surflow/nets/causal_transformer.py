@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
@@ -19,17 +20,26 @@ class CausalTransformer(Configurable, nn.Module):
     Every integer has a learned vector, every place has one, and the context is mapped to one that all places share.
     The last layer is zero, so that a law that it parametrises begins with its standard form.
 
+    With groups of g integers, such as the pixels of a patch, a token stands for a group, so that attention has g times
+    fewer tokens to look at; the integers within a group go one after the other through the last two layers alone:
+
+    .. math:: \text{parameters}_j = W_j \, \mathrm{GELU}\big(U_j h + \sum_{k < j} e_k(v_k)\big)
+
     Args:
         size: length of the sequence.
         levels: integers are 0, ..., levels - 1.
         n_parameters: outputs per place.
         context_size: width of the context, 0 for none.
+        group: g, which divides the size.
+        columns: for groups that lie in rows of so many: tokens hold the group before and the three above. 0 for a
+            line, where they hold the group before.
         width, heads, layers, dropout: as for :class:`SetTransformer`; perceptrons are four times as wide as tokens.
 
     Shapes: (batch, size) and (batch, context_size) to (batch, n_parameters, size).
 
     Raises:
-        ConfigError: for numbers that are not positive, or heads that do not divide the width.
+        ConfigError: for numbers that are not positive, heads that do not divide the width, or groups or columns that
+            do not divide the sequence.
 
     Source: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018; Vaswani et al.,
     "Attention Is All You Need", arXiv 1706.03762.
@@ -45,42 +55,56 @@ class CausalTransformer(Configurable, nn.Module):
         n_parameters: int,
         context_size: int = 0,
         *,
+        group: int = 1,
+        columns: int = 0,
         width: int = 96,
         heads: int = 4,
         layers: int = 3,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        positive = min(size, levels, n_parameters, width, heads, layers) > 0
-        if not positive or context_size < 0 or width % heads or not 0 <= dropout < 1:
+        positive = min(size, levels, n_parameters, group, width, heads, layers) > 0
+        if not positive or min(context_size, columns) < 0 or width % heads or not 0 <= dropout < 1:
             raise ConfigError(
                 f"CausalTransformer expects positive numbers, a width that heads divide, and dropout in [0, 1), got "
                 f"size={size}, levels={levels}, n_parameters={n_parameters}, context_size={context_size}, "
-                f"width={width}, heads={heads}, layers={layers}, dropout={dropout}"
+                f"group={group}, columns={columns}, width={width}, heads={heads}, layers={layers}, dropout={dropout}"
             )
-        # The token of a place is the integer before it; before the first there is none, which is a level more.
-        self.start = levels
-        self.tokens = nn.Embedding(levels + 1, width)
-        self.places = nn.Parameter(torch.empty(size, width))
-        for table in (self.tokens.weight, self.places):
-            nn.init.normal_(table, std=0.1)
+        if size % group or size // group % max(columns, 1):
+            raise ConfigError(
+                f"CausalTransformer expects groups that divide the sequence, and rows of them, got size={size}, "
+                f"group={group}, columns={columns}"
+            )
+        self.group, self.levels = group, levels
+        # A token holds the integers of earlier groups, a level more for those of a group that is not there.
+        self.near = _near(size // group, columns)
+        held = len(self.near[0]) * group
+        self.tokens = nn.Embedding(held * (levels + 1), width)
+        self.places = nn.Parameter(torch.empty(size // group, width))
+        nn.init.normal_(self.tokens.weight, std=0.1 / held**0.5)
+        nn.init.normal_(self.places, std=0.1)
         self.context = nn.Linear(context_size, width) if context_size else None
         self.layers = nn.ModuleList(AttentionLayer(width, heads, 4 * width, dropout) for _ in range(layers))
-        self.norm, self.last = nn.LayerNorm(width), nn.Linear(width, n_parameters)
-        for parameter in self.last.parameters():
-            nn.init.zeros_(parameter)
+        self.norm, self.inner = nn.LayerNorm(width), nn.Linear(width, group * width)
+        self.within = nn.Embedding(group * levels, width) if group > 1 else None
+        if self.within is not None:
+            nn.init.normal_(self.within.weight, std=0.1)
+        self.last = nn.Parameter(torch.zeros(group, width, n_parameters))
+        self.bias = nn.Parameter(torch.zeros(group, n_parameters))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """(batch, size) and (batch, context_size) to (batch, n_parameters, size)."""
-        before = torch.cat([x.new_full((len(x), 1), self.start), x[:, :-1]], 1)
-        h = self._embedded(before, self.places, context)
+        v = x.long().unflatten(1, (-1, self.group))
+        held = F.pad(v, (0, 0, 0, 1), value=self.levels)[:, self.near]
+        h = self._embedded(held, self.places, context)
         for layer in self.layers:
             h = layer(h, causal=True)
-        return self.last(self.norm(h)).transpose(1, 2)
-
-    def _embedded(self, before: Tensor, places: Tensor, context: Tensor | None) -> Tensor:
-        h = self.tokens(before.long()) + places
-        return h if self.context is None or context is None else h + self.context(context).unsqueeze(1)
+        inner = self._inner(h)
+        if self.within is not None:
+            known = self.within(v + self.levels * torch.arange(self.group, device=v.device))
+            inner = inner + F.pad(known.cumsum(2)[:, :, :-1], (0, 0, 1, 0))
+        raw = torch.einsum("bngw,gwp->bpng", F.gelu(inner), self.last) + self.bias.T.unsqueeze(1)
+        return raw.flatten(2)
 
     def solve(self, find: Callable[[slice, Tensor], Tensor], like: Tensor, context: Tensor | None = None) -> Tensor:
         """The sequence, one integer after the other, each from the parameters that those before give.
@@ -90,14 +114,43 @@ class CausalTransformer(Configurable, nn.Module):
             like: a tensor of the sequence's shape, (batch, size), and type.
         """
         batch, size = like.shape
-        before = like.new_full((batch, 1), self.start)
+        n = size // self.group
+        v = torch.full((batch, n + 1, self.group), self.levels, device=like.device)
         layers = [cast(AttentionLayer, layer) for layer in self.layers]
-        past = [layer.nothing(batch, size) for layer in layers]
+        past = [layer.nothing(batch, n) for layer in layers]
         found = []
-        for i in range(size):
-            h = self._embedded(before, self.places[i], context)
-            for j, layer in enumerate(layers):
-                h, past[j] = layer.step(h, past[j], i)
-            before = find(slice(i, i + 1), self.last(self.norm(h)).transpose(1, 2))
-            found.append(before)
+        for i in range(n):
+            h = self._embedded(v[:, self.near[i : i + 1]], self.places[i : i + 1], context)
+            for k, layer in enumerate(layers):
+                h, past[k] = layer.step(h, past[k], i)
+            inner = self._inner(h)[:, 0]
+            for j in range(self.group):
+                raw = F.gelu(inner[:, j]) @ self.last[j] + self.bias[j]
+                place = i * self.group + j
+                part = find(slice(place, place + 1), raw.unsqueeze(2))
+                found.append(part)
+                v[:, i, j] = part[:, 0].long()
+                if self.within is not None:
+                    known = self.within(v[:, i, j] + self.levels * j)
+                    inner = inner + known.unsqueeze(1)
         return torch.cat(found, 1)
+
+    def _embedded(self, held: Tensor, places: Tensor, context: Tensor | None) -> Tensor:
+        """Tokens of groups from what they hold, (batch, groups, near, group)."""
+        held = held.flatten(2)
+        held = held + (self.levels + 1) * torch.arange(held.shape[2], device=held.device)
+        h = self.tokens(held).sum(2) + places
+        return h if self.context is None or context is None else h + self.context(context).unsqueeze(1)
+
+    def _inner(self, h: Tensor) -> Tensor:
+        return self.inner(self.norm(h)).unflatten(-1, (self.group, -1))
+
+
+def _near(n: int, columns: int) -> list[list[int]]:
+    """Which groups the token of each of n groups holds; n stands for none."""
+    held = [[i - 1 if i else n] for i in range(n)]
+    for i in range(n if columns else 0):
+        row, column = divmod(i, columns)
+        for there in (column - 1, column, column + 1):
+            held[i].append(i - column - columns + there if row and 0 <= there < columns else n)
+    return held

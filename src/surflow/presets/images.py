@@ -64,20 +64,28 @@ def _check(name: str, shape: Shape, scales: int) -> None:
         )
 
 
+def _rest(shape: Shape, levels: int, context: int, components: int, width: int, layers: int) -> Distribution:
+    """The law of what poolings or slices leave: patch by patch where patches tile it."""
+    patch = 1 if shape[1] % 2 or shape[2] % 2 else 2
+    return AutoregressiveLevels(
+        shape, levels, given(context), patch=patch, components=components, width=width, layers=layers
+    )
+
+
 @_pyramid("max-pool")
 def _max_pool(
     shape: Shape,
     levels: int,
     context: int,
     *,
-    scales: int = 2,
+    scales: int = 1,
     width: int = 48,
     blocks: int = 2,
     components: int = 4,
     attention: int = 96,
     layers: int = 3,
 ) -> Chain:
-    """for images: maxima of blocks, twice, the pixels below them by convolutions, and what is left pixel by pixel"""
+    """for images: maxima of blocks, the pixels below them by convolutions, and the maxima patch by patch"""
     _check("max-pool", shape, scales)
     chain: list[Transform] = []
     for _ in range(scales):
@@ -85,9 +93,7 @@ def _max_pool(
         pixels = BlockLevels(z_shape, levels, 4, given(context), components=components, width=width, blocks=blocks)
         chain.append(IntegerMaxPool(shape, levels, 2, pixels))
         shape = z_shape
-    return chain, AutoregressiveLevels(
-        shape, levels, given(context), components=components, width=attention, layers=layers
-    )
+    return chain, _rest(shape, levels, context, components, attention, layers)
 
 
 @_pyramid("slice")
@@ -96,7 +102,7 @@ def _slice(
     levels: int,
     context: int,
     *,
-    scales: int = 2,
+    scales: int = 1,
     width: int = 48,
     blocks: int = 2,
     components: int = 4,
@@ -118,9 +124,7 @@ def _slice(
             net = ConvNet(inputs, n * c, width, blocks, levels, context=context)
             dropped = LogisticLevels(shape, levels, (inputs, *shape[1:]), components=components, net=net)
             chain.append(Slice((kept + c, *shape[1:]), kept, dropped, support=integers))
-    return chain, AutoregressiveLevels(
-        shape, levels, given(context), components=components, width=attention, layers=layers
-    )
+    return chain, _rest(shape, levels, context, components, attention, layers)
 
 
 @_pyramid("glow")

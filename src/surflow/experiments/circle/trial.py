@@ -12,8 +12,7 @@ from torch import Tensor
 from surflow.data import noisy_circle
 from surflow.distribution import seeded
 from surflow.evaluation import mean_and_error, scores
-from surflow.evaluation.results import Row
-from surflow.experiments.cells import Cell, Outcome
+from surflow.experiments.cells import Cell, Found, Outcome
 from surflow.experiments.circle.models import RADIUS, build
 from surflow.training import fit
 
@@ -31,7 +30,7 @@ def run(cell: Cell) -> Outcome:
     started = time.process_time()
     history = fit(flow, noisy_circle(spec["noise"]), **spec["training"], seed=cell.seed, progress=False)
     seconds = time.process_time() - started
-    found: list[tuple[str, float, float | None, str]] = []
+    found: list[Found] = []
     if spec["scored"]:
         target = noisy_circle(spec["noise"])
         with seeded(_TEST_SEED + cell.seed):
@@ -46,11 +45,7 @@ def run(cell: Cell) -> Outcome:
         ("steps", history.steps, None, "1"),
         ("parameters", sum(p.numel() for p in flow.parameters()), None, "1"),
     ]
-    rows = [
-        Row(case=cell.case, model=cell.model, seed=cell.seed, metric=metric, value=value, error=error, unit=unit)
-        for metric, value, error, unit in found
-    ]
-    return Outcome(cell, rows, {"samples": samples.numpy(), "losses": np.asarray(history.losses())})
+    return cell.outcome(found, {"samples": samples.numpy(), "losses": np.asarray(history.losses())})
 
 
 def merits(x: Tensor) -> dict[str, tuple[float, str]]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import surflow as sf
+from surflow.experiments.digits import DIGITS
 
-SHAPE, LEVELS, DIGITS = (1, 28, 28), 256, 10
+SHAPE, LEVELS = (1, 28, 28), 256
 # What hidden layers the report's couplings had.
 _HIDDEN = (200, 200)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +10,18 @@ import torch
 from torch import Tensor
 
 import surflow as sf
-from surflow.data import Part, Splits, load
-from surflow.evaluation import draws_given, frechet_distance, mean_and_error, scores
-from surflow.evaluation.results import Row
-from surflow.experiments.cells import Cell, Outcome
-from surflow.experiments.images.classifier import Classifier, classifier
-from surflow.experiments.images.models import DIGITS, MODELS
+from surflow.data import Splits, load
+from surflow.evaluation import frechet_distance, mean_and_error, scores
+from surflow.experiments.cells import Cell, Found, Outcome
+from surflow.experiments.digits import DIGITS, Classifier, classifier, drawn_digits, named_right
+from surflow.experiments.images.models import MODELS
 from surflow.experiments.trained import trained
 from surflow.flow import Flow
 from surflow.surjections.integers import IntegerMaxPool
-from surflow.training import fit
 
 SHOWN, VARIED, BETWEEN = 8, 6, 7
 # Draws of the k-sample bound, for a model without a density; and the rows that are scored with so many.
 _BOUND, _BOUND_ROWS = 10, 1000
-_TIMED = 1000
 
 
 def run(cell: Cell) -> Outcome:
@@ -33,9 +29,7 @@ def run(cell: Cell) -> Outcome:
     spec = cell.spec
     splits = load("mnist", context="digit", data_dir=spec["data_dir"], rows=spec["rows"])
     made = trained(cell, splits, lambda: MODELS[cell.model](**spec["options"]))
-    flow, seconds = made.flow, made.seconds
-    if spec["base"]:
-        seconds += _train_base(cell, flow, splits, made.folder)
+    flow = made.flow
     judge = classifier(Path(spec["classifier"]), splits.train, spec["epochs"])
     n = spec["tested"]
     x, context = splits.test.x[:n], splits.test.context[:n]  # type: ignore[index]
@@ -43,76 +37,28 @@ def run(cell: Cell) -> Outcome:
     kept = n if flow.exact else min(n, _BOUND_ROWS)
     with sf.distribution.seeded(cell.seed):
         log_prob = scores(flow, x[:kept], context[:kept], importance_samples=_BOUND)
-    digits = torch.arange(float(DIGITS))[:, None]
-    started = time.perf_counter()
-    drawn = draws_given(flow, max(1, spec["draws"] // DIGITS), digits, seed=cell.seed)
-    speed = _TIMED * (time.perf_counter() - started) / (drawn.shape[0] * DIGITS)
+    drawn, sampling = drawn_digits(flow, spec["draws"], cell.seed)
     samples = drawn.flatten(0, 1)
-    named = (judge.name(samples) == digits[:, 0].long().repeat(len(drawn))).double()
-    found: list[tuple[str, float, float | None, str]] = [
+    found: list[Found] = [
         ("bits_per_dimension", *mean_and_error(-log_prob / per_dim), "bits per dimension"),
-        ("class_accuracy", *mean_and_error(named), "1"),
-        ("class_accuracy_real", (judge.name(x) == context[:, 0].long()).double().mean().item(), None, "1"),
+        *named_right(judge, drawn, x, context),
         ("frechet_distance", frechet_distance(judge.features(x), judge.features(samples)), None, "1"),
         # Of as many images, for the distance of few is larger.
         ("frechet_distance_real", _between_real(judge, splits, x, len(samples)), None, "1"),
-        ("sampling_seconds", speed, None, "s"),
-        ("training_minutes", seconds / 60, None, "min"),
+        sampling,
+        ("training_minutes", made.seconds / 60, None, "min"),
         ("steps", made.steps, None, "1"),
         ("parameters", sum(p.numel() for p in flow.parameters()), None, "1"),
     ]
     near, of_samples, of_test = _neighbours(samples[: 5 * SHOWN], x[: 20 * SHOWN], splits.train.x)
     found += [("neighbour_distance", of_samples, None, "1"), ("neighbour_distance_real", of_test, None, "1")]
-    rows = [
-        Row(case=cell.case, model=cell.model, seed=cell.seed, metric=metric, value=value, error=error, unit=unit)
-        for metric, value, error, unit in found
-    ]
     arrays = {
         "samples": drawn[:SHOWN].to(torch.uint8).numpy(),
         "near": near[:SHOWN].to(torch.uint8).numpy(),
         "losses": np.asarray(made.losses),
         **_variations(flow, x, context, cell.seed),
     }
-    return Outcome(cell, rows, arrays)
-
-
-def _train_base(cell: Cell, flow: Flow, splits: Splits, folder: Path) -> float:
-    """Train the law of what is left anew, by itself, and return the seconds that it took.
-
-    Forward directions draw nothing, so that the likelihood is a sum and its last term can be learned on the codes: its
-    transformer wants a third of the learning rate of the convolutions.
-    """
-    path, record = folder / "base.safetensors", folder / "base.npz"
-    if not (path.exists() and record.exists()):
-        with sf.distribution.seeded(cell.seed):
-            law = Flow([], base=MODELS[cell.model](**cell.spec["options"]).base)
-            # The codes do not depend on the networks, so narrow ones find them sooner.
-            narrow = MODELS[cell.model](**{**cell.spec["options"], "width": 1, "blocks": 0})
-        n = cell.spec["validated"]
-        held_out = Part(splits.validation.x[:n], splits.validation.context[:n])  # type: ignore[index]
-        options = cell.spec["base"]
-        history = fit(
-            law,
-            _codes(narrow, splits.train),
-            validation=_codes(narrow, held_out),
-            seed=cell.seed,
-            folder=folder / "base",
-            progress=False,
-            **options,
-        )
-        law.save(path)
-        np.savez(record, seconds=history.seconds)
-    flow.base = sf.load(path).base
-    with np.load(record) as kept:
-        return float(kept["seconds"])
-
-
-def _codes(flow: Flow, part: Part) -> tuple[Tensor, Tensor]:
-    """Codes, and the contexts that layers are given, of all rows."""
-    assert part.context is not None and flow.context_net is not None
-    pairs = zip(part.x.split(_TIMED), part.context.split(_TIMED), strict=True)
-    with torch.no_grad():
-        return torch.cat([flow.encode(x, context) for x, context in pairs]), flow.context_net(part.context)
+    return cell.outcome(found, arrays)
 
 
 def _between_real(judge: Classifier, splits: Splits, test: Tensor, n: int) -> float:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import surflow as sf
-from surflow.evaluation.results import Row
 from surflow.experiments.cells import Cell, Outcome
-from surflow.experiments.point_clouds.models import DIGITS, MODELS, SHAPE
+from surflow.experiments.digits import DIGITS
+from surflow.experiments.point_clouds.models import MODELS, SHAPE
 from surflow.flow import Flow
 from surflow.page import Section
 
@@ -30,11 +30,7 @@ def run(cell: Cell) -> Outcome:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         found = pool.submit(measure, steps, batch).result()
     units = {"step_milliseconds": "ms", "bare_milliseconds": "ms", "memory": "GiB"}
-    rows = [
-        Row(case=cell.case, model=cell.model, seed=cell.seed, metric=k, value=v, error=None, unit=units.get(k, "1"))
-        for k, v in found.items()
-    ]
-    return Outcome(cell, rows, {})
+    return cell.outcome((name, value, None, units.get(name, "1")) for name, value in found.items())
 
 
 def measure(steps: int, batch: int) -> dict[str, float]:

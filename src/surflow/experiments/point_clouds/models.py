@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import surflow as sf
+from surflow.experiments.digits import DIGITS
 from surflow.presets.clouds import couplings
 
-SHAPE, DIGITS = (2, 50), 10
+SHAPE = (2, 50)
 
 
 class LeakySort(sf.Sort):

@@ -9,10 +9,9 @@ import torch
 from matplotlib.figure import Figure
 
 from surflow.experiments.cells import Cell, Outcome
+from surflow.experiments.digits import DIGITS, classifier, stated
 from surflow.experiments.goals import Goal, goals_section, models_section
-from surflow.experiments.images.classifier import classifier
 from surflow.experiments.point_clouds import full_size
-from surflow.experiments.point_clouds.models import DIGITS
 from surflow.experiments.point_clouds.trial import SHOWN, as_images, run, spatial_mnist
 from surflow.experiments.recorded import QUICK, command_of, record, show_losses
 from surflow.page import Section, Shower, duration, write_page
@@ -99,15 +98,8 @@ def cells(work: Path, data_dir: Path | None, quick: bool) -> list[Cell]:
     for model, length in _LENGTHS.items():
         grid = model == "point-grid"
         spec = {
-            "data_dir": None if data_dir is None else str(data_dir),
-            "folder": str(work / "point-clouds"),
-            "classifier": str(work / "point-clouds" / f"classifier{'-quick' if quick else ''}-{_EPOCHS}.safetensors"),
-            "epochs": 1 if quick else _EPOCHS,
-            "rows": 200 if quick else None,
+            **stated("point-clouds", work, data_dir, quick, _EPOCHS, 2000),
             "clouds": 2 if quick else _CLOUDS,
-            "tested": 20 if quick else 10_000,
-            "validated": 20 if quick else 2000,
-            "draws": 20 if quick else 2000,
             "compared": 10 if quick else 300,
             "options": _SMALL[model] if quick else {},
             "training": {

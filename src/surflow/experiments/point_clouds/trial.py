@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from torch import Tensor
 import surflow as sf
 from surflow.data import Part, Splits, load
 from surflow.data.clouds import clouds
-from surflow.evaluation import coverage, draws_given, mean_and_error, scores
-from surflow.evaluation.results import Row
-from surflow.experiments.cells import Cell, Outcome
-from surflow.experiments.images.classifier import classifier
-from surflow.experiments.point_clouds.models import DIGITS, MODELS, SHAPE
+from surflow.evaluation import coverage, mean_and_error, scores
+from surflow.experiments.cells import Cell, Found, Outcome
+from surflow.experiments.digits import DIGITS, classifier, drawn_digits, named_right
+from surflow.experiments.point_clouds.models import MODELS, SHAPE
 from surflow.experiments.trained import trained
 from surflow.flow import Flow
 
@@ -28,7 +26,6 @@ _POINTS, _SIDE = SHAPE[1], 28
 _POINT = 85.0
 # Importance samples of bounds, and how many clouds are scored with so many.
 BOUNDS = {10: 500, 100: 50}
-_TIMED = 1000
 # Clouds that are scored given each of the ten digits.
 _WITHOUT = 2000
 
@@ -65,7 +62,7 @@ def run(cell: Cell) -> Outcome:
     judge = classifier(Path(spec["classifier"]), as_images(splits.train), spec["epochs"])
     n = spec["tested"]
     x, context = splits.test.x[:n], splits.test.context[:n]  # type: ignore[index]
-    found: list[tuple[str, float, float | None, str]] = []
+    found: list[Found] = []
     with sf.distribution.seeded(cell.seed):
         log_prob = scores(flow, x, context, importance_samples=1)
         found.append(("nats_per_point", *mean_and_error(-log_prob / _POINTS), "nats per point"))
@@ -77,17 +74,9 @@ def run(cell: Cell) -> Outcome:
             bound = scores(flow, x[:scored], context[:scored], importance_samples=k)
             found.append((f"nats_per_point_{k}", *mean_and_error(-bound / _POINTS), "nats per point"))
         found.append(("permutation_change", _permuted(flow, x[:200], context[:200]), None, "1"))
-    digits = torch.arange(float(DIGITS))[:, None]
-    started = time.perf_counter()
-    drawn = draws_given(flow, max(1, spec["draws"] // DIGITS), digits, seed=cell.seed)
-    speed = _TIMED * (time.perf_counter() - started) / (drawn.shape[0] * DIGITS)
+    drawn, sampling = drawn_digits(flow, spec["draws"], cell.seed)
     samples = drawn.flatten(0, 1)
-    named = (judge.name(counts(samples)) == digits[:, 0].long().repeat(len(drawn))).double()
-    real = judge.name(counts(x)) == context[:, 0].long()
-    found += [
-        ("class_accuracy", *mean_and_error(named), "1"),
-        ("class_accuracy_real", real.double().mean().item(), None, "1"),
-    ]
+    found += named_right(judge, counts(samples).unflatten(0, drawn.shape[:2]), counts(x), context)
     compared = spec["compared"]
     other = splits.validation.x[:compared]
     for short, distance in (("chamfer", "chamfer"), ("earth", "earth-mover")):
@@ -96,17 +85,13 @@ def run(cell: Cell) -> Outcome:
             unit = "squared pixels" if short == "chamfer" else "pixels"
             found += [(f"{short}_coverage{name}", covered, None, "1"), (f"{short}_mmd{name}", nearest, None, unit)]
     found += [
-        ("sampling_seconds", speed, None, "s"),
+        sampling,
         ("training_minutes", made.seconds / 60, None, "min"),
         ("step_milliseconds", 1000 * made.seconds / made.steps, None, "ms"),
         ("steps", made.steps, None, "1"),
         ("parameters", sum(p.numel() for p in flow.parameters()), None, "1"),
     ]
-    rows = [
-        Row(case=cell.case, model=cell.model, seed=cell.seed, metric=metric, value=value, error=error, unit=unit)
-        for metric, value, error, unit in found
-    ]
-    return Outcome(cell, rows, {"samples": drawn[:SHOWN].numpy(), "losses": np.asarray(made.losses)})
+    return cell.outcome(found, {"samples": drawn[:SHOWN].numpy(), "losses": np.asarray(made.losses)})
 
 
 def _without_digit(flow: Flow, splits: Splits, x: Tensor) -> tuple[float, float | None]:

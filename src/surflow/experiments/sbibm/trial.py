@@ -13,7 +13,6 @@ from torch import Tensor
 from surflow.data.references import read_reference
 from surflow.data.simulators import Simulator
 from surflow.evaluation import classifier_test, mean_and_error, scores
-from surflow.evaluation.results import Row
 from surflow.experiments.cells import Cell, Outcome
 from surflow.experiments.sbibm.tasks import TASKS
 from surflow.training import fit
@@ -74,14 +73,10 @@ def run(cell: Cell) -> Outcome:
         ("parameters", len(flows) * sum(p.numel() for p in flows[0].parameters()), None, "1"),
     ]
     found += [(f"c2st_{k}", value, None, "1") for k, value in zip(spec["observations"], accuracies, strict=True)]
-    rows = [
-        Row(case=cell.case, model=cell.model, seed=cell.seed, metric=metric, value=value, error=error, unit=unit)
-        for metric, value, error, unit in found
-    ]
     arrays = {"losses": np.asarray(losses[0])}
     for i in range(min(DRAWN, len(x))):
         arrays |= {f"exact_{i}": reference[:, i].numpy(), f"drawn_{i}": drawn[:, i].numpy()}
-    return Outcome(cell, rows, arrays)
+    return cell.outcome(found, arrays)
 
 
 def _references(simulator: Simulator, cell: Cell) -> tuple[Tensor, Tensor, float]:

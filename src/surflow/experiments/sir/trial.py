@@ -24,8 +24,7 @@ from surflow.evaluation import (
     scores,
     tarp,
 )
-from surflow.evaluation.results import Row
-from surflow.experiments.cells import Cell, Outcome
+from surflow.experiments.cells import Cell, Found, Outcome
 from surflow.flow import Flow
 from surflow.nets.summary import Summary
 from surflow.support import positive
@@ -57,7 +56,7 @@ def run(cell: Cell) -> Outcome:
     truth, observed = sir.sample(spec["tests"], seed=_TEST_SEED + cell.seed)
     exact = sir.posterior(observed)
     log_prob, log_exact = scores(flow, truth, observed), exact.log_prob(truth)
-    found: list[tuple[str, float, float | None, str]] = [
+    found: list[Found] = [
         ("nll", *mean_and_error(-log_prob), "nats"),
         ("nll_exact", *mean_and_error(-log_exact), "nats"),
         # Paired on the same data sets, the gap is known far better than the two likelihoods are.
@@ -93,10 +92,6 @@ def run(cell: Cell) -> Outcome:
     random = tarp(truth, drawn, cell.seed)
     found.append(("tarp_p", float(kstest(random, "uniform").pvalue), None, "1"))
     found += _resimulated(sir, truth, observed, drawn[:RESIMULATED], cell.seed)
-    rows = [
-        Row(case=cell.case, model=cell.model, seed=cell.seed, metric=metric, value=value, error=error, unit=unit)
-        for metric, value, error, unit in found
-    ]
     arrays = {
         "losses": np.asarray(history.losses()),
         "validation": np.asarray(history.losses("validation")),
@@ -106,12 +101,12 @@ def run(cell: Cell) -> Outcome:
         "codes": codes(flow, truth, observed).numpy(),
         **_pictures(sir, flow),
     }
-    return Outcome(cell, rows, arrays)
+    return cell.outcome(found, arrays)
 
 
-def _errors(sir: SIR, truth: Tensor, drawn: Tensor, of_exact: Tensor) -> list[tuple[str, float, float | None, str]]:
+def _errors(sir: SIR, truth: Tensor, drawn: Tensor, of_exact: Tensor) -> list[Found]:
     """Relative errors of draws of the posterior, and of the exact one, below which no honest posterior comes."""
-    found: list[tuple[str, float, float | None, str]] = []
+    found: list[Found] = []
     true = sir.quantities(truth)
     for end, some in (("", drawn), ("_exact", of_exact)):
         quantities = sir.quantities(some)
@@ -126,7 +121,7 @@ def _errors(sir: SIR, truth: Tensor, drawn: Tensor, of_exact: Tensor) -> list[tu
     return found
 
 
-def _contraction(sir: SIR, drawn: Tensor, exact: Posterior, kept: int) -> list[tuple[str, float, float | None, str]]:
+def _contraction(sir: SIR, drawn: Tensor, exact: Posterior, kept: int) -> list[Found]:
     prior_sd = sir.prior.stddev.double()
     ours = contraction(drawn.double().std(0), prior_sd)
     true = contraction(exact.moments()[1][:kept], prior_sd)
@@ -137,9 +132,7 @@ def _contraction(sir: SIR, drawn: Tensor, exact: Posterior, kept: int) -> list[t
     ]
 
 
-def _resimulated(
-    sir: SIR, truth: Tensor, observed: Tensor, drawn: Tensor, seed: int
-) -> list[tuple[str, float, float | None, str]]:
+def _resimulated(sir: SIR, truth: Tensor, observed: Tensor, drawn: Tensor, seed: int) -> list[Found]:
     """How far the curves of draws lie from the true ones, and how much of the data their bands hold."""
     some = min(100, len(truth))  # data sets: bands take 200 simulations of each
     part = drawn[:, :some]

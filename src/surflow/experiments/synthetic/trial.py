@@ -22,7 +22,6 @@ from surflow.distribution import seeded
 from surflow.distributions.discrete import Bernoulli
 from surflow.distributions.normal import HalfNormal
 from surflow.evaluation import mean_and_error, scores
-from surflow.evaluation.results import Row
 from surflow.experiments.cells import Cell, Outcome
 from surflow.flow import Flow
 from surflow.nets.context import OneHot
@@ -112,11 +111,7 @@ def run(cell: Cell) -> Outcome:
         arrays[f"lines_{step}"] = drawn.float().numpy()
         arrays[f"samples_{step}"] = flow.sample(DRAWN, seed=cell.seed).numpy()
         found.append((f"line_error_{step}", error, None, "1"))
-    rows = [
-        Row(case=cell.case, model=cell.model, seed=cell.seed, metric=metric, value=value, error=error, unit=unit)
-        for metric, value, error, unit in found
-    ]
-    return Outcome(cell, rows, arrays)
+    return cell.outcome(found, arrays)
 
 
 def _q(flow: Flow) -> tuple[float, float] | None:

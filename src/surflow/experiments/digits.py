@@ -1,8 +1,10 @@
-"""A small classifier of digits, trained on the training images: it names samples, and its features compare sets."""
+"""What experiments with digits share: how trials are stated, samples of every digit, and a classifier for them."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +14,33 @@ from torch import Tensor, nn
 
 from surflow.data import Part
 from surflow.distribution import seeded
+from surflow.evaluation import draws_given, mean_and_error
+from surflow.experiments.cells import Found
+from surflow.flow import Flow
 
-EPOCHS, _BATCH, _LR = 6, 128, 2e-3
-_AT_ONCE = 1000
+DIGITS = 10
+_BATCH, _LR = 128, 2e-3
+_AT_ONCE, _TIMED = 1000, 1000
+
+
+def stated(name: str, work: Path, data_dir: Path | None, quick: bool, epochs: int, draws: int) -> dict[str, Any]:
+    """What trials of an experiment, given by its name, have in common in their specifications.
+
+    Args:
+        name, work, data_dir, quick: of the experiment.
+        epochs: of the classifier.
+        draws: how many samples are named.
+    """
+    return {
+        "data_dir": None if data_dir is None else str(data_dir),
+        "folder": str(work / name),
+        "classifier": str(work / name / f"classifier{'-quick' if quick else ''}-{epochs}.safetensors"),
+        "epochs": 1 if quick else epochs,
+        "rows": 200 if quick else None,
+        "tested": 100 if quick else 10_000,
+        "validated": 50 if quick else 2000,
+        "draws": 100 if quick else draws,
+    }
 
 
 class Classifier(nn.Module):
@@ -45,7 +71,7 @@ class Classifier(nn.Module):
         return self.head(self.features(x)).argmax(1)
 
 
-def classifier(path: Path, train: Part, epochs: int = EPOCHS) -> Classifier:
+def classifier(path: Path, train: Part, epochs: int) -> Classifier:
     """The classifier in a file, or a new one trained on images with their digits, and then kept in the file."""
     model = Classifier()
     if path.exists():
@@ -72,3 +98,27 @@ def classifier(path: Path, train: Part, epochs: int = EPOCHS) -> Classifier:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(model.state_dict(), path)
     return model
+
+
+def drawn_digits(flow: Flow, draws: int, seed: int) -> tuple[Tensor, Found]:
+    """Samples given every digit, (draws / 10, 10, *event), and how many seconds a thousand take."""
+    started = time.perf_counter()
+    drawn = draws_given(flow, max(1, draws // DIGITS), torch.arange(float(DIGITS))[:, None], seed=seed)
+    seconds = time.perf_counter() - started
+    return drawn, ("sampling_seconds", _TIMED * seconds / (drawn.shape[0] * DIGITS), None, "s")
+
+
+def named_right(judge: Classifier, drawn: Tensor, real: Tensor, context: Tensor) -> list[Found]:
+    """The shares that the classifier names as they should be, of samples given every digit and of real images.
+
+    Args:
+        judge: the classifier.
+        drawn: images in the layout of :func:`drawn_digits`.
+        real, context: real images and their digits, (n, 1).
+    """
+    digits = torch.arange(DIGITS).repeat(len(drawn))
+    named = (judge.name(drawn.flatten(0, 1)) == digits).double()
+    return [
+        ("class_accuracy", *mean_and_error(named), "1"),
+        ("class_accuracy_real", (judge.name(real) == context[:, 0].long()).double().mean().item(), None, "1"),
+    ]
