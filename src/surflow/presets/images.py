@@ -64,11 +64,19 @@ def _check(name: str, shape: Shape, scales: int) -> None:
         )
 
 
-def _rest(shape: Shape, levels: int, context: int, components: int, width: int, layers: int) -> Distribution:
+def _rest(
+    shape: Shape, levels: int, context: int, components: int, width: int, layers: int, dropout: float
+) -> Distribution:
     """The law of what poolings or slices leave: patch by patch where patches tile it."""
-    patch = 1 if shape[1] % 2 or shape[2] % 2 else 2
     return AutoregressiveLevels(
-        shape, levels, given(context), patch=patch, components=components, width=width, layers=layers
+        shape,
+        levels,
+        given(context),
+        patch=1 if shape[1] % 2 or shape[2] % 2 else 2,
+        components=components,
+        width=width,
+        layers=layers,
+        dropout=dropout,
     )
 
 
@@ -82,8 +90,9 @@ def _max_pool(
     width: int = 48,
     blocks: int = 2,
     components: int = 4,
-    attention: int = 96,
+    attention: int = 128,
     layers: int = 3,
+    dropout: float = 0.1,
 ) -> Chain:
     """for images: maxima of blocks, the pixels below them by convolutions, and the maxima patch by patch"""
     _check("max-pool", shape, scales)
@@ -93,7 +102,7 @@ def _max_pool(
         pixels = BlockLevels(z_shape, levels, 4, given(context), components=components, width=width, blocks=blocks)
         chain.append(IntegerMaxPool(shape, levels, 2, pixels))
         shape = z_shape
-    return chain, _rest(shape, levels, context, components, attention, layers)
+    return chain, _rest(shape, levels, context, components, attention, layers, dropout)
 
 
 @_pyramid("slice")
@@ -106,8 +115,9 @@ def _slice(
     width: int = 48,
     blocks: int = 2,
     components: int = 4,
-    attention: int = 96,
+    attention: int = 128,
     layers: int = 3,
+    dropout: float = 0.1,
 ) -> Chain:
     """as max-pool, but every second pixel of every second row is kept, and the others are sliced off"""
     _check("slice", shape, scales)
@@ -124,7 +134,7 @@ def _slice(
             net = ConvNet(inputs, n * c, width, blocks, levels, context=context)
             dropped = LogisticLevels(shape, levels, (inputs, *shape[1:]), components=components, net=net)
             chain.append(Slice((kept + c, *shape[1:]), kept, dropped, support=integers))
-    return chain, _rest(shape, levels, context, components, attention, layers)
+    return chain, _rest(shape, levels, context, components, attention, layers, dropout)
 
 
 @_pyramid("glow")

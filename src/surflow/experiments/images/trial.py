@@ -14,12 +14,15 @@ from surflow.data import Splits, load
 from surflow.evaluation import frechet_distance, mean_and_error, scores
 from surflow.experiments.cells import Cell, Found, Outcome
 from surflow.experiments.digits import DIGITS, Classifier, classifier, drawn_digits, named_right
+from surflow.experiments.images.apart import trained_apart
 from surflow.experiments.images.models import MODELS
 from surflow.experiments.trained import trained
 from surflow.flow import Flow
 from surflow.surjections.integers import IntegerMaxPool
 
 SHOWN, VARIED, BETWEEN = 8, 6, 7
+# What is trained apart: the layers and, if it is not with them, the base.
+_PARTS = ("", "_base")
 # Draws of the k-sample bound, for a model without a density; and the rows that are scored with so many.
 _BOUND, _BOUND_ROWS = 10, 1000
 
@@ -28,8 +31,13 @@ def run(cell: Cell) -> Outcome:
     """Train, score and draw; ``cell.spec`` is what :func:`cells` puts into it."""
     spec = cell.spec
     splits = load("mnist", context="digit", data_dir=spec["data_dir"], rows=spec["rows"])
-    made = trained(cell, splits, lambda: MODELS[cell.model](**spec["options"]))
-    flow = made.flow
+    if spec["base"]:
+        parts = list(trained_apart(cell, splits))
+    else:
+        parts = [trained(cell, splits, lambda: MODELS[cell.model](**spec["options"]))]
+    # A thread for every core that the training had.
+    torch.set_num_threads(len(parts))
+    flow = parts[0].flow
     judge = classifier(Path(spec["classifier"]), splits.train, spec["epochs"])
     n = spec["tested"]
     x, context = splits.test.x[:n], splits.test.context[:n]  # type: ignore[index]
@@ -46,8 +54,9 @@ def run(cell: Cell) -> Outcome:
         # Of as many images, for the distance of few is larger.
         ("frechet_distance_real", _between_real(judge, splits, x, len(samples)), None, "1"),
         sampling,
-        ("training_minutes", made.seconds / 60, None, "min"),
-        ("steps", made.steps, None, "1"),
+        ("training_minutes", max(part.seconds for part in parts) / 60, None, "min"),
+        ("cores", len(parts), None, "1"),
+        *((f"steps{name}", part.steps, None, "1") for name, part in zip(_PARTS, parts, strict=False)),
         ("parameters", sum(p.numel() for p in flow.parameters()), None, "1"),
     ]
     near, of_samples, of_test = _neighbours(samples[: 5 * SHOWN], x[: 20 * SHOWN], splits.train.x)
@@ -55,7 +64,7 @@ def run(cell: Cell) -> Outcome:
     arrays = {
         "samples": drawn[:SHOWN].to(torch.uint8).numpy(),
         "near": near[:SHOWN].to(torch.uint8).numpy(),
-        "losses": np.asarray(made.losses),
+        **{f"losses{name}": np.asarray(part.losses) for name, part in zip(_PARTS, parts, strict=False)},
         **_variations(flow, x, context, cell.seed),
     }
     return cell.outcome(found, arrays)

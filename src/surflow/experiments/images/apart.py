@@ -1,0 +1,64 @@
+"""The training of a pyramid in two parts side by side: its layers, and the law of what they leave."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+import torch
+
+import surflow as sf
+from surflow.data import Part, Splits, load
+from surflow.experiments.cells import Cell
+from surflow.experiments.digits import DIGITS
+from surflow.experiments.images.models import LEVELS, MODELS
+from surflow.experiments.trained import Trained, trained
+from surflow.flow import Flow
+
+_AT_ONCE = 1000
+
+
+def trained_apart(cell: Cell, splits: Splits) -> tuple[Trained, Trained]:
+    """The whole flow with the training of its layers, and its base with that of the law of the codes.
+
+    What the layers make of an image is fixed, so that the likelihood is a sum whose terms share nothing to learn: one
+    process trains the layers before a uniform law, another one the law on the codes, each on a core of its own.
+
+    Args:
+        cell: its ``spec`` has, beside what :func:`trained` wants, ``base``, the options of the second training.
+        splits: images and their digits.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        law = pool.submit(_law, cell)
+
+        def layers() -> Flow:
+            flow = MODELS[cell.model](**cell.spec["options"])
+            flow.base = sf.Categorical(flow.base.event_shape, LEVELS)
+            return flow
+
+        made, rest = trained(cell, splits, layers), law.result()
+    made.flow.base = rest.flow.base
+    return made, rest
+
+
+def _law(cell: Cell) -> Trained:
+    torch.set_num_threads(1)
+    spec = cell.spec
+    splits = load("mnist", context="digit", data_dir=spec["data_dir"], rows=spec["rows"])
+    # The codes do not depend on the networks, and narrow ones are quick.
+    narrow = MODELS[cell.model](**{**spec["options"], "width": 1, "blocks": 0})
+    coded = replace(splits, train=_codes(narrow, splits.train), validation=_codes(narrow, splits.validation))
+    part = replace(cell, model=f"{cell.model}-base", spec={**spec, "training": spec["base"]})
+
+    def alone() -> Flow:
+        return Flow([], base=MODELS[cell.model](**spec["options"]).base, context_net=sf.ContextColumns([DIGITS]))
+
+    return trained(part, coded, alone)
+
+
+@torch.no_grad()
+def _codes(flow: Flow, part: Part) -> Part:
+    assert part.context is not None  # the digits
+    pairs = zip(part.x.split(_AT_ONCE), part.context.split(_AT_ONCE), strict=True)
+    return Part(torch.cat([flow.encode(x, context) for x, context in pairs]), part.context)
