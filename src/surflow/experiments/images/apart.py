@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 import surflow as sf
 from surflow.data import Part, Splits, load
+from surflow.distribution import Distribution
 from surflow.experiments.cells import Cell
 from surflow.experiments.digits import DIGITS
 from surflow.experiments.images.models import LEVELS, MODELS
@@ -34,12 +37,15 @@ def trained_apart(cell: Cell, splits: Splits) -> tuple[Trained, Trained]:
 
         def layers() -> Flow:
             flow = MODELS[cell.model](**cell.spec["options"])
-            flow.base = sf.Categorical(flow.base.event_shape, LEVELS)
-            return flow
+            return _flow(flow.transforms, sf.Categorical(flow.base.event_shape, LEVELS))
 
         made, rest = trained(cell, splits, layers), law.result()
-    made.flow.base = rest.flow.base
+    made.flow = _flow(made.flow.transforms, rest.flow.base)
     return made, rest
+
+
+def _flow(layers: Iterable[Any], base: Distribution) -> Flow:
+    return Flow(list(layers), base=base, context_net=sf.ContextColumns([DIGITS]))
 
 
 def _law(cell: Cell) -> Trained:
@@ -52,7 +58,7 @@ def _law(cell: Cell) -> Trained:
     part = replace(cell, model=f"{cell.model}-base", spec={**spec, "training": spec["base"]})
 
     def alone() -> Flow:
-        return Flow([], base=MODELS[cell.model](**spec["options"]).base, context_net=sf.ContextColumns([DIGITS]))
+        return _flow([], MODELS[cell.model](**spec["options"]).base)
 
     return trained(part, coded, alone)
 
