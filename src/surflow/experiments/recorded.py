@@ -13,9 +13,9 @@ from surflow.errors import SurflowError
 from surflow.evaluation import write_results
 from surflow.experiments.cells import Cell, Outcome, run_cells
 from surflow.output import writing
-from surflow.page import Section, Shower
+from surflow.page import Section, Shower, write_page
 
-QUICK = "A run through everything with a few steps: no figure here means anything. "
+_QUICK = "A run through everything with a few steps: no figure here means anything. "
 _DPI = 100
 
 
@@ -37,6 +37,28 @@ def show_losses(section: Section, show: Shower, name: str, losses: np.ndarray, c
             for step, nll in np.atleast_2d(losses)
         ]
         section.pictures.append(show(f"{name}-losses", plots.losses(log), caption))
+
+
+def experiment_page(
+    path: Path,
+    heading: str,
+    lede: str,
+    facts: list[dict[str, str]],
+    sections: list[Section],
+    note: str,
+    quick: bool,
+) -> Path:
+    """Write the page of an experiment; of a quick one it says that it means nothing."""
+    return write_page(
+        path,
+        eyebrow="surflow · reproduced experiments",
+        heading=heading,
+        on="",
+        lede=(_QUICK if quick else "") + lede,
+        facts=facts,
+        sections=sections,
+        note=note,
+    )
 
 
 @dataclass
@@ -72,11 +94,13 @@ def record(
     tell: Callable[[Outcome], str],
     results: Path,
     work: Path,
-    command: str,
+    quick: bool,
+    data_dir: Path | None = None,
 ) -> Recorded:
     """Run cells, and write what they leave to ``results/NAME.json``; nothing is run if that cannot be written."""
     page = results / name / f"{name}.html"
     writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
     outcomes, failed = run_cells(cells, run, work, tell)
+    command = command_of(name.replace("_", "-"), quick, data_dir)
     write_results(results / f"{name}.json", command, [row for outcome in outcomes for row in outcome.rows])
     return Recorded(page, Shower(page.parent / "pictures", _DPI), outcomes, failed)

@@ -48,6 +48,8 @@ class CausalTransformer(Configurable, nn.Module):
     torch.Size([4, 3, 7])
     """
 
+    near: Tensor
+
     def __init__(
         self,
         size: int,
@@ -77,8 +79,9 @@ class CausalTransformer(Configurable, nn.Module):
             )
         self.group, self.levels = group, levels
         # A token holds the integers of earlier groups, a level more for those of a group that is not there.
-        self.near = _near(size // group, columns)
-        held = len(self.near[0]) * group
+        near = torch.tensor(_near(size // group, columns))
+        self.register_buffer("near", near, persistent=False)
+        held = near.shape[1] * group
         self.tokens = nn.Embedding(held * (levels + 1), width)
         self.places = nn.Parameter(torch.empty(size // group, width))
         nn.init.normal_(self.tokens.weight, std=0.1 / held**0.5)

@@ -21,7 +21,7 @@ class SetTransformer(Configurable, nn.Module):
             behind a sort; None for sets, of any size.
         width: of the tokens, which the number of heads divides.
         heads, layers, feedforward: of the transformer.
-        dropout: share of activations dropped in training.
+        dropout: share of what a layer adds to the tokens that is dropped in training.
 
     Shapes: (batch, inputs, points) to (batch, outputs, points).
 

@@ -13,10 +13,10 @@ from surflow.data import noisy_circle
 from surflow.experiments.cells import Cell, Outcome
 from surflow.experiments.circle.models import RADIUS
 from surflow.experiments.circle.trial import merits, run
-from surflow.experiments.recorded import QUICK, Recorded, record
+from surflow.experiments.recorded import Recorded, experiment_page, record
 from surflow.experiments.synthetic import pictures
 from surflow.experiments.synthetic.pictures import Frame, Panel
-from surflow.page import Section, duration, write_page
+from surflow.page import Section, duration
 
 _FRAME: Frame = ((-5.2, 5.2), (-5.2, 5.2))
 _POINTS = 10_000
@@ -168,16 +168,13 @@ def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
         SurflowError: if trials failed; the others are kept.
     """
     trials = [cell for target in TARGETS for cell in target.cells(quick)]
-    command = f"surflow reproduce circle{' --quick' if quick else ''}"
-    found = record("circle", trials, run, _told, results, work, command)
+    found = record("circle", trials, run, _told, results, work, quick)
     found.raise_failures()
     seconds = sum(outcome.value("seconds") for outcome in found.outcomes)
-    return write_page(
+    return experiment_page(
         found.page,
-        eyebrow="surflow · reproduced experiments",
         heading="The circle",
-        on="",
-        lede=(QUICK if quick else "") + _LEDE,
+        lede=_LEDE,
         facts=[
             {"kind": "", "text": f"radius {RADIUS:g}, uniform angle"},
             {"kind": "", "text": f"{len(found.outcomes)} trainings, {duration(seconds)} of processor time"},
@@ -188,6 +185,7 @@ def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
             *(_section(target, found) for target in TARGETS),
         ],
         note=_NOTE,
+        quick=quick,
     )
 
 

@@ -15,8 +15,8 @@ from surflow.experiments.digits import DIGITS, classifier, stated
 from surflow.experiments.goals import Goal, goals_section, models_section
 from surflow.experiments.images.models import LEVELS
 from surflow.experiments.images.trial import SHOWN, run
-from surflow.experiments.recorded import QUICK, command_of, record, show_losses
-from surflow.page import Section, Shower, duration, write_page
+from surflow.experiments.recorded import experiment_page, record, show_losses
+from surflow.page import Section, Shower, duration
 from surflow.plots.style import new_figure
 
 _TEXTS = {
@@ -50,7 +50,7 @@ _TRAININGS: dict[str, dict[str, Any]] = {
     "slice": {"steps": 2500, "batch_size": 32, "lr": 2e-3, **_HALF},
     "report": {"minutes": 5.0, "batch_size": 64, "lr": 3e-3, **_HALF},
 }
-_BASE = {"minutes": 44.0, "batch_size": 64, "lr": 2e-3, **_HALF}
+_BASE = {"minutes": 44.0, "batch_size": 64, "lr": 1e-3, **_HALF}
 
 
 def cells(work: Path, data_dir: Path | None, quick: bool) -> list[Cell]:
@@ -101,18 +101,15 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
     splits = load("mnist", context="digit", data_dir=data_dir, rows=spec["rows"])
     # Once, before the trials, each of which reads it.
     classifier(Path(spec["classifier"]), splits.train, spec["epochs"])
-    command = command_of("images", quick, data_dir)
-    found = record("images", trials, run, _told, results, work, command)
+    found = record("images", trials, run, _told, results, work, quick, data_dir)
     found.raise_failures()
     outcomes, show = found.outcomes, found.show
     real = splits.test.x[:2000], splits.test.context[:2000, 0].long()  # type: ignore[index]
     minutes = sum(outcome.value("training_minutes") for outcome in outcomes)
-    return write_page(
+    return experiment_page(
         found.page,
-        eyebrow="surflow · reproduced experiments",
         heading="Images",
-        on="",
-        lede=(QUICK if quick else "") + _LEDE,
+        lede=_LEDE,
         facts=[{"kind": "", "text": f"{len(outcomes)} trainings, {duration(60 * minutes)}"}],
         sections=[
             goals_section(GOALS, outcomes),
@@ -120,6 +117,7 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
             *(_section(outcome, real, show) for outcome in outcomes),
         ],
         note=_NOTE,
+        quick=quick,
     )
 
 

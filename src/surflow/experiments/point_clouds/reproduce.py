@@ -13,8 +13,8 @@ from surflow.experiments.digits import DIGITS, classifier, stated
 from surflow.experiments.goals import Goal, goals_section, models_section
 from surflow.experiments.point_clouds import full_size
 from surflow.experiments.point_clouds.trial import SHOWN, as_images, run, spatial_mnist
-from surflow.experiments.recorded import QUICK, command_of, record, show_losses
-from surflow.page import Section, Shower, duration, write_page
+from surflow.experiments.recorded import experiment_page, record, show_losses
+from surflow.page import Section, Shower, duration
 from surflow.plots.style import DATA, SAMPLES, new_figure, style_axes
 
 _CASE = "point-clouds/spatial-mnist"
@@ -142,19 +142,16 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
     splits = spatial_mnist(spec)
     # Once, before the trials, each of which reads it.
     classifier(Path(spec["classifier"]), as_images(splits.train), spec["epochs"])
-    command = command_of("point-clouds", quick, data_dir)
-    found = record("point_clouds", trials, run_cell, _told, results, work, command)
+    found = record("point_clouds", trials, run_cell, _told, results, work, quick, data_dir)
     found.raise_failures()
     outcomes, show = found.outcomes, found.show
     models = [outcome for outcome in outcomes if outcome.cell.model != "full-size"]
     real = splits.test.x[:2000], splits.test.context[:2000, 0].long()  # type: ignore[index]
     minutes = sum(outcome.value("training_minutes") for outcome in models)
-    return write_page(
+    return experiment_page(
         found.page,
-        eyebrow="surflow · reproduced experiments",
         heading="Point clouds",
-        on="",
-        lede=(QUICK if quick else "") + _LEDE,
+        lede=_LEDE,
         facts=[{"kind": "", "text": f"{len(models)} trainings, {duration(60 * minutes)}"}],
         sections=[
             goals_section(GOALS, outcomes, "elsewhere"),
@@ -163,6 +160,7 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
             *(_section(outcome, real, show) for outcome in models),
         ],
         note=_NOTE,
+        quick=quick,
     )
 
 

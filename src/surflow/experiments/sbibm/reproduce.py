@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from surflow.experiments.cells import Outcome
-from surflow.experiments.recorded import QUICK, command_of, record
+from surflow.experiments.recorded import experiment_page, record
 from surflow.experiments.sbibm.tasks import SIMULATIONS, TASKS, Task, cells
 from surflow.experiments.sbibm.trial import DRAWN, run
 from surflow.experiments.synthetic import pictures
 from surflow.experiments.synthetic.pictures import Frame, Panel
-from surflow.page import Section, Shower, duration, plus_minus, write_page
+from surflow.page import Section, Shower, duration, plus_minus
 from surflow.plots.style import frame
 
 _LEDE = (
@@ -61,8 +61,7 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
         FileError: before any trial, if the results cannot be written or the references are not there.
         SurflowError: if trials failed, after the results and the page are made from all others.
     """
-    command = command_of("sbibm", quick, data_dir)
-    recorded = record("sbibm", cells(quick, data_dir), run, _told, results, work, command)
+    recorded = record("sbibm", cells(quick, data_dir), run, _told, results, work, quick, data_dir)
     outcomes, show = recorded.outcomes, recorded.show
     found: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
@@ -74,15 +73,14 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
     for name, task in TASKS.items():
         models = {model: found[name, model][0] for model in task.models if (name, model) in found}
         sections.insert(-1, _section(name, task, models, show))
-    write_page(
+    experiment_page(
         recorded.page,
-        eyebrow="surflow · reproduced experiments",
         heading="Posteriors of a public benchmark",
-        on="",
-        lede=(QUICK if quick else "") + _LEDE,
+        lede=_LEDE,
         facts=_facts(outcomes),
         sections=sections,
         note="Behind ± stand standard deviations over the seeds: of the simulations, and of the training.",
+        quick=quick,
     )
     recorded.raise_failures()
     return recorded.page

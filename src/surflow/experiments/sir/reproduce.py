@@ -13,9 +13,9 @@ import torch
 from surflow import plots
 from surflow.data import SIR
 from surflow.experiments.cells import Cell, Outcome
-from surflow.experiments.recorded import QUICK, record
+from surflow.experiments.recorded import command_of, experiment_page, record
 from surflow.experiments.sir.trial import run
-from surflow.page import Section, Shower, duration, plus_minus, write_page
+from surflow.page import Section, Shower, duration, plus_minus
 
 _DRAWS = 999
 
@@ -182,24 +182,22 @@ def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
     """
     cases = [case for case in CASES if case.name.endswith(_HARD)] if quick else CASES
     cells = [cell for case in cases for cell in case.cells(quick)]
-    command = f"surflow reproduce sir{' --quick' if quick else ''}"
-    found = record("sir", cells, run, _told, results, work, command)
+    found = record("sir", cells, run, _told, results, work, quick)
     found.raise_failures()
     outcomes, show = found.outcomes, found.show
     seconds = sum(outcome.value("seconds") for outcome in outcomes)
-    return write_page(
+    return experiment_page(
         found.page,
-        eyebrow="surflow · reproduced experiments",
         heading="The epidemic",
-        on="",
-        lede=(QUICK if quick else "") + _LEDE,
+        lede=_LEDE,
         facts=[
             {"kind": "exact", "text": "every likelihood here is exact"},
             {"kind": "", "text": f"{cells[0].spec['simulations']:,} simulations a training"},
             {"kind": "", "text": f"{len(outcomes)} trainings, {duration(seconds)} of processor time"},
         ],
         sections=[_goals(outcomes), *(_section(case, outcomes, show) for case in cases)],
-        note=f"Behind ± stand standard errors over the test data sets. Made by {command}.",
+        note=f"Behind ± stand standard errors over the test data sets. Made by {command_of('sir', quick, None)}.",
+        quick=quick,
     )
 
 

@@ -16,13 +16,13 @@ from surflow.errors import ConfigError, SurflowError, unknown_name
 from surflow.evaluation import read_results, scores, write_results
 from surflow.evaluation.results import Row
 from surflow.experiments.cells import Outcome, run_cells
-from surflow.experiments.recorded import QUICK
+from surflow.experiments.recorded import experiment_page
 from surflow.experiments.synthetic import pictures
 from surflow.experiments.synthetic.groups import GROUPS, WHOLE, Comparison
 from surflow.experiments.synthetic.pictures import Frame, Panel
 from surflow.experiments.synthetic.trial import DRAWN, RESOLUTION, run
 from surflow.output import writing
-from surflow.page import Section, Shower, duration, plus_minus, write_page
+from surflow.page import Section, Shower, duration, plus_minus
 
 # Pictures are recorded in the repository: a hundred dots an inch are enough for a page.
 _DPI = 100
@@ -79,15 +79,14 @@ def reproduce(group: str, results: Path, work: Path, quick: bool = False) -> Pat
         sections.insert(0, _sets(show))
     if standing:
         sections.insert(0, _summary(standing, show, f"gaps-{group}"))
-    write_page(
+    experiment_page(
         page,
-        eyebrow="surflow · reproduced experiments",
         heading="The plane" if group == WHOLE else group,
-        on="",
-        lede=(QUICK if quick else "") + _LEDE,
+        lede=_LEDE,
         facts=_facts(outcomes),
         sections=sections,
         note="Behind ± stand standard deviations over the seeds.",
+        quick=quick,
     )
     if failed:
         raise SurflowError(
