@@ -19,6 +19,7 @@ import surflow as sf
 from surflow import presets
 from surflow.data import builtin, idx
 from surflow.evaluation import evaluate, frechet_distance, read_results
+from surflow.experiments.images.between import between
 from surflow.experiments.images.models import LEVELS, SHAPE, report
 from surflow.experiments.reproduce import reproduce
 
@@ -297,6 +298,21 @@ def test_an_image_is_drawn_patch_by_patch() -> None:
         sf.AutoregressiveLevels((1, 6, 8), 256, patch=4)
     with pytest.raises(sf.ShapeError, match="expects images"):
         sf.AutoregressiveLevels(16, 256, patch=2)
+
+
+def test_between_two_samples_lie_samples() -> None:
+    law = sf.AutoregressiveLevels((1, 2, 2), 5, 2, patch=2, width=8, layers=1)
+    for p in law.parameters():
+        torch.nn.init.normal_(p, std=0.5)
+    context = torch.randn(1, 2).expand(20_000, 2)
+    ends = law.sample((), context, seed=0), law.sample((), context, seed=1)
+    way = between(law, ends, context, 3)
+    assert torch.equal(way[0], ends[0]) and torch.equal(way[2], ends[1])
+    x = torch.cartesian_prod(*[torch.arange(5.0)] * 4).reshape(-1, 1, 2, 2)
+    with torch.no_grad():
+        p = law.log_prob(x, context[: len(x)]).exp()
+    number = torch.bincount((way[1].flatten(1) @ 5.0 ** torch.arange(3, -1, -1)).long(), minlength=len(x))
+    assert (number / 20_000 - p).abs().max() < 5 * (p.max() / 20_000).sqrt()
 
 
 def test_pixels_below_a_maximum_have_it_and_nothing_above() -> None:

@@ -191,16 +191,14 @@ class AutoregressiveLevels(Distribution):
             dropout=dropout,
         )
 
-    def _flat(self, context: Tensor | None) -> Tensor | None:
+    def flat(self, context: Tensor | None) -> Tensor | None:
+        """The context as the network takes it."""
         return None if context is None else context.reshape(context.shape[0], self.context_size)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         inside = self.support.contains(x)
-        if len(self.event_shape) == 3:
-            sides = (-1, self.patch)
-            x = x.unflatten(3, sides).unflatten(2, sides).permute(0, 2, 4, 1, 3, 5)
-        flat = x.flatten(1).nan_to_num().clamp(0, self.levels - 1).round()
-        raw = self.net(flat, self._flat(context)).to(x.dtype)
+        flat = self.sequence(x).nan_to_num().clamp(0, self.levels - 1).round()
+        raw = self.net(flat, self.flat(context)).to(x.dtype)
         log_p = log_mass(flat, raw, torch.full_like(flat, self.levels - 1))
         return log_p.sum(1).where(inside, -math.inf)
 
@@ -211,13 +209,23 @@ class AutoregressiveLevels(Distribution):
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
         like = self.net.places.new_empty(n, math.prod(self.event_shape))
         top = like.new_full((n, 1), self.levels - 1)
-        flat = self.net.solve(lambda _, raw: draw_levels(raw.to(like.dtype), top), like, self._flat(context))
+        flat = self.net.solve(lambda _, raw: draw_levels(raw.to(like.dtype), top), like, self.flat(context))
+        return self.event(flat)
+
+    def sequence(self, x: Tensor) -> Tensor:
+        """The integers of events in the order in which they go, (batch, size)."""
+        if len(self.event_shape) == 3:
+            sides = (-1, self.patch)
+            x = x.unflatten(3, sides).unflatten(2, sides).permute(0, 2, 4, 1, 3, 5)
+        return x.flatten(1)
+
+    def event(self, v: Tensor) -> Tensor:
+        """The events of sequences, (batch, *event_shape)."""
         if len(self.event_shape) == 3:
             channels, height, width = self.event_shape
             p = self.patch
-            patches = flat.reshape(n, height // p, width // p, channels, p, p)
-            flat = patches.permute(0, 3, 1, 4, 2, 5)
-        return flat.reshape(n, *self.event_shape)
+            v = v.reshape(-1, height // p, width // p, channels, p, p).permute(0, 3, 1, 4, 2, 5)
+        return v.reshape(-1, *self.event_shape)
 
 
 class BlockLevels(Distribution):

@@ -165,8 +165,8 @@ def _section(outcome: Outcome, real: tuple[torch.Tensor, torch.Tensor], show: Sh
         ),
         (
             "interpolations",
-            "Two test images, on the left and on the right, and images whose maxima lie between theirs, drawn with the "
-            "same random numbers.",
+            "Two test images, on the left and on the right, and images on a path between the random numbers that "
+            "theirs are drawn with.",
         ),
     ):
         if name in outcome.arrays:

@@ -11,10 +11,12 @@ from torch import Tensor
 
 import surflow as sf
 from surflow.data import Splits, load
+from surflow.distributions.levels import AutoregressiveLevels
 from surflow.evaluation import frechet_distance, mean_and_error, scores
 from surflow.experiments.cells import Cell, Found, Outcome
 from surflow.experiments.digits import DIGITS, Classifier, classifier, drawn_digits, named_right
 from surflow.experiments.images.apart import trained_apart
+from surflow.experiments.images.between import between
 from surflow.experiments.images.models import MODELS
 from surflow.experiments.trained import trained
 from surflow.flow import Flow
@@ -89,20 +91,21 @@ def _neighbours(samples: Tensor, test: Tensor, train: Tensor) -> tuple[Tensor, f
 def _variations(flow: Flow, x: Tensor, context: Tensor, seed: int) -> dict[str, np.ndarray]:
     """For every digit: a test image and images with the same code; and images between it and another one of the digit.
 
-    Between two images lie those whose codes, the maxima, lie between theirs, drawn with the same random numbers.
+    Between two images lie those whose codes lie between theirs (:func:`between`), drawn with the same random numbers.
     """
-    if not any(isinstance(layer, IntegerMaxPool) for layer in flow.transforms):
+    law = flow.base
+    if not (isinstance(flow.transforms[0], IntegerMaxPool) and isinstance(law, AutoregressiveLevels)):
         return {}
     places = [(context[:, 0] == digit).nonzero()[:2, 0] for digit in range(DIGITS)]
     ends, context = torch.stack([x[place] for place in places], 1), context[[int(place[0]) for place in places]]
-    with torch.no_grad():
+    with torch.no_grad(), sf.distribution.seeded(seed):
         z, other = (flow.encode(end, context) for end in ends)
-        with sf.distribution.seeded(seed):
-            again = [flow.decode(z, context) for _ in range(VARIED)]
-        between = []
-        for share in torch.linspace(0, 1, BETWEEN):
+        again = [flow.decode(z, context) for _ in range(VARIED)]
+        codes = between(law, (z, other), flow.context_net(context), BETWEEN)  # type: ignore[misc]
+        way = []
+        for code in codes:
             with sf.distribution.seeded(seed):
-                between.append(flow.decode(torch.lerp(z, other, share).round(), context))
+                way.append(flow.decode(code, context))
     variations = torch.stack([ends[0], *again], 1)
-    interpolations = torch.stack([ends[0], *between, ends[1]], 1)
+    interpolations = torch.stack([ends[0], *way, ends[1]], 1)
     return {"variations": variations.numpy(), "interpolations": interpolations.numpy()}
