@@ -135,6 +135,7 @@ _COLUMNS = {
     "neighbour_distance_real": "real ones",
     "sampling_seconds": "seconds for 1000",
     "training_minutes": "minutes of training",
+    "cores": "cores",
     "parameters": "parameters",
 }
 
