@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -26,7 +27,8 @@ def trained_apart(cell: Cell, splits: Splits) -> tuple[Trained, Trained]:
     """The whole flow with the training of its layers, and its base with that of the law of the codes.
 
     What the layers make of an image is fixed, so that the likelihood is a sum whose terms share nothing to learn: one
-    process trains the layers before a uniform law, another one the law on the codes, each on a core of its own.
+    process trains the layers before a uniform law, whose nats are taken off again, another one the law on the codes,
+    each on a core of its own.
 
     Args:
         cell: its ``spec`` has, beside what :func:`trained` wants, ``base``, the options of the second training.
@@ -40,6 +42,8 @@ def trained_apart(cell: Cell, splits: Splits) -> tuple[Trained, Trained]:
             return _flow(flow.transforms, sf.Categorical(flow.base.event_shape, LEVELS))
 
         made, rest = trained(cell, splits, layers), law.result()
+    uniform = math.prod(made.flow.base.event_shape) * math.log(LEVELS)
+    made.losses = [(step, nll - uniform) for step, nll in made.losses]
     made.flow = _flow(made.flow.transforms, rest.flow.base)
     return made, rest
 
