@@ -294,6 +294,7 @@ def test_an_image_is_drawn_patch_by_patch() -> None:
     x = law.sample(3, seed=0)
     first, second = torch.tensor([[0.0, 1], [1, 0]]), torch.tensor([[1.0, 0], [0, 0]])
     assert torch.equal(x, 255 * torch.stack([part.tile(2, 3) for part in (first, second)]).expand(3, -1, -1, -1))
+    assert sf.AutoregressiveLevels((2, 3, 3), 4, width=8).sample(3, seed=0).is_contiguous()
     with pytest.raises(sf.ShapeError, match="patches of 4 x 4"):
         sf.AutoregressiveLevels((1, 6, 8), 256, patch=4)
     with pytest.raises(sf.ShapeError, match="expects images"):

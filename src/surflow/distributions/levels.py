@@ -225,7 +225,7 @@ class AutoregressiveLevels(Distribution):
             channels, height, width = self.event_shape
             p = self.patch
             v = v.reshape(-1, height // p, width // p, channels, p, p).permute(0, 3, 1, 4, 2, 5)
-        return v.reshape(-1, *self.event_shape)
+        return v.reshape(-1, *self.event_shape).contiguous()
 
 
 class BlockLevels(Distribution):
