@@ -19,10 +19,8 @@ from surflow.training import fit
 
 @dataclass
 class Trained:
-    """A trained flow, the seconds and steps that it took, and the losses of validation events, (step, nats); and the
-    folder that it is kept in."""
+    """A trained flow, the seconds and steps that it took, and the losses of validation events, (step, nats)."""
 
-    folder: Path
     flow: Flow
     seconds: float
     steps: int
@@ -42,7 +40,7 @@ def trained(cell: Cell, splits: Splits, build: Callable[[], Flow]) -> Trained:
     path, record = folder / "model.safetensors", folder / "trained.npz"
     if path.exists() and record.exists():
         with np.load(record) as kept:
-            return Trained(folder, sf.load(path), float(kept["seconds"]), int(kept["steps"]), kept["losses"].tolist())
+            return Trained(sf.load(path), float(kept["seconds"]), int(kept["steps"]), kept["losses"].tolist())
     with sf.distribution.seeded(cell.seed):
         flow = build()
     train, held_out = splits.train, splits.validation
@@ -53,4 +51,4 @@ def trained(cell: Cell, splits: Splits, build: Callable[[], Flow]) -> Trained:
     flow.save(path)
     losses = history.losses("validation")
     np.savez(record, seconds=history.seconds, steps=history.steps, losses=np.asarray(losses))
-    return Trained(folder, flow, history.seconds, history.steps, losses)
+    return Trained(flow, history.seconds, history.steps, losses)
