@@ -11,7 +11,7 @@ from torch import Tensor
 from surflow.distribution import Shape, as_shape
 from surflow.errors import ShapeError
 from surflow.support import Integers, Ordered, Product, Support, product, real
-from surflow.transform import Transform
+from surflow.transform import Path, Transform
 
 # Single precision holds all integers up to here.
 _LARGEST = 2**24
@@ -19,6 +19,9 @@ _LARGEST = 2**24
 
 class _Rearrangement(Transform):
     """Moves coordinates without changing them."""
+
+    def _path(self, inverse: bool) -> Path:
+        return Path()
 
     def _there(self, x: Tensor) -> Tensor:
         raise NotImplementedError
