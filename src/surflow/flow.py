@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from surflow.bridges import bridge
 from surflow.distribution import Distribution, Shape, check_context, check_rows, chunks, rows_at_once
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
-from surflow.support import Support, bridge
+from surflow.support import Support
 from surflow.transform import Inverse, On, Transform
 
 T = TypeVar("T")  # what a direction of a layer returns
