@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from surflow.configurable import Configurable
 from surflow.errors import BoundError, DataError, ShapeError
-from surflow.support import Support, real
-
-Shape = tuple[int, ...]
+from surflow.support import Shape, Support, real
 
 # Rows, and numbers in the events of these rows, that pass through a model at once where no gradients are recorded: a
 # layer's hidden values of so many rows lie in a processor's caches, so that more would be slower as well as larger.
@@ -227,6 +225,7 @@ class Distribution(Configurable, nn.Module):
         super().__init__()
         self.event_shape = as_shape(event_shape)
         self.support = support
+        support.check_shape(self.event_shape)
         self.context_shape = None if context_shape is None else as_shape(context_shape)
 
     @property

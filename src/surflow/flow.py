@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from surflow import gradients
+from surflow.bridges import bridge
 from surflow.distribution import Distribution, Shape, check_context, check_rows, chunks, hold_draws, rows_at_once
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
-from surflow.support import Support, bridge
+from surflow.support import Support
 from surflow.transform import Transform, layer_name
 
 T = TypeVar("T")  # what a direction of a layer returns

@@ -71,6 +71,8 @@ class Transform(Configurable, nn.Module):
         self.out_shape = self.in_shape if out_shape is None else as_shape(out_shape)
         self.domain = domain
         self.codomain = domain if codomain is None else codomain
+        self.domain.check_shape(self.in_shape)
+        self.codomain.check_shape(self.out_shape)
         self.context_shape = None if context_shape is None else as_shape(context_shape)
 
     # -- what a subclass implements ---------------------------------------------------------------
