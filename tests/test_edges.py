@@ -80,12 +80,10 @@ def test_the_origin_of_the_plane_has_finite_gradients() -> None:
 
 def test_what_carries_no_gradient_says_so() -> None:
     integers = sf.Flow([sf.Dequantize(2, 5), sf.Logit(2, 0, 5), sf.Elementwise(2)], base=sf.Normal(2))
-    with pytest.raises(sf.BoundError, match="discrete"):
+    with pytest.raises(sf.BoundError, match="Dequantize rounds"):
         integers.rsample(3)
     folded = sf.Flow([sf.Inverse(sf.Abs(1, sf.Bernoulli(1, learned=True)))], base=sf.Normal(1, learned=True))
     folded.rsample(3).sum().backward()
-    with pytest.raises(sf.BoundError, match="no gradient of the bound"):
-        sf.fit(folded, torch.rand(100, 1), steps=2, progress=False)
 
 
 @pytest.mark.parametrize("layer", [sf.Coupling, sf.Autoregressive, sf.Elementwise], ids=lambda c: c.__name__)
