@@ -200,7 +200,8 @@ class Ravel(_Rearrangement):
         shape = as_shape(shape)
         if len(shape) != 2:
             raise ShapeError(f"Ravel expects points of shape (coordinates, points), got {shape}")
-        if levels ** shape[0] > _LARGEST:
+        # From two levels on, a large power of them is a number of megabytes.
+        if levels < 1 or (levels > 1 and shape[0] > math.log2(_LARGEST)) or levels ** shape[0] > _LARGEST:
             raise ShapeError(
                 f"Ravel expects a grid of {_LARGEST} cells at most, whose numbers every float holds, got {levels} "
                 f"levels in {shape[0]} coordinates"
