@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from surflow.errors import ConfigError
 
 # The limit, in units of some ten nanoseconds or ten bytes: what a file without weights may ask for, which is a second
-# and 200 MB at the very most, and more for every weight and every tensor of weights that it holds. Of that, flows use a
-# tenth at most.
+# and 200 MB at the very most, and more for every weight and every tensor of weights that it holds. Hardly any flow
+# needs a tenth.
 FREE = 2**24
 PER_WEIGHT = 2**4
 PER_TENSOR = 2**15
@@ -47,7 +47,7 @@ class Budget(TorchFunctionMode):
         ConfigError: before the limit is passed.
 
     >>> import surflow as sf
-    >>> with Budget(weights=0, tensors=0):
+    >>> with Budget(weights=0, tensors=0):  # doctest: +ELLIPSIS
     ...     sf.Normal(2**50)
     Traceback (most recent call last):
     surflow.errors.ConfigError: torch.zeros, of 2,251,799,813,685,248 numbers, is too much: ...
@@ -66,8 +66,10 @@ class Budget(TorchFunctionMode):
         self._spend(_VALUE, "so many values")
 
     def object(self, cls: type) -> None:
-        """Pay for one object."""
+        """Pay for one object, and look at the clock."""
         self._spend(_OBJECT, f"one more {cls.__name__}")
+        if time.thread_time() - self.start > self.seconds:
+            self._refuse(f"one more {cls.__name__}", f"take {self.seconds:.0f} seconds")
 
     def argument(self, cls: type, name: str, value: Any) -> None:
         """Pay for the integers in an argument of a class, which its constructor may count up to."""
@@ -83,14 +85,12 @@ class Budget(TorchFunctionMode):
     def _spend(self, units: int, what: str) -> None:
         self.spent += units
         if self.spent > self.limit:
-            reason = f"a file with {self.weights:,} weights may ask for {self.limit:,} units of memory and work"
-        elif time.thread_time() - self.start > self.seconds:
-            reason = f"a file with {self.weights:,} weights may take {self.seconds:.0f} seconds"
-        else:
-            return
+            self._refuse(what, f"ask for {self.limit:,} units of memory and work")
+
+    def _refuse(self, what: str, most: str) -> NoReturn:
         raise ConfigError(
-            f"{what} is too much: {reason}, and no flow that was saved needs a tenth of that. If you know who wrote "
-            "the file, and have the memory, lift the limit: load(path, trusted=True)"
+            f"{what} is too much: a file with {self.weights:,} weights may {most}, and hardly any flow needs a tenth. "
+            "If you know who wrote the file, and have the memory, lift the limit: load(path, trusted=True)"
         )
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
