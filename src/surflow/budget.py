@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from surflow.errors import ConfigError
 
 # The limit, in units of some ten nanoseconds or ten bytes: what a file without weights may ask for, which is a second
-# and 200 MB at the very most, and more for every weight and every tensor of weights that it holds. Hardly any flow
-# needs a tenth.
+# and 200 MB at the very most, and more for every weight and every tensor of weights that it holds. Few flows need a
+# quarter.
 FREE = 2**24
 PER_WEIGHT = 2**4
 PER_TENSOR = 2**15
@@ -89,7 +89,7 @@ class Budget(TorchFunctionMode):
 
     def _refuse(self, what: str, most: str) -> NoReturn:
         raise ConfigError(
-            f"{what} is too much: a file with {self.weights:,} weights may {most}, and hardly any flow needs a tenth. "
+            f"{what} is too much: a file with {self.weights:,} weights may {most}, and few flows need a quarter. "
             "If you know who wrote the file, and have the memory, lift the limit: load(path, trusted=True)"
         )
 

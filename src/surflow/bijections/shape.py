@@ -66,7 +66,7 @@ class Permute(_Rearrangement):
             raise ShapeError(f"axis must be from 0 to {len(shape) - 1} for events of shape {shape}, got {axis}")
         size = shape[axis]
         places = torch.randperm(size) if order is None else torch.tensor(list(order))
-        if sorted(places.tolist()) != list(range(size)):
+        if places.shape != (size,) or not (places.sort().values == torch.arange(size)).all():
             raise ShapeError(f"order must name each of 0 to {size - 1} once, got {places.tolist()}")
         if (order is None or axis) and isinstance(support, Product):
             raise ShapeError(
@@ -74,7 +74,8 @@ class Permute(_Rearrangement):
                 f"coordinates, got {support!r}" + ("" if axis else ": pass order=")
             )
         coordinates = support.coordinates(shape[0])
-        codomain = support if axis else product(coordinates[i] for i in places.tolist())
+        tied = isinstance(support, Product) and not axis
+        codomain = product(coordinates[i] for i in places.tolist()) if tied else support
         super().__init__(shape, domain=support, codomain=codomain)
         self.axis = axis
         self.register_buffer("order", places)
