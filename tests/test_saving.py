@@ -219,18 +219,19 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path: Path) -> None
     def hidden(*widths: int) -> Callable[[dict], None]:
         return lambda a: a["arguments"]["transforms"][2]["arguments"].update(hidden=list(widths))
 
-    _refused(_rewritten(tmp_path, shape(10**18)), "integers up to")
-    _refused(_rewritten(tmp_path, shape(10**6, 10**6)), "entries: shapes of up to")
-    _refused(_rewritten(tmp_path, hidden(2**24, 2**24)), "more memory")
-    _refused(_rewritten(tmp_path, hidden(*[2**12] * 1000)), "more memory")
+    _refused(_rewritten(tmp_path, shape(10**18)), r"transforms\[0\].shape, of 60 bits, is too much")
+    _refused(_rewritten(tmp_path, shape(10**6, 10**6)), "shape, of 2 axes, is too much")
+    _refused(_rewritten(tmp_path, hidden(2**24, 2**24)), "hidden=16,777,216 is too much")
+    _refused(_rewritten(tmp_path, hidden(2**18, 2**18)), "torch.empty, of 68,719,476,736 numbers, is too much")
+    _refused(_rewritten(tmp_path, hidden(*[2**12] * 1000)), "too much")
 
     def autoregressive(a: dict) -> None:
         a["arguments"]["transforms"][2] = {
             "class": "Autoregressive",
-            "arguments": {"shape": 2, "hidden": [2**22, 2**22]},
+            "arguments": {"shape": 2, "hidden": [2**18, 2**18]},
         }
 
-    _refused(_rewritten(tmp_path, autoregressive), "more memory")
+    _refused(_rewritten(tmp_path, autoregressive), "too much")
 
 
 def test_deep_nesting(tmp_path: Path) -> None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from surflow.budget import Budget
 from surflow.configurable import Configurable
 from surflow.errors import ConfigError, FileError, SurflowError, unknown_name
 
-# Limits on what a description may ask for, so that a small file cannot take all memory or time.
+# Python's own recursion is what deeper nesting would exhaust.
 _MOST_DEPTH = 64
-_MOST_PIECES = 100_000
-_LARGEST_INTEGER = 2**24
 
 # Where Configurable classes are defined that `import surflow` alone does not bring.
 _HOMES = ("surflow", "surflow.data", "surflow.nets.context")
@@ -78,45 +75,45 @@ def _describe(value: Any, where: str, full: bool) -> Any:
     )
 
 
-def build(description: Mapping[str, Any]) -> Any:
+def build(description: Mapping[str, Any], budget: Budget | None = None) -> Any:
     """The object that a description from :func:`describe` states; lists become tuples.
 
     Only classes in ``Configurable.registry`` are built: surflow's and those that the running program has defined.
 
+    Args:
+        description: a class and its arguments.
+        budget: of memory and work, for a description from a stranger.
+
     Raises:
-        ConfigError: for an unknown class or argument, a missing argument, or values that the class cannot use.
+        ConfigError: for an unknown class or argument, a missing argument, values that the class cannot use, or more
+            than the budget.
         SurflowError: what the class itself raises, e.g. ShapeError for a chain that does not fit.
 
     >>> build({"class": "Abs", "arguments": {"shape": [2]}}).codomain
     positive
     """
-    return _Builder().value(description, "", 0)
+    with nullcontext() if budget is None else budget:
+        return _Builder(budget).value(description, "", 0)
 
 
 class _Builder:
-    """Builds nested descriptions; counts pieces, so that a small file cannot ask for endless work."""
+    """Builds nested descriptions within a budget."""
 
-    def __init__(self) -> None:
-        self.pieces = 0
+    def __init__(self, budget: Budget | None) -> None:
+        self.budget = budget
 
     def value(self, value: Any, where: str, depth: int) -> Any:
-        self.pieces += 1
-        if depth > _MOST_DEPTH or self.pieces > _MOST_PIECES:
-            raise ConfigError(
-                f"{where or 'the architecture'} is nested deeper than {_MOST_DEPTH} levels, or has more than "
-                f"{_MOST_PIECES:,} values: no flow is like that"
-            )
+        if depth > _MOST_DEPTH:
+            raise ConfigError(f"{where[:100]}... is nested deeper than {_MOST_DEPTH} levels: no flow is like that")
+        if self.budget is not None:
+            self.budget.value()
         if isinstance(value, Mapping):
             if "class" in value:
                 return self.object(value, where, depth)
             return {str(key): self.value(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return tuple(self.value(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value))
-        if value is None or isinstance(value, (bool, float, str)):
-            return value
-        if isinstance(value, int):
-            if abs(value) > _LARGEST_INTEGER:
-                raise ConfigError(f"{where} is {value}: integers up to {_LARGEST_INTEGER:,} are accepted")
+        if value is None or isinstance(value, (bool, int, float, str)):
             return value
         raise ConfigError(f"{where} is a {type(value).__name__}: expected numbers, strings, booleans, lists or tables")
 
@@ -124,6 +121,8 @@ class _Builder:
         cls = _class_named(description["class"], where)
         given = description.get("arguments", {})
         place = where or cls.__name__
+        if self.budget is not None:
+            self.budget.object(cls)
         extra = set(description) - {"class", "arguments"}
         if not isinstance(given, Mapping) or extra:
             raise ConfigError(f'{place}: expected the entries "class" and "arguments", got {sorted(description)}')
@@ -133,8 +132,8 @@ class _Builder:
         bound: dict[str, Any] = {}
         for name, item in given.items():
             value = self.value(item, f"{where}.{name}".lstrip("."), depth + 1)
-            if str(name).endswith("shape") and isinstance(value, tuple):
-                _check_size(value, f"{where}.{name}".lstrip("."))
+            if self.budget is not None:
+                self.budget.argument(cls, f"{where}.{name}".lstrip("."), value)
             if name in known:
                 bound[name] = value
             elif collects is not None:
@@ -153,47 +152,6 @@ class _Builder:
             raise type(error)(f"{where}: {error}" if where else str(error)) from error
         except Exception as error:  # a wrong type goes wrong anywhere in a constructor
             raise ConfigError(f"{place}: {cls.__name__} cannot be built from these arguments: {error}") from error
-
-
-def _check_size(shape: tuple[Any, ...], where: str) -> None:
-    if all(isinstance(n, int) for n in shape) and math.prod(shape) > _LARGEST_INTEGER:
-        raise ConfigError(
-            f"{where} has {math.prod(shape):,} entries: shapes of up to {_LARGEST_INTEGER:,} are accepted"
-        )
-
-
-class Budget(TorchFunctionMode):
-    """Refuses, before memory is taken, to build more than so many elements in all.
-
-    Every call is first made on the meta device, where tensors have shapes and no memory.
-    """
-
-    def __init__(self, elements: int) -> None:
-        super().__init__()
-        self.left = elements
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        try:
-            with torch.device("meta"):
-                outline = func(*map(_on_meta, args), **{k: _on_meta(v) for k, v in kwargs.items()})
-        except Exception:  # a call that needs values, such as tolist; its own errors appear below
-            outline = None
-        made = outline if isinstance(outline, (tuple, list)) else [outline]
-        self.left -= sum(x.numel() for x in made if isinstance(x, Tensor))
-        if self.left < 0:
-            raise ConfigError(
-                "the architecture asks for far more memory than its weights account for: not to be trusted"
-            )
-        return func(*args, **kwargs)
-
-
-def _on_meta(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.to("meta")
-    if type(value) in (tuple, list):
-        return type(value)(_on_meta(item) for item in value)
-    return value
 
 
 def _class_named(name: Any, where: str) -> type[Configurable]:

@@ -399,14 +399,16 @@ def _count(module: nn.Module) -> int:
 
 
 def _check_chain(transforms: list[Transform], base: Distribution) -> None:
+    seen = set()
     for i, layer in enumerate(transforms):
         if not isinstance(layer, Transform):
             raise ShapeError(f"place {i} of the chain holds a {type(layer).__name__}, not a Transform")
-        if any(layer is other for other in transforms[:i]):
+        if id(layer) in seen:
             raise ShapeError(
                 f"the layer {type(layer).__name__} at place {i} stands in the chain twice: "
                 "[layer] * n repeats one object; build n with [Layer(...) for _ in range(n)]"
             )
+        seen.add(id(layer))
     if not isinstance(base, Distribution):
         raise ShapeError(f"the base must be a Distribution, got {type(base).__name__}")
     ends: list[tuple[str, Shape, Support]] = [

@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from surflow.architecture import Budget, build, describe
+from surflow.architecture import build, describe
+from surflow.budget import Budget
 from surflow.errors import FileError, SurflowError
 from surflow.flow import Flow
 
@@ -21,10 +22,10 @@ FORMAT = 1
 _KEY = "surflow"
 SUFFIX = ".safetensors"
 
-# Limits on what a file may ask for: the header's size, and elements that loading may make, free and per stored weight.
-_MOST_HEADER_BYTES = 2**24
-_FREE_ELEMENTS = 2**26
-_ELEMENTS_PER_STORED = 16
+# A header is read whole: lists in JSON take some fifty times their length. What it states has its own limit, `Budget`.
+_MOST_HEADER_BYTES = 2**22
+# An error may name what it got, and that may be long.
+_MOST_LETTERS = 2000
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
@@ -71,11 +72,15 @@ def save(flow: Flow, path: str | Path) -> None:
         scratch.unlink(missing_ok=True) if path.parent.is_dir() else None
 
 
-def load(path: str | Path) -> Flow:
+def load(path: str | Path, *, trusted: bool = False) -> Flow:
     """Read a flow that :func:`save` wrote, on the CPU, in the dtype it had, ready to score and draw (``eval`` mode).
 
-    Runs no code from the file: only registered classes are built, from plain arguments, within limits of size that
-    the file's own weights set. The global random state stays as it was.
+    Runs no code from the file: only registered classes are built, from plain arguments, within limits of memory and
+    work that the file's own weights set (:mod:`surflow.budget`). The global random state stays as it was.
+
+    Args:
+        path: of the file.
+        trusted: lift these limits, for a file of your own that needs more.
 
     Raises:
         FileError: if the file is missing, damaged, foreign, newer than the library, or does not fit.
@@ -89,10 +94,9 @@ def load(path: str | Path) -> Flow:
         with safe_open(path, framework="pt") as file:
             # Clones, so that the flow does not depend on the file, which is only mapped into memory.
             state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        stored = sum(tensor.numel() for tensor in state.values())
-        budget = Budget(_FREE_ELEMENTS + _ELEMENTS_PER_STORED * stored)
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"), budget:
-            flow = build(architecture)
+        budget = None if trusted else Budget(sum(tensor.numel() for tensor in state.values()), len(state))
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            flow = build(architecture, budget)
         lines = _differences(_shapes(flow.state_dict()), _shapes(state))
         if lines:
             raise FileError(f"{path}: its tensors do not fit its architecture:\n  " + "\n  ".join(lines))
@@ -105,10 +109,16 @@ def load(path: str | Path) -> Flow:
     except FileError:
         raise
     except SurflowError as error:
-        raise FileError(f"{path} does not state a flow that this surflow can build: {error}") from error
+        raise FileError(f"{path} does not state a flow that can be built: {_shortened(error)}") from error
     except Exception as error:  # whatever a hostile or damaged header leads to
-        raise FileError(f"{path} is damaged or not to be trusted: {type(error).__name__}: {error}") from error
+        said = f"{type(error).__name__}: {_shortened(error)}"
+        raise FileError(f"{path} is damaged or not to be trusted: {said}") from error
     return flow.eval()
+
+
+def _shortened(error: Exception) -> str:
+    said = str(error)
+    return said if len(said) <= _MOST_LETTERS else f"{said[:_MOST_LETTERS]}..."
 
 
 def _library_version() -> str:

@@ -320,10 +320,10 @@ class Product(Support):
         return torch.stack(inside).all(0)
 
     def coordinates(self, size: int) -> list[Support]:
-        each = [part for part, n in self.parts for _ in range(n)]
-        if len(each) != size:
-            raise SupportError(f"the support {self!r} has {len(each)} coordinates, the event's first axis {size}")
-        return each
+        known = sum(n for _, n in self.parts)
+        if known != size:
+            raise SupportError(f"the support {self!r} has {known} coordinates, the event's first axis {size}")
+        return [part for part, n in self.parts for _ in range(n)]
 
     def __repr__(self) -> str:
         return " x ".join(f"{part!r}^{n}" for part, n in self.parts)

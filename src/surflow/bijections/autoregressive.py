@@ -59,7 +59,7 @@ class Autoregressive(Transform):
         if not 1 <= self.passes <= size:
             raise ConfigError(f"passes must be from 1 to the number of coordinates, {size}, got {passes}")
         self.map = univariate
-        groups = [i * self.passes // size for i in range(size)]
+        groups = (torch.arange(size) * self.passes // size).tolist()
         self.context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
         n, last = univariate.n_parameters, univariate.batch_last
         self.net = MaskedMLP(groups, n, self.context_size, hidden, batch_last=last)

@@ -65,7 +65,7 @@ class Permute(_Rearrangement):
             raise ShapeError(f"axis must be from 0 to {len(shape) - 1} for events of shape {shape}, got {axis}")
         size = shape[axis]
         places = torch.randperm(size) if order is None else torch.tensor(list(order))
-        if sorted(places.tolist()) != list(range(size)):
+        if places.shape != (size,) or not (places.sort().values == torch.arange(size)).all():
             raise ShapeError(f"order must name each of 0 to {size - 1} once, got {places.tolist()}")
         if order is None:  # what is drawn must not decide what the layer lands on
             codomain = support.shuffled(shape, axis, "a Permute without order=")
@@ -198,7 +198,8 @@ class Ravel(_Rearrangement):
         shape = as_shape(shape)
         if len(shape) != 2:
             raise ShapeError(f"Ravel expects points of shape (coordinates, points), got {shape}")
-        if levels ** shape[0] > _LARGEST:
+        # From two levels on, a large power of them is a number of megabytes.
+        if levels < 1 or (levels > 1 and shape[0] > math.log2(_LARGEST)) or levels ** shape[0] > _LARGEST:
             raise ShapeError(
                 f"Ravel expects a grid of {_LARGEST} cells at most, whose numbers every float holds, got {levels} "
                 f"levels in {shape[0]} coordinates"

@@ -79,7 +79,7 @@ class CausalTransformer(Configurable, nn.Module):
             )
         self.group, self.levels = group, levels
         # A token holds the integers of earlier groups, a level more for those of a group that is not there.
-        near = torch.tensor(_near(size // group, columns))
+        near = _near(size // group, columns)
         self.register_buffer("near", near, persistent=False)
         held = near.shape[1] * group
         self.tokens = nn.Embedding(held * (levels + 1), width)
@@ -149,11 +149,11 @@ class CausalTransformer(Configurable, nn.Module):
         return self.inner(self.norm(h)).unflatten(-1, (self.group, -1))
 
 
-def _near(n: int, columns: int) -> list[list[int]]:
-    """Which groups the token of each of n groups holds; n stands for none."""
-    held = [[i - 1 if i else n] for i in range(n)]
-    for i in range(n if columns else 0):
-        row, column = divmod(i, columns)
-        for there in (column - 1, column, column + 1):
-            held[i].append(i - column - columns + there if row and 0 <= there < columns else n)
-    return held
+def _near(n: int, columns: int) -> Tensor:
+    """Which groups the token of each of n groups holds, (n, 4), or (n, 1) without columns; n stands for none."""
+    i = torch.arange(n)
+    held = [(i - 1).where(i > 0, n)]
+    for step in (-1, 0, 1) if columns else ():
+        there = i % columns + step
+        held.append((i - columns + step).where((i >= columns) & (there >= 0) & (there < columns), n))
+    return torch.stack(held, 1)

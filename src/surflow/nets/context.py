@@ -81,7 +81,8 @@ class ContextColumns(Configurable, nn.Module):
                 raise ConfigError(f"ContextColumns expects a positive scale, got {s} for column {i}")
         self.in_shape: tuple[int, ...] = (len(levels),)
         self.out_shape: tuple[int, ...] = (sum(1 if level is None else level for level in levels),)
-        self.encoders = nn.ModuleList(nn.Identity() if level is None else OneHot(level) for level in levels)
+        number = nn.Identity()
+        self.encoders = nn.ModuleList(number if level is None else OneHot(level) for level in levels)
         # Categories pass the standardisation unchanged, whatever their entries say.
         numeric = [level is None for level in levels]
         means = [m if n else 0.0 for m, n in zip(mean, numeric, strict=True)]

@@ -137,32 +137,36 @@ class OverlappingMaxPool(Transform):
         them together is serving row by row. Blocks are numbered in that order within this class.
         """
         _, height, width = self.in_shape
+        _, high, wide = self.out_shape
         (rows, columns), (down, right) = self.block, self.hop
         reach = -(-columns // right)
         weights = (reach if down < rows else 0, 1 if right < columns else 0)
-        places = [(i, j) for i in range(self.out_shape[1]) for j in range(self.out_shape[2])]
-        steps = [weights[0] * i + weights[1] * j for i, j in places]
-        order = sorted(range(len(places)), key=steps.__getitem__)
-        self.sizes = [steps.count(step) for step in sorted(set(steps))]
+        i, j = torch.arange(high).repeat_interleave(wide), torch.arange(wide).repeat(high)
+        steps = weights[0] * i + weights[1] * j
+        order = steps.argsort(stable=True)
+        self.sizes = steps[order].unique_consecutive(return_counts=True)[1].tolist()
 
         outside = height * width  # a pixel that is never free stands for those beyond the border
-        table, homes = [], []
-        holders: list[list[int]] = [[] for _ in range(height * width)]
-        for number, (i, j) in enumerate(places[b] for b in order):
-            pixels = [(i * down + r, j * right + c) for r in range(rows) for c in range(columns)]
-            table.append([r * width + c if r < height and c < width else outside for r, c in pixels])
-            homes.append(max(pixel for pixel in table[-1] if pixel != outside))
-            for pixel in table[-1]:
-                if pixel != outside:
-                    holders[pixel].append(number)
-        most = max(map(len, holders))
-        self.register_buffer("order", torch.tensor(order), persistent=False)
-        self.register_buffer("rank", torch.tensor(order).argsort(), persistent=False)
-        self.register_buffer("table", torch.tensor(table), persistent=False)
-        self.register_buffer("cover", torch.tensor([h + h[:1] * (most - len(h)) for h in holders]), persistent=False)
-        self.register_buffer("homes", torch.tensor(homes), persistent=False)
-        slots = sorted(set(range(height * width)) - set(homes))
-        self.register_buffer("slots", torch.tensor(slots), persistent=False)
+        r = (i[order] * down).unsqueeze(1) + torch.arange(rows).repeat_interleave(columns)
+        c = (j[order] * right).unsqueeze(1) + torch.arange(columns).repeat(rows)
+        table = torch.where((r < height) & (c < width), r * width + c, outside)
+        homes = table.masked_fill(table == outside, -1).amax(1)
+
+        # The blocks that hold each pixel, in ascending order: the places of the table sorted by their pixel.
+        holds, place = table.flatten().sort(stable=True)
+        inside = holds < outside
+        holds, holder = holds[inside], place[inside] // table.shape[1]
+        many = torch.zeros(outside, dtype=torch.long).index_add_(0, holds, torch.ones_like(holds))
+        start = many.cumsum(0) - many
+        cover = holder[start].unsqueeze(1).repeat(1, int(many.max()))
+        cover[holds, torch.arange(len(holds)) - start[holds]] = holder
+        is_home = torch.zeros(outside, dtype=torch.bool).index_fill_(0, homes, True)
+        self.register_buffer("order", order, persistent=False)
+        self.register_buffer("rank", order.argsort(), persistent=False)
+        self.register_buffer("table", table, persistent=False)
+        self.register_buffer("cover", cover, persistent=False)
+        self.register_buffer("homes", homes, persistent=False)
+        self.register_buffer("slots", is_home.logical_not().nonzero().squeeze(1), persistent=False)
 
     def _path(self, inverse: bool) -> Path:
         # Which pixels can hold a maximum depends on z where blocks overlap, so the draw jumps with z.
