@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import surflow as sf
@@ -56,19 +57,20 @@ def _augmented(layers: Callable[[], list[sf.Transform]], base: Callable[[], sf.D
 
 def _dequantized() -> tuple:
     noise = sf.Flow([sf.Logit(2), sf.Elementwise(2, 2)], base=sf.Logistic(2))
-    layers = [sf.Logit(2, 0, 3), sf.Sort(2, order=sf.PlackettLuce(2, learned=True)), sf.LogGaps(2)]
-    flow = sf.Flow([sf.Dequantize(2, 3, noise), *layers], base=sf.Normal(2, learned=True)).double()
+    fold = sf.Abs(2, sf.JointBernoulli(2, learned=True), support=sf.Interval(-1.5, 1.5))
+    spline = sf.Elementwise(2, map=sf.IntervalSplineMap(4, 0.0, 1.5))
+    layers = [sf.Rescale(2, (0, 3), (-1.5, 1.5)), fold, spline]
+    flow = sf.Flow([sf.Dequantize(2, 3, noise), *layers], base=sf.Uniform(2, 0, 1.5)).double()
     _spread(flow)
     x = torch.tensor([[1.0, 1.0]]).double()
-    line, width = _line(0.0, 1.0, 400)
-    u = torch.cartesian_prod(line[:, 0], line[:, 0])
-    # An odd shift keeps ties, where the order jumps, off the grid.
-    u = (u + torch.tensor([0.0, width / 3])).clamp(max=1 - 1e-9)
+    line, width = _line(-14.0, 14.0, 500)
+    t = torch.cartesian_prod(line[:, 0], line[:, 0])
+    u, log_slope = t.sigmoid(), (F.logsigmoid(t) + F.logsigmoid(-t)).sum(1)
     rest = sf.Flow(layers, base=flow.base)
 
     def bound() -> Tensor:
         log_q = noise.log_prob(u, (2 * x / 2 - 1).expand(len(u), 2))
-        return (log_q.exp() * (rest.elbo(x + u) - log_q)).sum() * width**2
+        return ((log_q + log_slope).exp() * (rest.elbo(x + u) - log_q)).sum() * width**2
 
     return flow, x, bound
 
@@ -359,7 +361,14 @@ def test_learned_discrete_encoders_train() -> None:
     torch.manual_seed(0)
     which = torch.rand(4000, 1) < 0.3
     x = torch.where(which, -2.0, 2.0) + 0.5 * torch.randn(4000, 1)
-    decoder = sf.Normal(1, context_shape=1, net=sf.nets.MLP(1, (2, 1)))  # which does not start at the saddle
+
+    class Components(torch.nn.Module):
+        """Means -2 and 2, deviation 1/2."""
+
+        def forward(self, k: Tensor) -> Tensor:
+            return torch.stack([2 - 4 * k, torch.full_like(k, math.log(0.5))], 1)
+
+    decoder = sf.Normal(1, context_shape=1, net=Components())
     layer = sf.VAE(sf.Categorical(1, 2, context_shape=1), decoder)
     flow = sf.Flow([layer], base=sf.Categorical(1, 2, learned=True))
     sf.fit(flow, x, steps=400, lr=2e-2, progress=False)

@@ -24,7 +24,8 @@ def _mix(matrix: Tensor, x: Tensor) -> Tensor:
 def random_orthonormal(size: int) -> Tensor:
     """A matrix drawn uniformly from the orthogonal group (Haar)."""
     q, r = torch.linalg.qr(torch.randn(size, size))
-    return q * r.diagonal().sign()
+    # Row by row in memory, as it is read from a file: products of other layouts differ in their last digit.
+    return (q * r.diagonal().sign()).contiguous()
 
 
 class Orthonormal(Transform):
