@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from surflow.configurable import Configurable
 from surflow.errors import BoundError, DataError, ShapeError
-from surflow.support import Support, real
+from surflow.support import Support, real, type_for
 
 Shape = tuple[int, ...]
 
@@ -89,6 +89,15 @@ def check_rows(owner: object, what: str, x: Tensor, shape: Shape) -> None:
     if tuple(x.shape[1:]) != shape or x.ndim != len(shape) + 1:
         expected = ", ".join(["batch", *map(str, shape)])
         raise ShapeError(f"{type(owner).__name__} expects {what} of shape ({expected}), got {tuple(x.shape)}")
+
+
+def check_integers(owner: object, what: str, x: Tensor, support: Support) -> None:
+    """Raise DataError where the type of ``x`` is too narrow for the integers of its support, and has rounded some."""
+    if x.is_floating_point() and type_for(x.dtype, support.largest) != x.dtype:
+        raise DataError(
+            f"{type(owner).__name__} expects {what} on {support!r}, and {x.dtype} cannot tell all of its integers "
+            f"apart: make them {type_for(x.dtype, support.largest)}, whatever the type of the parameters"
+        )
 
 
 def check_context(owner: object, context: Tensor | None, shape: Shape | None, batch: int) -> Tensor | None:
@@ -246,7 +255,8 @@ class Distribution(Configurable, nn.Module):
                 context = context.expand(leading).reshape(-1, *context.shape[1:])
         check_rows(self, "events", x, self.event_shape)
         if not x.is_floating_point():
-            x = x.to(number_type(self))
+            x = x.to(type_for(number_type(self), self.support.largest))
+        check_integers(self, "events", x, self.support)
         return x, check_context(self, context, self.context_shape, x.shape[0]), batch
 
     def _refuse_stray(self, context: Tensor | None) -> None:

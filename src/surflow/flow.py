@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from surflow.distribution import Distribution, Shape, check_context, check_rows, chunks, rows_at_once
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
-from surflow.support import Support, bridge
+from surflow.support import Support, bridge, type_for
 from surflow.transform import Inverse, On, Transform
 
 T = TypeVar("T")  # what a direction of a layer returns
@@ -148,15 +148,15 @@ class Flow(Distribution):
 
     def _rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, Shape]:
         x, context, batch = super()._rows(x, context)
-        self._check_type("events", x)
+        self._check_type("events", x, self.support.largest)
         return x, context, batch
 
-    def _check_type(self, what: str, x: Tensor) -> None:
+    def _check_type(self, what: str, x: Tensor, largest: int = 0) -> None:
         weight = next(self.parameters(), None)
-        if weight is not None and x.is_floating_point() and weight.dtype != x.dtype:
+        if weight is not None and x.is_floating_point() and type_for(weight.dtype, largest) != x.dtype:
             raise DataError(
                 f"the flow's parameters are {weight.dtype}, the {what} {x.dtype}: "
-                f"pass .to({weight.dtype}), or change the flow with flow.to({x.dtype})"
+                f"pass .to({type_for(weight.dtype, largest)}), or change the flow with flow.to({x.dtype})"
             )
 
     def _importance_weighted(self, x: Tensor, context: Tensor | None, k: int) -> Tensor:

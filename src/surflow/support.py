@@ -35,6 +35,11 @@ class Support(Configurable):
         """The support of each of the ``size`` coordinates along the first event axis."""
         return [self] * size
 
+    @property
+    def largest(self) -> int:
+        """The largest integer that an event may have to tell from the one below it; 0 for real numbers."""
+        return 0
+
 
 @dataclass(frozen=True)
 class Real(Support):
@@ -109,6 +114,10 @@ class Integers(Support):
     def _inside(self, x: Tensor) -> Tensor:
         return (x >= 0) & (x < self.levels) & (x == x.floor())
 
+    @property
+    def largest(self) -> int:
+        return self.levels - 1
+
     def __repr__(self) -> str:
         return f"integers({self.levels})"
 
@@ -121,6 +130,10 @@ class Permutations(Support):
 
     def contains(self, x: Tensor) -> Tensor:
         return (x.sort(-1).values == torch.arange(self.size, device=x.device)).flatten(1).all(1)
+
+    @property
+    def largest(self) -> int:
+        return self.size - 1
 
     def coordinates(self, size: int) -> list[Support]:
         raise SupportError(f"the support {self!r} ties its coordinates together and cannot be taken apart")
@@ -143,6 +156,10 @@ class Ordered(Support):
         values = x if self.by is None else x[:, self.by]
         ascend = (values.diff(dim=-1) >= 0).flatten(1).all(1)
         return ascend & (real if self.levels is None else Integers(self.levels)).contains(x)
+
+    @property
+    def largest(self) -> int:
+        return (self.levels or 1) - 1
 
     def coordinates(self, size: int) -> list[Support]:
         hint = "" if self.levels else (
@@ -193,6 +210,10 @@ class Product(Support):
             raise SupportError(f"the support {self!r} has {len(each)} coordinates, the event's first axis {size}")
         return each
 
+    @property
+    def largest(self) -> int:
+        return max(part.largest for part, _ in self.parts)
+
     def __repr__(self) -> str:
         return " x ".join(f"{part!r}^{n}" for part, n in self.parts)
 
@@ -201,6 +222,18 @@ real = Real()
 positive = Positive()
 unit_interval = Interval()
 circle = Circle()
+
+
+def type_for(kind: torch.dtype, largest: int) -> torch.dtype:
+    """The floating type ``kind``, or the next wider one that holds all integers up to ``largest``: none is rounded.
+
+    >>> type_for(torch.bfloat16, 255), type_for(torch.bfloat16, 999)
+    (torch.bfloat16, torch.float32)
+    """
+    for wide in (kind, torch.float32):
+        if largest <= 2 / torch.finfo(wide).eps:
+            return wide
+    return torch.float64
 
 
 def product(supports: Iterable[Support]) -> Support:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
-from surflow.distribution import Shape, as_shape, bounds_in, check_context, check_rows
+from surflow.distribution import Shape, as_shape, bounds_in, check_context, check_integers, check_rows
 from surflow.errors import BoundError, ShapeError
 from surflow.support import Support, product, real
 
@@ -97,16 +97,19 @@ class Transform(Configurable, nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """From data to latent: (z, V), with x of shape (batch, *in_shape) and V of shape (batch,) in nats."""
         check_rows(self, "x", x, self.in_shape)
+        check_integers(self, "x", x, self.domain)
         return self._forward(x, check_context(self, context, self.context_shape, x.shape[0]))
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """From latent to data: (x, V), with the same V(x, z) and the same sign as ``forward``."""
         check_rows(self, "z", z, self.out_shape)
+        check_integers(self, "z", z, self.codomain)
         return self._inverse(z, check_context(self, context, self.context_shape, z.shape[0]))
 
     def generate(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """The x of ``inverse``, and the same one for the same seed, without the price of V."""
         check_rows(self, "z", z, self.out_shape)
+        check_integers(self, "z", z, self.codomain)
         return self._generate(z, check_context(self, context, self.context_shape, z.shape[0]))
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:

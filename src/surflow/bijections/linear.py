@@ -21,6 +21,18 @@ def _mix(matrix: Tensor, x: Tensor) -> Tensor:
     return (matrix @ x.flatten(2)).reshape(x.shape)
 
 
+def _single(x: Tensor) -> torch.dtype:
+    """Single precision, at least: torch solves no equations in half of it."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _solved(matrix: Tensor, z: Tensor, *, upper: bool, unitriangular: bool = False) -> Tensor:
+    """x of (matrix) x = z for a triangular matrix."""
+    kind = _single(z)
+    x = torch.linalg.solve_triangular(matrix.to(kind), z.to(kind), upper=upper, unitriangular=unitriangular)
+    return x.to(z.dtype)
+
+
 def random_orthonormal(size: int) -> Tensor:
     """A matrix drawn uniformly from the orthogonal group (Haar)."""
     q, r = torch.linalg.qr(torch.randn(size, size))
@@ -64,8 +76,9 @@ class Orthonormal(Transform):
             return self.matrix
         a = self.skew.triu(1)
         a = a - a.T
+        a = a.to(_single(a))
         eye = torch.eye(len(a), dtype=a.dtype, device=a.device)
-        return torch.linalg.solve(eye - a, eye + a) @ self.matrix
+        return (torch.linalg.solve(eye - a, eye + a) @ self.matrix.to(a.dtype)).to(self.matrix.dtype)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return _mix(self._matrix(), x), x.new_zeros(x.shape[0])
@@ -112,8 +125,7 @@ class Linear(Transform):
         return _mix(self.matrix, x), x.new_full((x.shape[0],), self.log_det)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        # Matrices are inverted in single precision at least.
-        inverted = torch.linalg.inv(self.matrix.to(torch.promote_types(self.matrix.dtype, torch.float32)))
+        inverted = torch.linalg.inv(self.matrix.to(_single(self.matrix)))
         return _mix(inverted.to(z.dtype), z), z.new_full((z.shape[0],), self.log_det)
 
 
@@ -169,8 +181,8 @@ class LULinear(Transform):
         lower, upper = self._factors()
         size = self.in_shape[0]
         columns = (z - self._bias()).transpose(0, 1)[self.order.argsort()].reshape(size, -1)
-        half = torch.linalg.solve_triangular(lower, columns, upper=False, unitriangular=True)
-        whole = torch.linalg.solve_triangular(upper, half, upper=True)
+        half = _solved(lower, columns, upper=False, unitriangular=True)
+        whole = _solved(upper, half, upper=True)
         return whole.reshape(size, z.shape[0], *self.in_shape[1:]).transpose(0, 1), self._contribution(z)
 
 
@@ -234,5 +246,5 @@ class ConditionalLinear(Transform):
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         m, s, matrix = self._location_and_matrix(context)
-        x = torch.linalg.solve_triangular(matrix, z.flatten(1).unsqueeze(2), upper=False).squeeze(2) + m
+        x = _solved(matrix, z.flatten(1).unsqueeze(2), upper=False).squeeze(2) + m
         return x.reshape(z.shape), s.sum(1)

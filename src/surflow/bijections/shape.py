@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surflow.distribution import Shape, as_shape
 from surflow.errors import ShapeError
-from surflow.support import Integers, Ordered, Product, Support, product, real
+from surflow.support import Integers, Ordered, Product, Support, product, real, type_for
 from surflow.transform import Transform
 
 # Single precision holds all integers up to here.
@@ -210,6 +210,7 @@ class Ravel(_Rearrangement):
         self.levels = levels
 
     def _there(self, x: Tensor) -> Tensor:
+        x = x.to(type_for(x.dtype, self.codomain.largest))
         return sum(weight * x[:, i] for i, weight in enumerate(self.weights))  # type: ignore[return-value]
 
     def _back(self, z: Tensor) -> Tensor:

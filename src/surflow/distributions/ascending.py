@@ -10,7 +10,7 @@ from torch import Tensor
 from surflow.distribution import Distribution, Shape
 from surflow.distributions.discrete import draw_categories
 from surflow.nets.causal_transformer import CausalTransformer
-from surflow.support import Ordered
+from surflow.support import Ordered, type_for
 
 
 class AscendingCategorical(Distribution):
@@ -63,7 +63,8 @@ class AscendingCategorical(Distribution):
         return log_p.where(self.support.contains(x), -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        like = self.net.places.new_empty(n, *self.event_shape)
+        kind = type_for(self.net.places.dtype, self.levels - 1)
+        like = self.net.places.new_empty(n, *self.event_shape, dtype=kind)
         least = like.new_zeros(n, 1)
         total = like.new_zeros(n)
 

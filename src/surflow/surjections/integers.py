@@ -127,8 +127,10 @@ class SortIntegers(Transform):
         return z.gather(1, order), self._contribution(z)
 
     def _contribution(self, z: Tensor) -> Tensor:
-        place = torch.arange(1, z.shape[1] + 1, dtype=z.dtype, device=z.device).expand_as(z)
+        # Counted in single precision at least.
+        kind = torch.promote_types(z.dtype, torch.float32)
+        place = torch.arange(1, z.shape[1] + 1, dtype=kind, device=z.device).expand(z.shape)
         # The first place of the run that each integer is in; its number in the run is one factor of the factorial.
-        starts = torch.cat([torch.ones_like(z[:, :1]), (z.diff(dim=1) != 0).to(z.dtype)], 1)
+        starts = torch.cat([torch.ones_like(place[:, :1]), (z.diff(dim=1) != 0).to(kind)], 1)
         first = (place * starts).cummax(1).values
-        return (place - first + 1).log().sum(1) - math.lgamma(z.shape[1] + 1)
+        return ((place - first + 1).log().sum(1) - math.lgamma(z.shape[1] + 1)).to(z.dtype)

@@ -215,7 +215,8 @@ class OverlappingMaxPool(Transform):
                 assert values is not None and logits is not None
                 value, odds = values[:, :, start : start + size], logits[:, :, start : start + size]
                 can_hold = is_free & (top >= value.unsqueeze(-1))
-                gumbel = -torch.empty(can_hold.shape, dtype=odds.dtype, device=odds.device).exponential_().log()
+                kind = torch.promote_types(odds.dtype, torch.float32)  # in half precision many would be equal
+                gumbel = -torch.empty(can_hold.shape, dtype=kind, device=odds.device).exponential_().log()
                 place = (odds + gumbel).masked_fill(~can_hold, -torch.inf).argmax(-1)
             claim = table.expand(*shape[:2], -1, -1).gather(3, place.unsqueeze(-1)).squeeze(-1)
             free = free.scatter(2, claim, False)
