@@ -38,6 +38,21 @@ def as_shape(shape: int | tuple[int, ...] | list[int]) -> Shape:
     return sizes
 
 
+def as_axes(owner: object, shape: int | Shape) -> Shape:
+    """An event shape that has an axis, for what works along the axes of an event.
+
+    Raises:
+        ShapeError: for the shape (), of single numbers.
+    """
+    shape = as_shape(shape)
+    if not shape:
+        raise ShapeError(
+            f"{type(owner).__name__} works along an axis of the event, and events of shape () have none: "
+            "give them the shape (1,), with Reshape((), 1) before it"
+        )
+    return shape
+
+
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
     """Draw from a generator of its own, and leave the global one as it was; without a seed, do nothing.

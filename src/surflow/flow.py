@@ -175,11 +175,11 @@ class Flow(Distribution):
         return torch.cat(bounds).reshape(batch)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        given = self._embed(context)
-        z, V = self._forward(x, given)
+        given, outside = self._embed(context), self.support.outside(x)
+        z, V = self._forward(self.support.without(x, outside), given)
         log_prob = torch.stack([*V, self.base.elbo(z, self.base.own(given))]).sum(0)
         # A layer may be finite beyond its domain (a clamped logarithm); the density there is zero. NaN stays NaN.
-        return log_prob.masked_fill(self.support.outside(x), -math.inf)
+        return log_prob.masked_fill(outside, -math.inf)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         contributions = []

@@ -16,6 +16,11 @@ from surflow.configurable import Configurable
 from surflow.errors import SupportError
 
 
+def flat(x: Tensor) -> Tensor:
+    """Rows as vectors, (batch, numbers in an event); an event of shape () is one number."""
+    return x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)
+
+
 class Support(Configurable):
     """A set of events. Coordinatewise supports constrain every coordinate alike and fit any event shape."""
 
@@ -25,15 +30,26 @@ class Support(Configurable):
 
     def contains(self, x: Tensor) -> Tensor:
         """Which rows of ``x``, shape (batch, *event), lie in the support; shape (batch,), bool."""
-        return self._inside(x).flatten(1).all(1)
+        return flat(self._inside(x)).all(1)
 
     def outside(self, x: Tensor) -> Tensor:
         """Which rows of ``x`` do not lie in the support; a row that holds NaN lies neither in it nor outside."""
-        return ~(self.contains(x) | x.isnan().flatten(1).any(1))
+        return ~(self.contains(x) | flat(x.isnan()).any(1))
 
     def coordinates(self, size: int) -> list[Support]:
         """The support of each of the ``size`` coordinates along the first event axis."""
         return [self] * size
+
+    def some(self, x: Tensor) -> Tensor:
+        """An event well inside, in a shape that broadcasts to the rows ``x``."""
+        return x.new_zeros(())
+
+    def without(self, x: Tensor, rows: Tensor) -> Tensor:
+        """``x`` with an event of the support in place of each of the ``rows``, (batch,), bool.
+
+        What lies outside has no density, but may have gradients that are not finite, and zero times these is NaN.
+        """
+        return torch.where(rows.reshape(-1, *[1] * (x.ndim - 1)), self.some(x), x)
 
     @property
     def largest(self) -> int:
@@ -55,7 +71,7 @@ class Real(Support):
     def outside(self, x: Tensor) -> Tensor:
         if not x[:1].numel():  # an event without coordinates has no largest one, and no rows have no event
             return super().outside(x)
-        return x.flatten(1).abs().amax(1) == math.inf  # in half the time: a NaN is the largest of its row
+        return flat(x).abs().amax(1) == math.inf  # in half the time: a NaN is the largest of its row
 
     def __repr__(self) -> str:
         return "real"
@@ -67,6 +83,9 @@ class Positive(Support):
 
     def _inside(self, x: Tensor) -> Tensor:
         return (x >= 0) & x.isfinite()
+
+    def some(self, x: Tensor) -> Tensor:
+        return x.new_ones(())
 
     def __repr__(self) -> str:
         return "positive"
@@ -85,6 +104,9 @@ class Interval(Support):
 
     def _inside(self, x: Tensor) -> Tensor:
         return (x >= self.low) & (x <= self.high)
+
+    def some(self, x: Tensor) -> Tensor:
+        return x.new_full((), self.low + (self.high - self.low) / 2)
 
     def __repr__(self) -> str:
         return f"interval({self.low:g}, {self.high:g})"
@@ -138,6 +160,9 @@ class Permutations(Support):
     def coordinates(self, size: int) -> list[Support]:
         raise SupportError(f"the support {self!r} ties its coordinates together and cannot be taken apart")
 
+    def some(self, x: Tensor) -> Tensor:
+        return torch.arange(self.size, dtype=x.dtype, device=x.device)
+
     def __repr__(self) -> str:
         return f"permutations({self.size})"
 
@@ -160,6 +185,9 @@ class Ordered(Support):
     @property
     def largest(self) -> int:
         return (self.levels or 1) - 1
+
+    def some(self, x: Tensor) -> Tensor:
+        return x.new_zeros(()) if self.levels else torch.arange(x.shape[-1], dtype=x.dtype, device=x.device)
 
     def coordinates(self, size: int) -> list[Support]:
         hint = "" if self.levels else (
@@ -213,6 +241,12 @@ class Product(Support):
     @property
     def largest(self) -> int:
         return max(part.largest for part, _ in self.parts)
+
+    def some(self, x: Tensor) -> Tensor:
+        blocks = x[:1].split([size for _, size in self.parts], dim=1)
+        return torch.cat(
+            [part.some(block).expand_as(block) for (part, _), block in zip(self.parts, blocks, strict=True)], 1
+        )
 
     def __repr__(self) -> str:
         return " x ".join(f"{part!r}^{n}" for part, n in self.parts)

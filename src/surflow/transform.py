@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
-from surflow.distribution import Shape, as_shape, bounds_in, check_context, check_integers, check_rows
+from surflow.distribution import Shape, as_axes, as_shape, bounds_in, check_context, check_integers, check_rows
 from surflow.errors import BoundError, ShapeError
 from surflow.support import Support, product, real
 
@@ -192,7 +192,7 @@ class On(Transform):
     """
 
     def __init__(self, shape: int | Shape, part: list[int], layer: Transform, *, rest: Support = real) -> None:
-        shape = as_shape(shape)
+        shape = as_axes(self, shape)
         if not isinstance(layer, Transform):
             raise ShapeError(f"On puts a Transform on a part of the event, got {type(layer).__name__}")
         expected = (len(part), *shape[1:])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Shape, as_shape
+from surflow.distribution import Shape, as_axes, as_shape
 from surflow.errors import ConfigError, ShapeError
 from surflow.nets.mlp import smooth_perceptron
 from surflow.transform import Transform
@@ -57,7 +57,7 @@ class Orthonormal(Transform):
     matrix: Tensor
 
     def __init__(self, shape: int | Shape, learned: bool = False) -> None:
-        super().__init__(shape)
+        super().__init__(as_axes(self, shape))
         size = self.in_shape[0]
         self.register_buffer("matrix", random_orthonormal(size))
         self.skew = nn.Parameter(torch.zeros(size, size)) if learned else None
@@ -109,7 +109,7 @@ class Linear(Transform):
     matrix: Tensor
 
     def __init__(self, shape: int | Shape, matrix: Sequence[Sequence[float]]) -> None:
-        super().__init__(shape)
+        super().__init__(as_axes(self, shape))
         size = self.in_shape[0]
         # As single precision has it: the determinant is of the matrix that is used, in whatever precision.
         w = torch.as_tensor(matrix, dtype=torch.float32)
@@ -150,7 +150,7 @@ class LULinear(Transform):
     signs: Tensor
 
     def __init__(self, shape: int | Shape) -> None:
-        super().__init__(shape)
+        super().__init__(as_axes(self, shape))
         size = self.in_shape[0]
         self.positions = math.prod(self.in_shape[1:])
         permutation, lower, upper = torch.linalg.lu(random_orthonormal(size))
@@ -219,7 +219,7 @@ class ConditionalLinear(Transform):
         hidden: Sequence[int] = (64, 64),
         limit: float = 6.0,
     ) -> None:
-        super().__init__(shape, context_shape=context_shape)
+        super().__init__(as_axes(self, shape), context_shape=context_shape)
         if not 0 < limit < math.inf:
             raise ConfigError(f"the limit of the log-scale must be positive and finite, got {limit}")
         self.size, self.limit = math.prod(self.in_shape), limit

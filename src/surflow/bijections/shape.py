@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from surflow.distribution import Shape, as_shape
+from surflow.distribution import Shape, as_axes, as_shape
 from surflow.errors import ShapeError
 from surflow.support import Integers, Ordered, Product, Support, product, real, type_for
 from surflow.transform import Transform
@@ -61,7 +61,7 @@ class Permute(_Rearrangement):
     def __init__(
         self, shape: int | Shape, order: Sequence[int] | None = None, *, axis: int = 0, support: Support = real
     ) -> None:
-        shape = as_shape(shape)
+        shape = as_axes(self, shape)
         if not 0 <= axis < len(shape):
             raise ShapeError(f"axis must be from 0 to {len(shape) - 1} for events of shape {shape}, got {axis}")
         size = shape[axis]
@@ -95,7 +95,7 @@ class Reverse(_Rearrangement):
     """
 
     def __init__(self, shape: int | Shape, *, support: Support = real) -> None:
-        codomain = product(reversed(support.coordinates(as_shape(shape)[0])))
+        codomain = product(reversed(support.coordinates(as_axes(self, shape)[0])))
         super().__init__(shape, domain=support, codomain=codomain)
 
     def _there(self, x: Tensor) -> Tensor:

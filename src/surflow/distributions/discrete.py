@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from surflow.distribution import Shape, sum_event
 from surflow.distributions.parametric import Parametric
 from surflow.errors import ConfigError
-from surflow.support import Integers, Permutations, Support, type_for
+from surflow.support import Integers, Permutations, Support, flat, type_for
 
 # Joint tables have 2^D entries; past this many bits an autoregressive or latent model is the right tool.
 _MOST_JOINT_BITS = 12
@@ -82,7 +82,7 @@ class JointBernoulli(Parametric):
         return 2 ** torch.arange(math.prod(self.event_shape), device=self.raw.device)
 
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
-        index = (x.flatten(1).clamp(0, 1).long() * self._powers()).sum(1)
+        index = (flat(x).clamp(0, 1).long() * self._powers()).sum(1)
         return raw.log_softmax(1).expand(x.shape[0], -1).gather(1, index[:, None])[:, 0]
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from surflow.distributions.truncated import log_one_minus_exp, log_tails, quanti
 from surflow.errors import ConfigError, ShapeError
 from surflow.nets.causal_transformer import CausalTransformer
 from surflow.nets.convolutional import ConvNet
-from surflow.support import Integers, Support, type_for
+from surflow.support import Integers, Support, flat, type_for
 
 # The narrowest logistic, in levels: nearly all of its mass is on one.
 _NARROWEST = 0.1
@@ -219,7 +219,7 @@ class AutoregressiveLevels(Distribution):
         if len(self.event_shape) == 3:
             sides = (-1, self.patch)
             x = x.unflatten(3, sides).unflatten(2, sides).permute(0, 2, 4, 1, 3, 5)
-        return x.flatten(1)
+        return flat(x)
 
     def event(self, v: Tensor) -> Tensor:
         """The events of sequences, (batch, *event_shape)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surflow.distribution import Shape
+from surflow.distribution import Shape, as_axes
 from surflow.errors import ShapeError
 from surflow.support import Ordered, Product, Support, real
 from surflow.transform import Transform
@@ -35,7 +35,7 @@ class RandomPermutation(Transform):
     def __init__(self, shape: int | Shape, *, support: Support = real) -> None:
         if isinstance(support, Product | Ordered):
             raise ShapeError(f"RandomPermutation expects one support for all entries, got {support!r}")
-        super().__init__(shape, domain=support)
+        super().__init__(as_axes(self, shape), domain=support)
 
     def _shuffle(self, x: Tensor) -> tuple[Tensor, Tensor]:
         order = torch.rand(x.shape[0], x.shape[-1], device=x.device).argsort(1)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape
+from surflow.distribution import Distribution, Shape, as_axes
 from surflow.distributions.levels import BlockLevels
 from surflow.errors import ShapeError
 from surflow.support import Integers, Ordered
@@ -116,7 +116,7 @@ class SortIntegers(Transform):
     random_inverse = True
 
     def __init__(self, size: int, levels: int) -> None:
-        super().__init__(size, domain=Integers(levels), codomain=Ordered(levels=levels))
+        super().__init__(as_axes(self, size), domain=Integers(levels), codomain=Ordered(levels=levels))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z = x.sort(1).values

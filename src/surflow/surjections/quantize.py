@@ -15,7 +15,7 @@ from surflow.errors import BoundError, ConfigError, ShapeError
 from surflow.support import Integers, Interval, Ragged, type_for, unit_interval
 from surflow.transform import Transform
 
-# The arithmetic of cells, there and back, is wrong by less than three times the distance of floats at the box's far end.
+# The arithmetic of cells, there and back, is off by less than three times the distance of floats at the box's far end.
 _STEPS = 3
 
 
