@@ -108,7 +108,7 @@ def check_rows(owner: object, what: str, x: Tensor, shape: Shape) -> None:
 
 def check_integers(owner: object, what: str, x: Tensor, support: Support) -> None:
     """Raise DataError where the type of ``x`` is too narrow for the integers of its support, and has rounded some."""
-    if x.is_floating_point() and type_for(x.dtype, support.largest) != x.dtype:
+    if support.largest and x.is_floating_point() and type_for(x.dtype, support.largest) != x.dtype:
         raise DataError(
             f"{type(owner).__name__} expects {what} on {support!r}, and {x.dtype} cannot tell all of its integers "
             f"apart: make them {type_for(x.dtype, support.largest)}, whatever the type of the parameters"

@@ -18,13 +18,11 @@ def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
 
     On a CPU torch's fast one has a gradient, but no second one: that is the formula's here.
     """
-    if q.device.type != "cpu" or torch.compiler.is_compiling():
-        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-    if gradients_by_hand(q) and q.numel():
-        return _Attention.apply(q, k, v, causal)
-    forward_mode = torch.autograd.forward_ad._current_level >= 0
-    if torch.is_grad_enabled() or forward_mode or torch._C._are_functorch_transforms_active():
-        return _formula(q, k, v, causal)
+    if q.device.type == "cpu" and q.numel():
+        if gradients_by_hand(q):
+            return _Attention.apply(q, k, v, causal)
+        if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+            return _formula(q, k, v, causal)
     return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
 
