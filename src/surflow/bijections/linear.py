@@ -36,7 +36,7 @@ def _solved(matrix: Tensor, z: Tensor, *, upper: bool, unitriangular: bool = Fal
 def random_orthonormal(size: int) -> Tensor:
     """A matrix drawn uniformly from the orthogonal group (Haar)."""
     q, r = torch.linalg.qr(torch.randn(size, size))
-    return q * r.diagonal().sign()
+    return (q * r.diagonal().sign()).contiguous()  # as files are read: products round alike before and after
 
 
 class Orthonormal(Transform):

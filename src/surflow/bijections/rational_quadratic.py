@@ -156,8 +156,8 @@ def _evaluate(x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor
         minus_b = torch.addcmul(rise * half_bend, h, d0, value=-0.5)
         a, c = torch.add(h * s, minus_b, alpha=2), s * rise
         total = torch.addcmul(minus_b.square(), a, c).clamp(min=0).sqrt() + minus_b.abs()
-        rises = minus_b < 0
-        xi = (torch.where(rises, c, total) / torch.where(rises, total, a)).clamp(0, 1)
+        falls = minus_b.sign().clamp(min=0)  # where b is negative; chosen by a mix with zeros and ones, see above
+        xi = (torch.lerp(c, total, falls) / torch.lerp(total, a, falls)).clamp(0, 1)
     else:
         xi = ((inside - x0) / w).clamp(0, 1)  # rounding may go past the ends, where slopes can be negative
     rest = 1 - xi
