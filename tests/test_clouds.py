@@ -22,6 +22,7 @@ from surflow.evaluation import cloud_distances, coverage, read_results
 from surflow.experiments.point_clouds.models import LeakySort
 from surflow.experiments.point_clouds.trial import counts
 from surflow.experiments.reproduce import reproduce
+from surflow.support import type_for
 
 
 def test_points_have_the_law_of_the_image() -> None:
@@ -398,3 +399,33 @@ def test_recorded_clouds_respect_the_floors() -> None:
     for model in ("point-grid", "sort-flow"):
         given, without = found[model, "nats_per_point"], found[model, "nats_per_point_without_digit"]
         assert given - 0.02 < without < given + math.log(10) / 50 + 0.02  # of other clouds, so up to their chance
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64], ids=str)
+def test_points_are_drawn_in_their_own_cells_however_far_from_zero_the_box_lies(dtype: torch.dtype) -> None:
+    tried = 0
+    for offset in (0.0, -0.5, 0.1, 1.0, -30.0, 1e3, -1e4, 1e5, 1e6):
+        for width, cells in ((1.0, 3), (0.37, 28), (30.0, 100)):
+            low = offset * width
+            layer = sf.RaggedCells((3, 40), cells, low, low + width).to(dtype)
+            z = torch.randint(cells**2 + 1, (100, 40)).to(type_for(dtype, cells**2))
+            # Four floats in a cell are room enough.
+            if 4 * torch.finfo(z.dtype).eps * max(-low, low + width) > width / cells:
+                with pytest.raises(sf.ConfigError, match="cannot tell cells of width"):
+                    layer.inverse(z)
+                continue
+            x, V = layer.inverse(z)
+            assert layer.domain.contains(x).all()
+            again, V_again = layer(x)
+            assert torch.equal(again, z) and torch.allclose(V, V_again)
+            tried += 1
+    assert tried >= (24 if dtype == torch.float64 else 10)
+
+
+@pytest.mark.parametrize("low", [0.0, 1000.0, -5000.0])
+def test_points_are_uniform_within_their_cell(low: float) -> None:
+    layer = sf.RaggedCells((2, 50_000), 4, low, low + 1)
+    x, _ = layer.inverse(torch.full((1, 50_000), 2.0))
+    share = 4 * (x[0, 0] - low) - 2
+    assert abs(share.mean() - 0.5) < 0.01 and abs(share.var() - 1 / 12) < 0.003
+    assert share.min() < 0.02 and share.max() > 0.98

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
 import surflow as sf
+from surflow.distributions.parametric import Parametric
 
 
 def test_an_order_must_be_a_law_of_permutations() -> None:
@@ -165,3 +167,109 @@ def test_a_base_that_is_to_blame_is_named() -> None:
     flow.base.raw.data.fill_(math.nan)
     with pytest.raises(sf.NonFiniteError, match="from the base Normal"):
         sf.fit(flow, torch.randn(50, 2), steps=2, progress=False)
+
+
+SCALARS: dict[str, Callable[[], sf.Distribution]] = {
+    "normal": lambda: sf.Normal((), 3),
+    "logistic": lambda: sf.Logistic(()),
+    "half-normal": lambda: sf.HalfNormal((), learned=True),
+    "exponential": lambda: sf.Exponential(()),
+    "uniform": lambda: sf.Uniform((), -1, 3),
+    "circle": lambda: sf.UniformCircle(()),
+    "bernoulli": lambda: sf.Bernoulli((), 3),
+    "joint bernoulli": lambda: sf.JointBernoulli((), learned=True),
+    "categorical": lambda: sf.Categorical((), 4, learned=True),
+    "levels": lambda: sf.LogisticLevels((), 7, learned=True),
+    "autoregressive levels": lambda: sf.AutoregressiveLevels((), 5, width=8),
+    "mixture": lambda: sf.Mixture([sf.HalfNormal(()), sf.Exponential((), learned=True)]),
+    "flow": lambda: sf.Flow([sf.Abs(()), sf.Log(()), sf.Elementwise((), 3, map=sf.SplineMap())], base=sf.Normal(())),
+    "flow on an interval": lambda: sf.Flow([sf.Logit(()), sf.Standardize(()), sf.Reshape((), 1)], base=sf.Normal(1)),
+    "flow of integers": lambda: sf.Flow([sf.Dequantize((), 5), sf.Rescale((), (0, 5), (0, 1))], base=sf.Uniform(())),
+    "flow on a circle": lambda: sf.Flow([sf.Elementwise((), map=sf.CircularSplineMap())], base=sf.UniformCircle(())),
+}
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_events_may_be_single_numbers(name: str) -> None:
+    law = SCALARS[name]().double()
+    context = None if law.context_shape is None else torch.randn(7, 3).double()
+    x, log_prob = law.draw(7, context)
+    assert x.shape == log_prob.shape == (7,) and law.support.contains(x).all()
+    torch.testing.assert_close(law.elbo(x, context), log_prob)
+    assert law.elbo(x[:0], None if context is None else context[:0]).shape == (0,)
+    if context is None:
+        assert law.elbo(x[0]).shape == () and law.sample((2, 3)).shape == (2, 3)
+    # The law of vectors of one number is the same.
+    if isinstance(law, Parametric):
+        vectors = type(law)(**{**law.arguments, "event_shape": 1}).double()
+        torch.testing.assert_close(vectors.log_prob(x[:, None], context), log_prob)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: sf.Coupling(()),
+        lambda: sf.Autoregressive(()),
+        lambda: sf.Orthonormal(()),
+        lambda: sf.LULinear(()),
+        lambda: sf.Linear((), [[1.0]]),
+        lambda: sf.ConditionalLinear((), 3),
+        lambda: sf.ActNorm(()),
+        lambda: sf.Permute(()),
+        lambda: sf.Reverse(()),
+        lambda: sf.Slice((), 1),
+        lambda: sf.Augment((), 1),
+        lambda: sf.On((), [0], sf.Exp(1)),
+        lambda: sf.RandomPermutation(()),
+        lambda: sf.SortIntegers((), 3),
+        lambda: sf.Independent([sf.Normal(())]),
+        lambda: sf.AscendingCategorical((), 3),
+    ],
+)
+def test_what_needs_an_axis_says_so(build: Callable[[], object]) -> None:
+    with pytest.raises(sf.ShapeError, match=r"works along an axis of the event, and events of shape \(\) have none"):
+        build()
+
+
+OUTSIDE: dict[str, tuple[Callable[[], sf.Distribution], list[list[float]]]] = {
+    "couplings": (lambda: sf.Flow([sf.Coupling(2), sf.LULinear(2)], sf.Normal(2, learned=True)), [[math.inf, 0.0]]),
+    "splines": (lambda: sf.Flow([sf.Autoregressive(2, map=sf.SplineMap())], sf.Normal(2)), [[0.0, -math.inf]]),
+    "logarithm": (lambda: sf.Flow([sf.Log(2), sf.Coupling(2)], sf.Normal(2)), [[math.inf, 1.0], [-1.0, 1.0]]),
+    "log-odds": (lambda: sf.Flow([sf.Logit(2), sf.Coupling(2)], sf.Normal(2)), [[math.inf, 0.5], [-0.5, 0.5]]),
+    "parts": (
+        lambda: sf.Flow([sf.On(2, [1], sf.Log(1)), sf.Coupling(2)], sf.Normal(2)),
+        [[math.inf, 1.0], [0.0, -1.0]],
+    ),
+    "gaps": (lambda: sf.Flow([sf.LogGaps(2), sf.Coupling(2)], sf.Normal(2)), [[1.0, 0.0], [0.0, math.inf]]),
+    "integers": (lambda: sf.Flow([sf.Dequantize(2, 3), sf.Logit(2, 0, 3), sf.Coupling(2)], sf.Normal(2)), [[3, 0]]),
+    "bound": (lambda: sf.Flow([sf.VAE(sf.Normal(1, 2), sf.Normal(2, 1))], sf.Normal(1)), [[math.inf, 0.0]]),
+    "normal": (lambda: sf.Normal(2, learned=True), [[math.inf, 0.0], [0.0, -math.inf]]),
+    "logistic": (lambda: sf.Logistic(2, learned=True), [[math.inf, 0.0]]),
+    "half-normal": (lambda: sf.HalfNormal(2, learned=True), [[math.inf, 1.0], [-1.0, 1.0]]),
+    "mixture": (lambda: sf.Mixture([sf.Normal(2, learned=True), sf.Logistic(2, learned=True)]), [[math.inf, 0.0]]),
+    "independent": (lambda: sf.Independent([sf.Normal(1, learned=True), sf.Exponential(1, learned=True)]), [[0, -1]]),
+    "categories": (lambda: sf.Categorical(2, 3, learned=True), [[3, 0], [math.inf, 0]]),
+    "orders": (lambda: sf.PlackettLuce(2, learned=True), [[1, 1], [math.inf, 0]]),
+    "ascending": (lambda: sf.AscendingCategorical(2, 3, width=8), [[2, 1], [math.inf, 0]]),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_rows_outside_have_no_density_and_leave_gradients_alone(name: str) -> None:
+    """Gradients of the other rows are those that they have without them."""
+    build, rows = OUTSIDE[name]
+    law, outside = build(), torch.tensor(rows)
+    inside = law.sample(3, seed=0)
+
+    def gradients(x: torch.Tensor) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        log_prob = law.elbo(x)
+        assert (log_prob[3:] == -math.inf).all() and log_prob[:3].isfinite().all()
+        total = torch.where(log_prob.isfinite(), log_prob, 0.0).sum()
+        return list(torch.autograd.grad(total, list(law.parameters()), materialize_grads=True, allow_unused=True))
+
+    if not law.exact:  # noise belongs to rows
+        assert all(g.isfinite().all() for g in gradients(torch.cat([inside, outside])))
+        return
+    for g, e in zip(gradients(torch.cat([inside, outside])), gradients(inside), strict=True):
+        torch.testing.assert_close(g, e)

@@ -75,6 +75,107 @@ def test_half_precision_loses_the_digits_of_the_result_alone(grid: Grid, inverse
     assert all(g.isfinite().all() for g in torch.autograd.grad(sum(f.sum() for f in found), (x, raw)))
 
 
+def _rounding(dtype: torch.dtype, size: float, *log_slopes: Tensor) -> Tensor:
+    """The error of x that rounding explains where numbers have a size: that of x itself, and what that of z becomes."""
+    slope = torch.stack([t.double() for t in log_slopes]).amin(0).exp()
+    return torch.finfo(dtype).eps * size * (1 + 1 / slope)
+
+
+def _steep(grid: Grid, dtype: torch.dtype, rows: int = 20_000) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    x = grid.low + (grid.high - grid.low) * torch.rand(rows, 1, dtype=dtype)
+    return x, 10 * torch.randn(rows, grid.n_parameters, 1, dtype=dtype)
+
+
+both_types = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+
+
+@every_grid
+@both_types
+@pytest.mark.parametrize("way", ["formula", "by hand", "compiled"])
+def test_inverses_of_steep_splines_lose_the_digits_of_rounding_alone(
+    request: pytest.FixtureRequest, grid: Grid, dtype: torch.dtype, way: str
+) -> None:
+    if way == "compiled":
+        request.getfixturevalue("kernels")
+        if grid != GRIDS["line"] or dtype == torch.float64:
+            pytest.skip("one kernel shows it")
+    x, raw = _steep(grid, dtype)
+    with torch.set_grad_enabled(way == "by hand"), sf.compiled(way == "compiled"):
+        z, log_slope = (t.detach() for t in rational_quadratic(x, raw.requires_grad_(), grid, inverse=False))
+        again, log_slope_again = (t.detach() for t in rational_quadratic(z, raw, grid, inverse=True))
+    explained = _rounding(dtype, max(-grid.low, grid.high), log_slope, log_slope_again)
+    assert ((again - x).abs() <= 10 * explained).all()
+    if dtype == torch.float32:  # against float64; a softmax of raw numbers of size 30 rounds as much itself
+        exact, exact_slope = rational_quadratic(z.double(), raw.detach().double(), grid, inverse=True)
+        explained = _rounding(dtype, max(-grid.low, grid.high), log_slope_again, exact_slope)
+        assert ((again - exact).abs() <= 30 * explained).all()
+
+
+MAPS = {
+    "line": (sf.SplineMap(), -7.0, 7.0),
+    "positive": (sf.PositiveSplineMap(), 0.0, 7.0),
+    "interval": (sf.IntervalSplineMap(8, -1.0, 3.0), -1.0, 3.0),
+    "circle": (sf.CircularSplineMap(), -math.pi, math.pi),
+    "truncated": (sf.TruncatedMap(-1.0, 3.0), -1.0, 3.0),
+}
+
+
+@both_types
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("steepness", [1.0, 10.0])
+def test_inverses_of_maps_lose_the_digits_of_rounding_alone(name: str, steepness: float, dtype: torch.dtype) -> None:
+    univariate, low, high = MAPS[name]
+    x = low + (high - low) * torch.rand(20_000, 1, dtype=dtype)
+    raw = steepness * torch.randn(20_000, univariate.n_parameters, 1, dtype=dtype)
+    z, log_slope = univariate.forward(x, raw)
+    again, log_slope_again = univariate.inverse(z, raw)
+    error = (again - x).abs()
+    if name == "circle":
+        error = torch.minimum(error, 2 * math.pi - error)
+    assert (error <= 10 * _rounding(dtype, max(-low, high), log_slope, log_slope_again)).all()
+
+
+@every_grid
+def test_double_precision_against_thirty_digits(grid: Grid) -> None:
+    """The definition, in arithmetic of thirty digits: z of x, and of the x that the inverse finds."""
+    mp = pytest.importorskip("mpmath").mp.clone()
+    mp.dps = 30
+    x, raw = _steep(grid, torch.float64, 40)
+    z, log_slope = rational_quadratic(x, raw, grid, inverse=False)
+    again, _ = rational_quadratic(z, raw, grid, inverse=True)
+
+    def spline(x: float, raw: list[float]) -> tuple[object, object]:
+        """z and dz/dx."""
+        bins, first = grid.bins, grid.fixed[0]
+        whole, least = mp.mpf(grid.high) - grid.low, mp.mpf(1e-3)
+
+        def knots(raw: list[float]) -> list[object]:
+            weights = [mp.exp(r) for r in raw]
+            shares = [least + (1 - least * bins) * w / mp.fsum(weights) for w in weights]
+            return [grid.low + whole * mp.fsum(shares[:k]) for k in range(bins + 1)]
+
+        xs, zs = knots(raw[:bins]), knots(raw[bins : 2 * bins])
+        d = [least + mp.log1p(mp.exp(r + mp.log(mp.expm1(1 - least)))) for r in raw[2 * bins :]]
+        d = [mp.mpf(1)] * first + d + [mp.mpf(1)] * grid.fixed[1] + (d[:1] if grid.periodic else [])
+        k = next(k for k in range(bins) if x <= xs[k + 1] or k == bins - 1)
+        w, h = xs[k + 1] - xs[k], zs[k + 1] - zs[k]
+        s, t = h / w, (mp.mpf(x) - xs[k]) / w
+        q = s + (d[k] + d[k + 1] - 2 * s) * t * (1 - t)
+        slope = (s / q) ** 2 * (d[k + 1] * t**2 + 2 * s * t * (1 - t) + d[k] * (1 - t) ** 2)
+        return zs[k] + h / q * (s * t**2 + d[k] * t * (1 - t)), slope
+
+    size = max(-grid.low, grid.high)
+    unit = torch.finfo(torch.float64).eps * size
+    for i in range(len(x)):
+        numbers = raw[i, :, 0].tolist()
+        exact, slope = spline(x[i].item(), numbers)
+        assert abs(z[i].item() - exact) <= 10 * unit * (1 + slope)
+        assert abs(log_slope[i].item() - mp.log(slope)) < 1e-6
+        found, slope_there = spline(again[i].item(), numbers)
+        assert abs(z[i].item() - found) <= 10 * unit * (1 + max(slope, slope_there))
+
+
 @every_grid
 @both_ways
 def test_splines_can_be_differentiated_twice(grid: Grid, inverse: bool) -> None:

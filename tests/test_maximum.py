@@ -299,3 +299,13 @@ def test_errors_say_what_to_do() -> None:
         sf.Max(3, differences=sf.Normal(2))
     with pytest.raises(sf.ShapeError, match="share one context"):
         sf.Max(3, sf.Categorical(1, 3, context_shape=2), sf.HalfNormal(2, context_shape=4))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the tracer itself
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of shapes
+def test_overlapping_max_pool_can_be_traced() -> None:
+    layer = sf.OverlappingMaxPool((2, 5, 5), 3, 2)
+    traced = torch.jit.trace(layer, (torch.randn(3, 2, 5, 5),), check_trace=False)
+    x = torch.randn(7, 2, 5, 5)  # other data, and more of them
+    for found, expected in zip(traced(x), layer(x), strict=True):
+        torch.testing.assert_close(found, expected)

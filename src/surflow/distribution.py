@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from surflow.configurable import Configurable
 from surflow.errors import BoundError, DataError, ShapeError
-from surflow.support import Shape, Support, real
+from surflow.support import Shape, Support, real, type_for
 
 # Rows, and numbers in the events of these rows, that pass through a model at once where no gradients are recorded: a
 # layer's hidden values of so many rows lie in a processor's caches, so that more would be slower as well as larger.
@@ -34,6 +34,21 @@ def as_shape(shape: int | tuple[int, ...] | list[int]) -> Shape:
     if any(size < 0 for size in sizes):
         raise ShapeError(f"expected a shape, an integer or a tuple of integers such as (3, 28, 28), got {shape!r}")
     return sizes
+
+
+def as_axes(owner: object, shape: int | Shape) -> Shape:
+    """An event shape that has an axis, for what works along the axes of an event.
+
+    Raises:
+        ShapeError: for the shape (), of single numbers.
+    """
+    shape = as_shape(shape)
+    if not shape:
+        raise ShapeError(
+            f"{type(owner).__name__} works along an axis of the event, and events of shape () have none: "
+            "give them the shape (1,), with Reshape((), 1) before it"
+        )
+    return shape
 
 
 @contextmanager
@@ -87,6 +102,15 @@ def check_rows(owner: object, what: str, x: Tensor, shape: Shape) -> None:
     if tuple(x.shape[1:]) != shape or x.ndim != len(shape) + 1:
         expected = ", ".join(["batch", *map(str, shape)])
         raise ShapeError(f"{type(owner).__name__} expects {what} of shape ({expected}), got {tuple(x.shape)}")
+
+
+def check_integers(owner: object, what: str, x: Tensor, support: Support) -> None:
+    """Raise DataError where the type of ``x`` is too narrow for the integers of its support, and has rounded some."""
+    if support.largest and x.is_floating_point() and type_for(x.dtype, support.largest) != x.dtype:
+        raise DataError(
+            f"{type(owner).__name__} expects {what} on {support!r}, and {x.dtype} cannot tell all of its integers "
+            f"apart: make them {type_for(x.dtype, support.largest)}, whatever the type of the parameters"
+        )
 
 
 def check_context(owner: object, context: Tensor | None, shape: Shape | None, batch: int) -> Tensor | None:
@@ -285,7 +309,8 @@ class Distribution(Configurable, nn.Module):
                 context = context.expand(leading).reshape(-1, *context.shape[1:])
         check_rows(self, "events", x, self.event_shape)
         if not x.is_floating_point():
-            x = x.to(number_type(self))
+            x = x.to(type_for(number_type(self), self.support.largest))
+        check_integers(self, "events", x, self.support)
         return x, check_context(self, context, self.context_shape, x.shape[0]), batch
 
     def _refuse_stray(self, context: Tensor | None) -> None:

@@ -16,7 +16,7 @@ from surflow import gradients
 from surflow.bridges import bridge
 from surflow.distribution import Distribution, Shape, check_context, check_rows, chunks, hold_draws, rows_at_once
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
-from surflow.support import Support
+from surflow.support import Support, type_for
 from surflow.transform import Transform, layer_name
 
 T = TypeVar("T")  # what a direction of a layer returns
@@ -167,15 +167,15 @@ class Flow(Distribution):
 
     def _rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, Shape]:
         x, context, batch = super()._rows(x, context)
-        self._check_type("events", x)
+        self._check_type("events", x, self.support.largest)
         return x, context, batch
 
-    def _check_type(self, what: str, x: Tensor) -> None:
+    def _check_type(self, what: str, x: Tensor, largest: int = 0) -> None:
         weight = next(self.parameters(), None)
-        if weight is not None and x.is_floating_point() and weight.dtype != x.dtype:
+        if weight is not None and x.is_floating_point() and type_for(weight.dtype, largest) != x.dtype:
             raise DataError(
                 f"the flow's parameters are {weight.dtype}, the {what} {x.dtype}: "
-                f"pass .to({weight.dtype}), or change the flow with flow.to({x.dtype})"
+                f"pass .to({type_for(weight.dtype, largest)}), or change the flow with flow.to({x.dtype})"
             )
 
     def _importance_weighted(self, x: Tensor, context: Tensor | None, k: int) -> Tensor:
@@ -210,10 +210,11 @@ class Flow(Distribution):
 
     def _joint(self, x: Tensor, given: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """log p(x, z) - log q(z | x) for a draw of z, and the log-densities of the draws that are held."""
-        z, V, log_q = self._chain(x, given, self._held())
+        outside = self.support.outside(x)
+        z, V, log_q = self._chain(self.support.without(x, outside), given, self._held())
         log_w = torch.stack([*V, self.base.elbo(z, self.base.own(given))]).sum(0)
         # A layer may be finite beyond its domain (a clamped logarithm); the density there is zero. NaN stays NaN.
-        log_w = log_w.masked_fill(self.support.outside(x), -math.inf)
+        log_w = log_w.masked_fill(outside, -math.inf)
         if self._estimator.refusal and log_w.requires_grad and (refusal := self.estimator().refusal):
             log_w.register_hook(lambda _: _refuse_gradient(refusal))
         return log_w, log_q

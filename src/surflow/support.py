@@ -17,6 +17,11 @@ from surflow.errors import ShapeError, SupportError
 Shape = tuple[int, ...]
 
 
+def flat(x: Tensor) -> Tensor:
+    """Rows as vectors, (batch, numbers in an event); an event of shape () is one number."""
+    return x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)
+
+
 class Support(Configurable):
     """A set of events, which also says what shapes they have and what rearrangements of their coordinates keep it.
 
@@ -90,11 +95,11 @@ class Support(Configurable):
 
     def contains(self, x: Tensor) -> Tensor:
         """Which rows of ``x``, shape (batch, *event), lie in the support; shape (batch,), bool."""
-        return self._inside(x).flatten(1).all(1)
+        return flat(self._inside(x)).all(1)
 
     def outside(self, x: Tensor) -> Tensor:
         """Which rows of ``x`` do not lie in the support; a row that holds NaN lies neither in it nor outside."""
-        return ~(self.contains(x) | x.isnan().flatten(1).any(1))
+        return ~(self.contains(x) | flat(x.isnan()).any(1))
 
     def coordinates(self, size: int) -> list[Support]:
         """The support of each of the ``size`` entries of the first event axis.
@@ -105,6 +110,22 @@ class Support(Configurable):
         if not self.coordinatewise:
             raise SupportError(f"the support {self!r} ties its coordinates together and cannot be taken apart")
         return [self] * size
+
+    def some(self, x: Tensor) -> Tensor:
+        """An event well inside, in a shape that broadcasts to the rows ``x``."""
+        return x.new_zeros(())
+
+    def without(self, x: Tensor, rows: Tensor) -> Tensor:
+        """``x`` with an event of the support in place of each of the ``rows``, (batch,), bool.
+
+        What lies outside has no density, but may have gradients that are not finite, and zero times these is NaN.
+        """
+        return torch.where(rows.reshape(-1, *[1] * (x.ndim - 1)), self.some(x), x)
+
+    @property
+    def largest(self) -> int:
+        """The largest integer that an event may have to tell from the one below it; 0 for real numbers."""
+        return 0
 
 
 @dataclass(frozen=True)
@@ -121,7 +142,7 @@ class Real(Support):
     def outside(self, x: Tensor) -> Tensor:
         if not x[:1].numel():  # an event without coordinates has no largest one, and no rows have no event
             return super().outside(x)
-        return x.flatten(1).abs().amax(1) == math.inf  # in half the time: a NaN is the largest of its row
+        return flat(x).abs().amax(1) == math.inf  # in half the time: a NaN is the largest of its row
 
     def __repr__(self) -> str:
         return "real"
@@ -133,6 +154,9 @@ class Positive(Support):
 
     def _inside(self, x: Tensor) -> Tensor:
         return (x >= 0) & x.isfinite()
+
+    def some(self, x: Tensor) -> Tensor:
+        return x.new_ones(())
 
     def __repr__(self) -> str:
         return "positive"
@@ -151,6 +175,9 @@ class Interval(Support):
 
     def _inside(self, x: Tensor) -> Tensor:
         return (x >= self.low) & (x <= self.high)
+
+    def some(self, x: Tensor) -> Tensor:
+        return x.new_full((), self.low + (self.high - self.low) / 2)
 
     def __repr__(self) -> str:
         return f"interval({self.low:g}, {self.high:g})"
@@ -180,6 +207,10 @@ class Integers(Support):
     def _inside(self, x: Tensor) -> Tensor:
         return (x >= 0) & (x < self.levels) & (x == x.floor())
 
+    @property
+    def largest(self) -> int:
+        return self.levels - 1
+
     def __repr__(self) -> str:
         return f"integers({self.levels})"
 
@@ -202,6 +233,13 @@ class Permutations(Support):
 
     def contains(self, x: Tensor) -> Tensor:
         return (x.sort(-1).values == torch.arange(self.size, device=x.device)).flatten(1).all(1)
+
+    @property
+    def largest(self) -> int:
+        return self.size - 1
+
+    def some(self, x: Tensor) -> Tensor:
+        return torch.arange(self.size, dtype=x.dtype, device=x.device)
 
     def __repr__(self) -> str:
         return f"permutations({self.size})"
@@ -241,6 +279,13 @@ class Ordered(Support):
         values = x if self.by is None else x[:, self.by]
         ascend = (values.diff(dim=-1) >= 0).flatten(1).all(1)
         return ascend & (real if self.levels is None else Integers(self.levels)).contains(x)
+
+    @property
+    def largest(self) -> int:
+        return (self.levels or 1) - 1
+
+    def some(self, x: Tensor) -> Tensor:
+        return x.new_zeros(()) if self.levels else torch.arange(x.shape[-1], dtype=x.dtype, device=x.device)
 
     def coordinates(self, size: int) -> list[Support]:
         hint = "" if self.levels else (
@@ -325,6 +370,16 @@ class Product(Support):
             raise SupportError(f"the support {self!r} has {known} coordinates, the event's first axis {size}")
         return [part for part, n in self.parts for _ in range(n)]
 
+    @property
+    def largest(self) -> int:
+        return max(part.largest for part, _ in self.parts)
+
+    def some(self, x: Tensor) -> Tensor:
+        blocks = x[:1].split([size for _, size in self.parts], dim=1)
+        return torch.cat(
+            [part.some(block).expand_as(block) for (part, _), block in zip(self.parts, blocks, strict=True)], 1
+        )
+
     def __repr__(self) -> str:
         return " x ".join(f"{part!r}^{n}" for part, n in self.parts)
 
@@ -333,6 +388,18 @@ real = Real()
 positive = Positive()
 unit_interval = Interval()
 circle = Circle()
+
+
+def type_for(kind: torch.dtype, largest: int) -> torch.dtype:
+    """The floating type ``kind``, or the next wider one that holds all integers up to ``largest``: none is rounded.
+
+    >>> type_for(torch.bfloat16, 255), type_for(torch.bfloat16, 999)
+    (torch.bfloat16, torch.float32)
+    """
+    for wide in (kind, torch.float32):
+        if largest <= 2 / torch.finfo(wide).eps:
+            return wide
+    return torch.float64
 
 
 def product(supports: Iterable[Support]) -> Support:

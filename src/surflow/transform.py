@@ -7,7 +7,16 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
-from surflow.distribution import Distribution, Shape, as_shape, bounds_in, check_context, check_rows
+from surflow.distribution import (
+    Distribution,
+    Shape,
+    as_axes,
+    as_shape,
+    bounds_in,
+    check_context,
+    check_integers,
+    check_rows,
+)
 from surflow.errors import BoundError, ShapeError
 from surflow.support import Circle, Product, Support, product, real
 
@@ -140,16 +149,19 @@ class Transform(Configurable, nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """From data to latent: (z, V), with x of shape (batch, *in_shape) and V of shape (batch,) in nats."""
         check_rows(self, "x", x, self.in_shape)
+        check_integers(self, "x", x, self.domain)
         return self._forward(x, check_context(self, context, self.context_shape, x.shape[0]))
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """From latent to data: (x, V), with the same V(x, z) and the same sign as ``forward``."""
         check_rows(self, "z", z, self.out_shape)
+        check_integers(self, "z", z, self.codomain)
         return self._inverse(z, check_context(self, context, self.context_shape, z.shape[0]))
 
     def generate(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """The x of ``inverse``, and the same one for the same seed, without the price of V."""
         check_rows(self, "z", z, self.out_shape)
+        check_integers(self, "z", z, self.codomain)
         return self._generate(z, check_context(self, context, self.context_shape, z.shape[0]))
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
@@ -232,7 +244,7 @@ class On(Transform):
     """
 
     def __init__(self, shape: int | Shape, part: list[int], layer: Transform, *, rest: Support = real) -> None:
-        shape = as_shape(shape)
+        shape = as_axes(self, shape)
         if not isinstance(layer, Transform):
             raise ShapeError(f"On puts a Transform on a part of the event, got {type(layer).__name__}")
         expected = (len(part), *shape[1:])

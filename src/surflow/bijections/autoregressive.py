@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from surflow.bijections.univariate import AffineMap, UnivariateMap
-from surflow.distribution import Shape, sum_event
+from surflow.distribution import Shape, as_axes, sum_event
 from surflow.errors import ConfigError
 from surflow.nets.masked import MaskedMLP
 from surflow.transform import Transform
@@ -53,7 +53,7 @@ class Autoregressive(Transform):
         passes: int | None = None,
     ) -> None:
         univariate = AffineMap() if map is None else map
-        super().__init__(shape, domain=univariate.domain, context_shape=context_shape)
+        super().__init__(as_axes(self, shape), domain=univariate.domain, context_shape=context_shape)
         size = math.prod(self.in_shape)
         self.passes = size if passes is None else passes
         if not 1 <= self.passes <= size:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from surflow.bijections.univariate import AffineMap, UnivariateMap
-from surflow.distribution import Shape, join, joined_shape, sum_event
+from surflow.distribution import Shape, as_axes, join, joined_shape, sum_event
 from surflow.errors import ShapeError
 from surflow.nets.mlp import MLP
 from surflow.transform import Transform
@@ -60,7 +60,7 @@ class Coupling(Transform):
         net: nn.Module | None = None,
     ) -> None:
         univariate = AffineMap() if map is None else map
-        super().__init__(shape, domain=univariate.domain, context_shape=context_shape)
+        super().__init__(as_axes(self, shape), domain=univariate.domain, context_shape=context_shape)
         self.map = univariate
         self.axis = axis
         if mask is None:

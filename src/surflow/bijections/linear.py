@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Shape, as_shape
+from surflow.distribution import Shape, as_axes, as_shape
 from surflow.errors import ConfigError, ShapeError
 from surflow.nets.mlp import smooth_perceptron
 from surflow.transform import Transform
@@ -21,11 +21,22 @@ def _mix(matrix: Tensor, x: Tensor) -> Tensor:
     return (matrix @ x.flatten(2)).reshape(x.shape)
 
 
+def _single(x: Tensor) -> torch.dtype:
+    """Single precision, at least: torch solves no equations in half of it."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _solved(matrix: Tensor, z: Tensor, *, upper: bool, unitriangular: bool = False) -> Tensor:
+    """x of (matrix) x = z for a triangular matrix."""
+    kind = _single(z)
+    x = torch.linalg.solve_triangular(matrix.to(kind), z.to(kind), upper=upper, unitriangular=unitriangular)
+    return x.to(z.dtype)
+
+
 def random_orthonormal(size: int) -> Tensor:
     """A matrix drawn uniformly from the orthogonal group (Haar)."""
     q, r = torch.linalg.qr(torch.randn(size, size))
-    # Row by row in memory, as it is read from a file: products of other layouts differ in their last digit.
-    return (q * r.diagonal().sign()).contiguous()
+    return (q * r.diagonal().sign()).contiguous()  # as files are read: products round alike before and after
 
 
 class Orthonormal(Transform):
@@ -46,7 +57,7 @@ class Orthonormal(Transform):
     matrix: Tensor
 
     def __init__(self, shape: int | Shape, learned: bool = False) -> None:
-        super().__init__(shape)
+        super().__init__(as_axes(self, shape))
         size = self.in_shape[0]
         self.register_buffer("matrix", random_orthonormal(size))
         self.skew = nn.Parameter(torch.zeros(size, size)) if learned else None
@@ -65,8 +76,9 @@ class Orthonormal(Transform):
             return self.matrix
         a = self.skew.triu(1)
         a = a - a.T
+        a = a.to(_single(a))
         eye = torch.eye(len(a), dtype=a.dtype, device=a.device)
-        return torch.linalg.solve(eye - a, eye + a) @ self.matrix
+        return (torch.linalg.solve(eye - a, eye + a) @ self.matrix.to(a.dtype)).to(self.matrix.dtype)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return _mix(self._matrix(), x), x.new_zeros(x.shape[0])
@@ -97,7 +109,7 @@ class Linear(Transform):
     matrix: Tensor
 
     def __init__(self, shape: int | Shape, matrix: Sequence[Sequence[float]]) -> None:
-        super().__init__(shape)
+        super().__init__(as_axes(self, shape))
         size = self.in_shape[0]
         # As single precision has it: the determinant is of the matrix that is used, in whatever precision.
         w = torch.as_tensor(matrix, dtype=torch.float32)
@@ -113,8 +125,7 @@ class Linear(Transform):
         return _mix(self.matrix, x), x.new_full((x.shape[0],), self.log_det)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        # Matrices are inverted in single precision at least.
-        inverted = torch.linalg.inv(self.matrix.to(torch.promote_types(self.matrix.dtype, torch.float32)))
+        inverted = torch.linalg.inv(self.matrix.to(_single(self.matrix)))
         return _mix(inverted.to(z.dtype), z), z.new_full((z.shape[0],), self.log_det)
 
 
@@ -139,7 +150,7 @@ class LULinear(Transform):
     signs: Tensor
 
     def __init__(self, shape: int | Shape) -> None:
-        super().__init__(shape)
+        super().__init__(as_axes(self, shape))
         size = self.in_shape[0]
         self.positions = math.prod(self.in_shape[1:])
         permutation, lower, upper = torch.linalg.lu(random_orthonormal(size))
@@ -170,8 +181,8 @@ class LULinear(Transform):
         lower, upper = self._factors()
         size = self.in_shape[0]
         columns = (z - self._bias()).transpose(0, 1)[self.order.argsort()].reshape(size, -1)
-        half = torch.linalg.solve_triangular(lower, columns, upper=False, unitriangular=True)
-        whole = torch.linalg.solve_triangular(upper, half, upper=True)
+        half = _solved(lower, columns, upper=False, unitriangular=True)
+        whole = _solved(upper, half, upper=True)
         return whole.reshape(size, z.shape[0], *self.in_shape[1:]).transpose(0, 1), self._contribution(z)
 
 
@@ -208,7 +219,7 @@ class ConditionalLinear(Transform):
         hidden: Sequence[int] = (64, 64),
         limit: float = 6.0,
     ) -> None:
-        super().__init__(shape, context_shape=context_shape)
+        super().__init__(as_axes(self, shape), context_shape=context_shape)
         if not 0 < limit < math.inf:
             raise ConfigError(f"the limit of the log-scale must be positive and finite, got {limit}")
         self.size, self.limit = math.prod(self.in_shape), limit
@@ -235,5 +246,5 @@ class ConditionalLinear(Transform):
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         m, s, matrix = self._location_and_matrix(context)
-        x = torch.linalg.solve_triangular(matrix, z.flatten(1).unsqueeze(2), upper=False).squeeze(2) + m
+        x = _solved(matrix, z.flatten(1).unsqueeze(2), upper=False).squeeze(2) + m
         return x.reshape(z.shape), s.sum(1)

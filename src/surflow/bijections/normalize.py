@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Shape
+from surflow.distribution import Shape, as_axes
 from surflow.errors import DataError
 from surflow.transform import Transform
 
@@ -89,7 +89,7 @@ class ActNorm(_ShiftScale):
     """
 
     def __init__(self, shape: int | Shape) -> None:
-        super().__init__(shape)
+        super().__init__(as_axes(self, shape))
         parameters = (self.in_shape[0], *[1] * (len(self.in_shape) - 1))
         self.shift = nn.Parameter(torch.zeros(parameters))
         self.log_scale = nn.Parameter(torch.zeros(parameters))

@@ -145,23 +145,25 @@ def _evaluate(x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor
         # A raw slope of zero is the slope one: that of a knot without one.
         first, last = grid.fixed
         d0, d1 = knots[: bins - first] * at[first:], knots[1 - first :] * at[: bins - last]
-    slopes = F.softplus(torch.stack([d0.sum(0), d1.sum(0)]) + _UNIT_SLOPE) + _LEAST_SLOPE
+    # From 20 on, torch's own threshold, double precision would see a step.
+    slopes = F.softplus(torch.stack([d0.sum(0), d1.sum(0)]) + _UNIT_SLOPE, threshold=40.0) + _LEAST_SLOPE
     (w, h), (x0, z0), (d0, d1) = size.unbind(), start.unbind(), slopes.unbind()
     s = h / w
-    bend = torch.add(d0 + d1, s, alpha=-2)
+    half_bend = torch.lerp(d0, d1, 0.5) - s
     if inverse:
         rise = inside - z0
-        # The root of a xi^2 + b xi + c = 0 in [0, 1], in the form that loses no digits.
-        b = h * d0 - rise * bend
-        c = s * rise
-        root = (b.square() + 4 * (h * s - b) * c).clamp(min=0).sqrt()
-        xi = (2 * c / (b + root)).clamp(0, 1)
+        # The root of a xi^2 + 2 b xi = c in [0, 1], in the form in which nothing cancels, by the sign of b.
+        minus_b = torch.addcmul(rise * half_bend, h, d0, value=-0.5)
+        a, c = torch.add(h * s, minus_b, alpha=2), s * rise
+        total = torch.addcmul(minus_b.square(), a, c).clamp(min=0).sqrt() + minus_b.abs()
+        falls = minus_b.sign().clamp(min=0)  # where b is negative; chosen by a mix with zeros and ones, see above
+        xi = (torch.lerp(c, total, falls) / torch.lerp(total, a, falls)).clamp(0, 1)
     else:
         xi = ((inside - x0) / w).clamp(0, 1)  # rounding may go past the ends, where slopes can be negative
     rest = 1 - xi
     mixed = xi * rest
     square = xi.square()
-    q = torch.addcmul(s, bend, mixed)
+    q = torch.addcmul(s, half_bend, mixed, value=2)
     steep = torch.addcmul(d1 * square, mixed, s, value=2) + d0 * rest.square()
     log_slope = ((s / q).square() * steep).log()
     other = torch.addcmul(x0, xi, w) if inverse else torch.addcmul(z0, h, torch.addcmul(s * square, d0, mixed) / q)

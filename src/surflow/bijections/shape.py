@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from surflow.distribution import Shape, as_shape
+from surflow.distribution import Shape, as_axes, as_shape
 from surflow.errors import ShapeError
-from surflow.support import Integers, Support, real
+from surflow.support import Integers, Support, real, type_for
 from surflow.transform import Path, Transform
 
 # Single precision holds all integers up to here.
@@ -60,7 +60,7 @@ class Permute(_Rearrangement):
     def __init__(
         self, shape: int | Shape, order: Sequence[int] | None = None, *, axis: int = 0, support: Support = real
     ) -> None:
-        shape = as_shape(shape)
+        shape = as_axes(self, shape)
         if not 0 <= axis < len(shape):
             raise ShapeError(f"axis must be from 0 to {len(shape) - 1} for events of shape {shape}, got {axis}")
         size = shape[axis]
@@ -91,7 +91,7 @@ class Reverse(_Rearrangement):
     """
 
     def __init__(self, shape: int | Shape, *, support: Support = real) -> None:
-        codomain = support.rearranged(lambda x: x.flip(1), as_shape(shape), "Reverse")
+        codomain = support.rearranged(lambda x: x.flip(1), as_axes(self, shape), "Reverse")
         super().__init__(shape, domain=support, codomain=codomain)
 
     def _there(self, x: Tensor) -> Tensor:
@@ -209,6 +209,7 @@ class Ravel(_Rearrangement):
         self.levels = levels
 
     def _there(self, x: Tensor) -> Tensor:
+        x = x.to(type_for(x.dtype, self.codomain.largest))
         return sum(weight * x[:, i] for i, weight in enumerate(self.weights))  # type: ignore[return-value]
 
     def _back(self, z: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ class CircularSplineMap(_Spline):
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         z, log_slope = super().forward(wrap(x), raw[:, :-1])
-        return wrap(z + raw[:, -1]), log_slope
+        return wrap(z + wrap(raw[:, -1])), log_slope
 
     def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        return super().inverse(wrap(z - raw[:, -1]), raw[:, :-1])
+        return super().inverse(wrap(z - wrap(raw[:, -1])), raw[:, :-1])

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape
+from surflow.distribution import Distribution, Shape, as_axes
 from surflow.distributions.discrete import draw_categories
 from surflow.nets.causal_transformer import CausalTransformer
-from surflow.support import Ordered
+from surflow.support import Ordered, type_for
 
 
 class AscendingCategorical(Distribution):
@@ -45,7 +45,7 @@ class AscendingCategorical(Distribution):
         layers: int = 3,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(size, support=Ordered(levels=levels), context_shape=context_shape)
+        super().__init__(as_axes(self, size), support=Ordered(levels=levels), context_shape=context_shape)
         self.levels = levels
         given = 0 if self.context_shape is None else math.prod(self.context_shape)
         self.net = CausalTransformer(size, levels, levels, given, width=width, layers=layers, dropout=dropout)
@@ -63,7 +63,8 @@ class AscendingCategorical(Distribution):
         return log_p.where(self.support.contains(x), -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        like = self.net.places.new_empty(n, *self.event_shape)
+        kind = type_for(self.net.places.dtype, self.levels - 1)
+        like = self.net.places.new_empty(n, *self.event_shape, dtype=kind)
         least = like.new_zeros(n, 1)
         total = like.new_zeros(n)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from surflow.distribution import Shape, sum_event
 from surflow.distributions.parametric import Parametric
 from surflow.errors import ConfigError
-from surflow.support import Integers, Permutations, Support
+from surflow.support import Integers, Permutations, Support, flat, type_for
 
 # Joint tables have 2^D entries; past this many bits an autoregressive or latent model is the right tool.
 _MOST_JOINT_BITS = 12
@@ -45,8 +45,9 @@ class Bernoulli(Parametric):
         return sum_event(x * logits + F.logsigmoid(-logits))
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
-        u = torch.rand((n, *self.event_shape), dtype=raw.dtype, device=raw.device)
-        return (u < raw[:, 0].sigmoid()).to(raw.dtype)
+        # In single precision at least: in half of it, what is nearly certain would be certain.
+        probs = raw[:, 0].to(_single(raw)).sigmoid()
+        return (torch.rand((n, *self.event_shape), dtype=probs.dtype, device=raw.device) < probs).to(raw.dtype)
 
 
 class JointBernoulli(Parametric):
@@ -81,7 +82,7 @@ class JointBernoulli(Parametric):
         return 2 ** torch.arange(math.prod(self.event_shape), device=self.raw.device)
 
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
-        index = (x.flatten(1).clamp(0, 1).long() * self._powers()).sum(1)
+        index = (flat(x).clamp(0, 1).long() * self._powers()).sum(1)
         return raw.log_softmax(1).expand(x.shape[0], -1).gather(1, index[:, None])[:, 0]
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
@@ -128,16 +129,22 @@ class Categorical(Parametric):
         return sum_event(log_probs.gather(1, index)[:, 0])
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
+        kind = type_for(raw.dtype, self.levels - 1)
         if self.constant is not None:
-            return torch.randint(self.levels, (n, *self.event_shape), dtype=raw.dtype, device=raw.device)
-        return draw_categories(n, raw, self.event_shape).to(raw.dtype)
+            return torch.randint(self.levels, (n, *self.event_shape), dtype=kind, device=raw.device)
+        return draw_categories(n, raw, self.event_shape).to(kind)
+
+
+def _single(raw: Tensor) -> torch.dtype:
+    """Single precision, at least."""
+    return torch.promote_types(raw.dtype, torch.float32)
 
 
 def draw_categories(n: int, logits: Tensor, event_shape: Shape = ()) -> Tensor:
     """Indices (n, *event_shape) along axis 1 of logits (n or 1, categories, *event_shape)."""
     # Where a uniform number falls among the cumulative probabilities; Gumbel's maximum costs ten times as much. In
     # single precision at least, and as a share of their sum: what has no probability is not drawn.
-    cumulative = logits.softmax(1, dtype=torch.promote_types(logits.dtype, torch.float32)).cumsum(1)
+    cumulative = logits.softmax(1, dtype=_single(logits)).cumsum(1)
     u = torch.rand((n, 1, *event_shape), dtype=cumulative.dtype, device=logits.device)
     return (u * cumulative[:, -1:] >= cumulative[:, :-1]).sum(1)
 
@@ -169,13 +176,15 @@ class PlackettLuce(Parametric):
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
         size = self.event_shape[0]
         index = x.long().clamp(0, size - 1)
-        chosen = raw[:, 0].expand(x.shape[0], size).gather(1, index)
+        chosen = raw[:, 0].to(_single(raw)).expand(x.shape[0], size).gather(1, index)
         remaining = chosen.flip(1).logcumsumexp(1).flip(1)
-        return (chosen - remaining).sum(1)
+        return (chosen - remaining).sum(1).to(raw.dtype)
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
+        kind = type_for(raw.dtype, self.support.largest)
         if self.constant is not None:
-            return torch.rand((n, *self.event_shape), device=raw.device).argsort(1).to(raw.dtype)
-        # Sorting Gumbel-perturbed scores draws without replacement, which is the law above.
-        gumbel = -torch.empty((n, *self.event_shape), dtype=raw.dtype, device=raw.device).exponential_().log()
-        return (raw[:, 0] + gumbel).argsort(1, descending=True).to(raw.dtype)
+            return torch.rand((n, *self.event_shape), device=raw.device).argsort(1).to(kind)
+        # Sorting Gumbel-perturbed scores draws without replacement, which is the law above. In half precision many
+        # would be equal.
+        gumbel = -torch.empty((n, *self.event_shape), dtype=_single(raw), device=raw.device).exponential_().log()
+        return (raw[:, 0] + gumbel).argsort(1, descending=True).to(kind)

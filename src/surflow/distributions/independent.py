@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Distribution
+from surflow.distribution import Distribution, as_axes
 from surflow.errors import ShapeError
 from surflow.support import product
 
@@ -30,6 +30,7 @@ class Independent(Distribution):
         if not parts:
             raise ShapeError("Independent needs at least one part, got none")
         first = parts[0]
+        as_axes(self, first.event_shape)
         for other in parts:
             if other.event_shape[1:] != first.event_shape[1:]:
                 raise ShapeError(

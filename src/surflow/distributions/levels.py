@@ -16,7 +16,7 @@ from surflow.distributions.truncated import log_one_minus_exp, log_tails, quanti
 from surflow.errors import ConfigError, ShapeError
 from surflow.nets.causal_transformer import CausalTransformer
 from surflow.nets.convolutional import ConvNet
-from surflow.support import Integers, Support
+from surflow.support import Integers, Support, flat, type_for
 
 # The narrowest logistic, in levels: nearly all of its mass is on one.
 _NARROWEST = 0.1
@@ -79,8 +79,9 @@ class LogisticLevels(Parametric):
         return sum_event(log_mass(x, raw, torch.full_like(x, self.levels - 1)))
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
-        # Of the type of the parameters: mixed precision may have ended the network in another one.
-        top = self.raw.new_full((n, *self.event_shape), self.levels - 1)
+        # By the type of the parameters: mixed precision may have ended the network in another one.
+        kind = type_for(self.raw.dtype, self.levels - 1)
+        top = self.raw.new_full((n, *self.event_shape), self.levels - 1, dtype=kind)
         return draw_levels(raw.expand(n, *raw.shape[1:]), top)
 
 
@@ -208,7 +209,8 @@ class AutoregressiveLevels(Distribution):
         return x, self._log_prob(x, context)
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
-        like = self.net.places.new_empty(n, math.prod(self.event_shape))
+        kind = type_for(self.net.places.dtype, self.levels - 1)
+        like = self.net.places.new_empty(n, math.prod(self.event_shape), dtype=kind)
         top = like.new_full((n, 1), self.levels - 1)
         flat = self.net.solve(lambda _, raw: draw_levels(raw.to(like.dtype), top), like, self.flat(context))
         return self.event(flat)
@@ -218,7 +220,7 @@ class AutoregressiveLevels(Distribution):
         if len(self.event_shape) == 3:
             sides = (-1, self.patch)
             x = x.unflatten(3, sides).unflatten(2, sides).permute(0, 2, 4, 1, 3, 5)
-        return x.flatten(1)
+        return flat(x)
 
     def event(self, v: Tensor) -> Tensor:
         """The events of sequences, (batch, *event_shape)."""

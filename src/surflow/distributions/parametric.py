@@ -73,8 +73,11 @@ class Parametric(Distribution):
         return raw + self.raw if isinstance(self.raw, nn.Parameter) else raw
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        log_prob = self._log_prob_inside(x, self.parameters_given(context))
-        return log_prob if self.support == real else log_prob.where(self.support.contains(x), -math.inf)
+        raw = self.parameters_given(context)
+        if self.fixed and self.support == real:  # no parameters whose gradients an infinite row would spoil
+            return self._log_prob_inside(x, raw)
+        outside = self.support.outside(x) if self.support == real else ~self.support.contains(x)
+        return self._log_prob_inside(self.support.without(x, outside), raw).masked_fill(outside, -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         raw = self.parameters_given(context)

@@ -7,6 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def softplus(x: Tensor) -> Tensor:
+    r""":math:`\log(1 + e^x)` to the last digit of double precision too: torch's own takes x itself from 20 on."""
+    return F.softplus(x, threshold=40.0)
+
+
 def log_one_minus_exp(x: Tensor) -> Tensor:
     r""":math:`\log(1 - e^{-x})` for x above zero."""
     return (-torch.expm1(-x.clamp(min=torch.finfo(x.dtype).tiny))).log()
@@ -21,8 +26,8 @@ def log_tails(a: Tensor, b: Tensor, low: Tensor, high: Tensor, above: Tensor, be
     With it, :math:`\sigma(b) - \sigma(a) = (1 - e^{a - b})\,\sigma(-a)\,\sigma(b)` as a share of
     :math:`\sigma(h) - \sigma(l)` is ``log_tails + log_one_minus_exp(b - a) - log_one_minus_exp(h - l)``.
     """
-    left = torch.where(low > 0, F.softplus(-low) - F.softplus(-a) - above, F.softplus(low) - F.softplus(a))
-    right = torch.where(high < 0, F.softplus(high) - F.softplus(b) - below, F.softplus(-high) - F.softplus(-b))
+    left = torch.where(low > 0, softplus(-low) - softplus(-a) - above, softplus(low) - softplus(a))
+    right = torch.where(high < 0, softplus(high) - softplus(b) - below, softplus(-high) - softplus(-b))
     return left + right
 
 
@@ -36,7 +41,8 @@ def quantile(share: Tensor, low: Tensor, high: Tensor, gap: Tensor) -> Tensor:
     """
     info = torch.finfo(share.dtype)
     u = share.clamp(info.tiny, 1 - info.eps)
-    # e^(t - l) (1 - u D) = 1 + u D e^-l for D = (e^h - e^l) / (1 + e^h), in logarithms.
-    log_d = log_one_minus_exp(gap) - F.softplus(-high)
-    rest = torch.where(low > 0, F.softplus(-low) - F.softplus(-high) - gap, F.softplus(low) - F.softplus(high))
-    return F.softplus(u.log() + log_d - low) - torch.logaddexp(torch.log1p(-u), u.log() + rest)
+    # e^(t - l) - 1 = u (1 - D) (e^g - 1) / (1 - u D) for D = (e^h - e^l) / (1 + e^h) and the gap g, in logarithms:
+    # nothing cancels, be the ends near to each other or far from zero.
+    rest = torch.where(low > 0, softplus(-low) - softplus(-high) - gap, softplus(low) - softplus(high))  # log(1 - D)
+    log_share = u.log() + rest
+    return softplus(log_share + gap + log_one_minus_exp(gap) - torch.logaddexp(torch.log1p(-u), log_share))

@@ -73,7 +73,7 @@ class ConvNet(Configurable, nn.Module):
             # What is no level, as far from it as it may be, is scored as nothing by whoever asks.
             level = x[:, : self.integers].nan_to_num().clamp(0, self.vectors.num_embeddings - 1).long()
             known = self.vectors(level).permute(0, 1, 4, 2, 3).flatten(1, 2)
-            h = torch.cat([known, x[:, self.integers :]], 1)
+            h = torch.cat([known, x[:, self.integers :].to(known.dtype)], 1)  # integers may be of a wider type
         if h.device.type == "cpu":
             # Convolutions on a CPU take half the time where a pixel's channels lie side by side.
             h = h.contiguous(memory_format=torch.channels_last)

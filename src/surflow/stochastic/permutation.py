@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surflow.distribution import Shape, as_shape
-from surflow.errors import ShapeError
+from surflow.distribution import Shape, as_axes
 from surflow.support import Support, real
 from surflow.transform import Transform
 
@@ -36,9 +35,7 @@ class RandomPermutation(Transform):
     random_inverse = True
 
     def __init__(self, shape: int | Shape, *, support: Support = real) -> None:
-        shape = as_shape(shape)
-        if not shape:
-            raise ShapeError("RandomPermutation expects a vector or points, got events of one number, shape ()")
+        shape = as_axes(self, shape)
         super().__init__(shape, domain=support.shuffled(shape, len(shape) - 1, "RandomPermutation"))
 
     def _shuffle(self, x: Tensor) -> tuple[Tensor, Tensor]:

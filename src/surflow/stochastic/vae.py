@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surflow.distribution import Distribution
+from surflow.distribution import Distribution, number_type
 from surflow.errors import BoundError, ShapeError
 from surflow.transform import Path, Transform
 
@@ -58,13 +58,17 @@ class VAE(Transform):
     def _path(self, inverse: bool) -> Path:
         return Path(contribution=self.encoder.continuous and self.decoder.continuous, keeps=False)
 
+    def _seen(self, x: Tensor) -> Tensor:
+        """x as the encoder takes it: many integers are of a wider type than it computes in."""
+        return x.to(number_type(self.encoder)) if self.decoder.support.largest else x
+
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        z, log_q = self.encoder.draw(x.shape[0], self.encoder.given(x, context))
+        z, log_q = self.encoder.draw(x.shape[0], self.encoder.given(self._seen(x), context))
         return z, self.decoder.elbo(x, self.decoder.given(z, context)) - log_q
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x, log_p = self.decoder.draw(z.shape[0], self.decoder.given(z, context))
-        return x, log_p - self.encoder.log_prob(z, self.encoder.given(x, context))
+        return x, log_p - self.encoder.log_prob(z, self.encoder.given(self._seen(x), context))
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
         return self.decoder._sample(z.shape[0], self.decoder.given(z, context))

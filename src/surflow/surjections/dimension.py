@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape, as_shape
+from surflow.distribution import Distribution, Shape, as_axes
 from surflow.distributions.normal import Normal
 from surflow.distributions.parametric import score
 from surflow.errors import ShapeError
@@ -38,7 +38,7 @@ class Slice(Transform):
     def __init__(
         self, shape: int | Shape, keep: int, dropped: Distribution | None = None, *, support: Support = real
     ) -> None:
-        shape = as_shape(shape)
+        shape = as_axes(self, shape)
         if not 0 < keep < shape[0]:
             raise ShapeError(
                 f"Slice must keep 1 to {shape[0] - 1} of the {shape[0]} entries of the first axis, got {keep}"
@@ -95,7 +95,7 @@ class Augment(Inverse):
     """
 
     def __init__(self, shape: int | Shape, noise: int | Distribution, *, support: Support = real) -> None:
-        shape = as_shape(shape)
+        shape = as_axes(self, shape)
         piece = Normal((noise, *shape[1:])) if isinstance(noise, int) else noise
         super().__init__(Slice((shape[0] + piece.event_shape[0], *shape[1:]), shape[0], piece, support=support))
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape
+from surflow.distribution import Distribution, Shape, as_axes
 from surflow.distributions.blocks import BlocksGivenMaxima, CategoricalGivenMaxima
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.levels import BlockLevels
@@ -129,7 +129,7 @@ class SortIntegers(Transform):
     random_inverse = True
 
     def __init__(self, size: int, levels: int) -> None:
-        super().__init__(size, domain=Integers(levels), codomain=Ordered(levels=levels))
+        super().__init__(as_axes(self, size), domain=Integers(levels), codomain=Ordered(levels=levels))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z = x.sort(1).values
@@ -140,8 +140,10 @@ class SortIntegers(Transform):
         return z.gather(1, order), self._contribution(z)
 
     def _contribution(self, z: Tensor) -> Tensor:
-        place = torch.arange(1, z.shape[1] + 1, dtype=z.dtype, device=z.device).expand_as(z)
+        # Counted in single precision at least.
+        kind = torch.promote_types(z.dtype, torch.float32)
+        place = torch.arange(1, z.shape[1] + 1, dtype=kind, device=z.device).expand(z.shape)
         # The first place of the run that each integer is in; its number in the run is one factor of the factorial.
-        starts = torch.cat([torch.ones_like(z[:, :1]), (z.diff(dim=1) != 0).to(z.dtype)], 1)
+        starts = torch.cat([torch.ones_like(place[:, :1]), (z.diff(dim=1) != 0).to(kind)], 1)
         first = (place * starts).cummax(1).values
-        return (place - first + 1).log().sum(1) - math.lgamma(z.shape[1] + 1)
+        return ((place - first + 1).log().sum(1) - math.lgamma(z.shape[1] + 1)).to(z.dtype)

@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape
+from surflow.distribution import Distribution, Shape, check_integers
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
 from surflow.distributions.parametric import Parametric, draw_through, is_constant, score
 from surflow.errors import ShapeError
-from surflow.support import Integers, positive
+from surflow.support import Integers, positive, type_for
 from surflow.transform import Path, Transform
 
 
@@ -62,14 +62,15 @@ class Max(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, ahead, d = _split(x, 1)
-        V = score(self.index, lambda: ahead.sum(1, keepdim=True), self.index.given(z, context), z)
+        V = score(self.index, lambda: _count(ahead, 1, self.index).unsqueeze(1), self.index.given(z, context), z)
         return z, V + score(self.differences, lambda: d, self.differences.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         k, V = self.index.draw(z.shape[0], self.index.given(z, context))
+        check_integers(self, "the draws of its index", k, self.index.support)
         given = self.differences.given(z, context)
         x, log_f = draw_through(self.differences, z.shape[0], given, lambda d: _merge(z, k, d, 1))
-        return x, V + log_f
+        return x, V.to(z.dtype) + log_f
 
 
 class MaxPool(Transform):
@@ -146,11 +147,12 @@ class MaxPool(Transform):
         blocks = x.reshape(-1, channels, height, rows, width, columns).permute(0, 1, 3, 5, 2, 4).flatten(2, 3)
         z, ahead, d = _split(blocks, 2)
         z = z.squeeze(2)
-        V = score(self.index, lambda: ahead.sum(2), self.index.given(z, context), z)
+        V = score(self.index, lambda: _count(ahead, 2, self.index), self.index.given(z, context), z)
         return z, V + score(self.differences, lambda: d.flatten(1, 2), self.differences.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         k, V = self.index.draw(z.shape[0], self.index.given(z, context))
+        check_integers(self, "the draws of its index", k, self.index.support)
         channels, height, width = self.out_shape
         rows, columns = self.block
 
@@ -161,7 +163,7 @@ class MaxPool(Transform):
             return x, left.flatten(1, 2)
 
         x, log_f = draw_through(self.differences, z.shape[0], self.differences.given(z, context), put)
-        return x, V + log_f
+        return x, V.to(z.dtype) + log_f
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, block={self.block}"
@@ -179,11 +181,16 @@ def _split(x: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
     return z, ahead, torch.where(ahead > 0, before, after)  # not a product, which would make NaN of an infinity
 
 
+def _count(ahead: Tensor, axis: int, index: Distribution) -> Tensor:
+    """How many places are ahead of the maximum, in a type that holds the number."""
+    return ahead.sum(axis, dtype=type_for(ahead.dtype, index.support.largest))
+
+
 def _merge(z: Tensor, k: Tensor, d: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """The inverse of :func:`_split` for a maximum at place k, and the differences that are left after rounding."""
     d = apart(z, d)
     place = torch.arange(d.shape[axis], dtype=k.dtype, device=d.device).reshape(-1, *[1] * (d.ndim - 1 - axis))
-    before = d * (k - place).clamp(0, 1)
+    before = d * (k - place).clamp(0, 1).to(d.dtype)
     at = torch.zeros_like(z)
     fall = torch.cat([before, at], axis) + torch.cat([at, d - before], axis)
     return z - fall, z - (z - d)

@@ -234,10 +234,11 @@ class OverlappingMaxPool(Transform):
                 assert values is not None and logits is not None
                 value, odds = values[:, :, start : start + size], logits[:, :, start : start + size]
                 can_hold = is_free & (top >= value.unsqueeze(-1))
-                gumbel = -torch.empty(can_hold.shape, dtype=odds.dtype, device=odds.device).exponential_().log()
+                kind = torch.promote_types(odds.dtype, torch.float32)  # in half precision many would be equal
+                gumbel = -torch.empty(can_hold.shape, dtype=kind, device=odds.device).exponential_().log()
                 place = (odds + gumbel).masked_fill(~can_hold, -torch.inf).argmax(-1)
             claim = table.expand(*shape[:2], -1, -1).gather(3, place.unsqueeze(-1)).squeeze(-1)
-            free = free.scatter(2, claim, False)
+            free = free.scatter(2, claim, 0)  # no False, which torch.jit does not trace
             ceiling = ceiling.index_copy(2, table.flatten(), torch.minimum(top, value.unsqueeze(-1)).flatten(2))
             vacant = place_of.gather(2, claim)
             pixel_at = pixel_at.scatter(2, vacant, home)

@@ -12,8 +12,11 @@ from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.parametric import score
 from surflow.distributions.uniform import Uniform
 from surflow.errors import BoundError, ConfigError, ShapeError
-from surflow.support import Integers, Interval, Ragged, unit_interval
+from surflow.support import Integers, Interval, Ragged, type_for, unit_interval
 from surflow.transform import Transform
+
+# The arithmetic of cells, there and back, is off by less than three times the distance of floats at the box's far end.
+_STEPS = 3
 
 
 class Dequantize(Transform):
@@ -68,18 +71,23 @@ class Dequantize(Transform):
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         u, log_prob = self.noise.draw(x.shape[0], self._given(x, context))
         # Rounding must not carry x + u into the next level, nor onto the ends of [0, levels].
+        eps = self._eps(x)
+        return x + u.to(x.dtype).clamp(eps, 1 - self.levels * eps), -log_prob
+
+    def _eps(self, x: Tensor) -> float:
         eps = torch.finfo(x.dtype).eps
         if self.levels * eps > 0.01:
             raise ConfigError(
                 f"{x.dtype} cannot tell {self.levels} levels and noise between them apart: use a wider type"
             )
-        return x + u.to(x.dtype).clamp(eps, 1 - self.levels * eps), -log_prob
+        return eps
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x = self._generate(z, context)
         return x, -score(self.noise, lambda: (z - x).clamp(0, 1), self._given(x, context), z)
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
+        self._eps(z)
         return z.floor().clamp_(0, self.levels - 1)
 
 
@@ -99,6 +107,7 @@ class RaggedCells(Transform):
 
     Raises:
         ShapeError: for another shape, or a grid of more cells than floats can number.
+        ConfigError: when called with floats of which a cell holds less than four, far from zero.
 
     >>> import torch, surflow as sf
     >>> x = torch.tensor([[[0.5, 3.0, 0.0], [1.5, 3.0, 0.0], [1.0, 1.0, 0.0]]])  # two points of at most three
@@ -124,14 +133,33 @@ class RaggedCells(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         points, there = x[:, :-1], x[:, -1] > 0.5
-        share = (points - self.low) / (self.high - self.low)
-        cell = (self.cells * share).floor().clamp(0, self.cells - 1)
-        return self.number(cell)[0].where(there, self.absent), -self.log_volume * there.sum(1).to(x.dtype)
+        self._spacing(x.dtype)
+        number = self.number(self._cell(points))[0]
+        number = number.to(type_for(number.dtype, self.codomain.largest))
+        return number.where(there, self.absent), -self.log_volume * there.sum(1).to(x.dtype)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         there = z < self.absent
+        spacing = self._spacing(z.dtype)
         cell, _ = self.number.inverse(z.clamp(max=self.absent - 1))
-        eps = torch.finfo(z.dtype).eps
-        share = (cell + torch.rand_like(cell).clamp(eps, 1 - self.cells * eps)) / self.cells
-        points = (self.low + (self.high - self.low) * share) * there.unsqueeze(1)
+        share = (cell + torch.rand_like(cell)) / self.cells
+        points = (self.low + (self.high - self.low) * share).clamp(self.low, self.high)
+        # Rounding may have gone beyond the edge of the cell: as many steps back.
+        for _ in range(_STEPS):
+            points = points + spacing * (cell - self._cell(points)).sign()
+        points = points * there.unsqueeze(1)
         return torch.cat([points, there.unsqueeze(1).to(z.dtype)], 1), -self.log_volume * there.sum(1).to(z.dtype)
+
+    def _cell(self, points: Tensor) -> Tensor:
+        share = (points - self.low) / (self.high - self.low)
+        return (self.cells * share).floor().clamp(0, self.cells - 1)
+
+    def _spacing(self, kind: torch.dtype) -> float:
+        """The distance of floats at the far end of the box."""
+        spacing, width = torch.finfo(kind).eps * max(-self.low, self.high), (self.high - self.low) / self.cells
+        if 4 * spacing > width:
+            raise ConfigError(
+                f"{kind} cannot tell cells of width {width:g} apart between {self.low:g} and {self.high:g}: "
+                "take points relative to a corner of the box, or use a wider type"
+            )
+        return spacing

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from surflow.bijections.ordered import check_sortable
-from surflow.distribution import Distribution, Shape, as_shape
+from surflow.distribution import Distribution, Shape, as_shape, check_integers
 from surflow.distributions.discrete import PlackettLuce
 from surflow.distributions.parametric import is_constant, score
 from surflow.errors import ShapeError
-from surflow.support import Ordered, Permutations
+from surflow.support import Ordered, Permutations, type_for
 from surflow.transform import Path, Transform
 
 
@@ -71,10 +71,12 @@ class Sort(Transform):
         else:
             places = self._places(x, self.by)
             z = x.gather(-1, self._columns(places))
-        return z, score(self.order, lambda: places.to(x.dtype), self.order.given(z, context), z).to(x.dtype)
+        kind = type_for(x.dtype, self.order.support.largest)
+        return z, score(self.order, lambda: places.to(kind), self.order.given(z, context), z).to(x.dtype)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         places, V = self.order.draw(z.shape[0], self.order.given(z, context))
+        check_integers(self, "the draws of its order", places, self.order.support)
         return z.new_empty(z.shape).scatter_(-1, self._columns(places.long()), z), V.to(z.dtype)
 
     def _places(self, x: Tensor, by: int) -> Tensor:
