@@ -56,21 +56,20 @@ def _augmented(layers: Callable[[], list[sf.Transform]], base: Callable[[], sf.D
 
 
 def _dequantized() -> tuple:
-    noise = sf.Flow([sf.Logit(2), sf.Elementwise(2, 2)], base=sf.Logistic(2))
-    fold = sf.Abs(2, sf.JointBernoulli(2, learned=True), support=sf.Interval(-1.5, 1.5))
-    spline = sf.Elementwise(2, map=sf.IntervalSplineMap(4, 0.0, 1.5))
-    layers = [sf.Rescale(2, (0, 3), (-1.5, 1.5)), fold, spline]
-    flow = sf.Flow([sf.Dequantize(2, 3, noise), *layers], base=sf.Uniform(2, 0, 1.5)).double()
+    noise = sf.Flow([sf.Logit(1), sf.Elementwise(1, 1)], base=sf.Logistic(1))
+    fold = sf.Abs(1, sf.Bernoulli(1, learned=True), support=sf.Interval(-1.5, 1.5))
+    spline = sf.Elementwise(1, map=sf.IntervalSplineMap(4, 0.0, 1.5))
+    layers = [sf.Rescale(1, (0, 3), (-1.5, 1.5)), fold, spline]
+    flow = sf.Flow([sf.Dequantize(1, 3, noise), *layers], base=sf.Uniform(1, 0, 1.5)).double()
     _spread(flow)
-    x = torch.tensor([[1.0, 1.0]]).double()
-    line, width = _line(-14.0, 14.0, 500)
-    t = torch.cartesian_prod(line[:, 0], line[:, 0])
+    x = torch.tensor([[1.0]]).double()
+    t, width = _line(-30.0, 30.0, 20_000)
     u, log_slope = t.sigmoid(), (F.logsigmoid(t) + F.logsigmoid(-t)).sum(1)
     rest = sf.Flow(layers, base=flow.base)
 
     def bound() -> Tensor:
-        log_q = noise.log_prob(u, (2 * x / 2 - 1).expand(len(u), 2))
-        return ((log_q + log_slope).exp() * (rest.elbo(x + u) - log_q)).sum() * width**2
+        log_q = noise.log_prob(u, (2 * x / 2 - 1).expand(len(u), 1))
+        return ((log_q + log_slope).exp() * (rest.elbo(x + u) - log_q)).sum() * width
 
     return flow, x, bound
 
