@@ -287,6 +287,9 @@ class Distribution(Configurable, nn.Module):
     def elbo(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """One draw of the evidence lower bound in nats; the density itself where the distribution is exact.
 
+        Its gradient is unbiased, or ``backward`` raises BoundError. Where that takes a score-function term
+        (:mod:`surflow.gradients`) and gradients are recorded, the mean of two draws is returned.
+
         Without gradients, many rows are scored one chunk after the other, in bounded memory.
         """
         x, context, batch = self._rows(x, context)

@@ -116,8 +116,8 @@ def _walk(steps: list[_Step], moves: bool, depends: bool, contributions: bool) -
         if moves and depends and step.jumps(folded, contributions):
             what = "has a pole at the fold of a layer before it" if folded and step.pole else "jumps"
             return Estimator(
-                refusal=f"{step.name} {what}, and parameters of layers between a continuous draw and it move the place "
-                "where it does, which no gradient sees"
+                refusal=f"{step.name} {what} as a continuous draw moves, and parameters before it move the place where "
+                "it does, which no gradient sees"
             )
         folded = bool(step.ends_after) and not step.discrete and (folded or (step.folds and moves))
         if step.draws:

@@ -128,6 +128,7 @@ def fit(
         DataError: NaN, infinite values, values outside the flow's support, nothing at all.
         ShapeError: data or contexts of another shape than the flow's, or a missing context.
         ConfigError: an option that does not exist or contradicts another.
+        BoundError: the flow's bound has no unbiased gradient (:mod:`surflow.gradients`); says which layer is to blame.
         FileError: a folder that cannot be written to, or holds a finished run, another run, or a damaged one.
         NonFiniteError: the loss is NaN or infinite; says at which step, and which layer is first to blame. The flow
             keeps its last good weights.
