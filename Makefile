@@ -5,9 +5,9 @@ EXTRAS ?= dev
 
 .PHONY: demo test check bench clean
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml experiments/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]' --editable ./experiments
 	touch $@
 
 demo: .venv/installed  ## train on the handwritten digits that come with scikit-learn, and leave a report
@@ -22,7 +22,7 @@ check: .venv/installed  ## lint, format, types
 	.venv/bin/mypy
 
 .venv/bench-installed: .venv/installed
-	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]' --editable ./experiments
 	touch $@
 
 .venv-jax/installed: benchmarks/jax-requirements.txt constraints.txt

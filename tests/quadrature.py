@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.support import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Ragged, Support
+from surflow.supports import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Ragged, Support
 
 
 def edges(support: Support, points: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import surflow as sf
-from surflow.support import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Ragged, Support
+from surflow.supports import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Ragged, Support
 
 
 @dataclass(frozen=True)

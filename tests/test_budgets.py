@@ -17,8 +17,8 @@ from torch import nn
 
 import surflow as sf
 from registry import DISTRIBUTIONS, TRANSFORMS, Case, base_for
-from surflow.budget import Budget
-from surflow.saving import describe
+from surflow.serialization.budget import Budget
+from surflow.serialization.files import describe
 
 # Seconds of one thread, of which a refusal takes a small part on a machine that is not busy.
 _SECONDS = 6.0

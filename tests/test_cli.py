@@ -18,7 +18,7 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 import surflow as sf
-from surflow.cli import app
+from surflow.app.cli import app
 
 TINY = ["--steps", "20", "--batch-size", "32"]
 

@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 
 import surflow as sf
 from surflow import presets
-from surflow.cli import app
+from surflow._internal.number_types import type_for
+from surflow.app.cli import app
 from surflow.data import idx
-from surflow.data.clouds import clouds
+from surflow.data.synthetic.point_sets import clouds
 from surflow.evaluation import cloud_distances, coverage, read_results
-from surflow.experiments.point_clouds.models import LeakySort
-from surflow.experiments.point_clouds.trial import counts
-from surflow.experiments.reproduce import reproduce
-from surflow.support import type_for
+from surflow_experiments.point_clouds.models import LeakySort
+from surflow_experiments.point_clouds.trial import counts
+from surflow_experiments.reproduce import reproduce
 
 
 def test_points_have_the_law_of_the_image() -> None:

@@ -16,7 +16,7 @@ import torch
 
 import surflow.data as data
 from surflow.data import ContextColumn, ContextEncoding, Synthetic, load, noisy_circle, offset, read_rows, skew
-from surflow.data.curves import MoonsData, SpiralData
+from surflow.data.synthetic.curves import MoonsData, SpiralData
 from surflow.errors import BoundError, ConfigError, DataError, FileError, ShapeError
 from surflow.nets.context import ContextColumns, OneHot
 

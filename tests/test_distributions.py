@@ -10,7 +10,7 @@ import torch
 import surflow as sf
 from quadrature import edges, grid
 from registry import CONTEXT, DISTRIBUTIONS, Case, context_of
-from surflow.support import Integers, Ordered, Permutations, Product, Real
+from surflow.supports import Integers, Ordered, Permutations, Product, Real
 
 every = pytest.mark.parametrize("case", DISTRIBUTIONS, ids=lambda case: case.name)
 

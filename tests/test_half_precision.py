@@ -9,7 +9,7 @@ import torch
 
 import surflow as sf
 from registry import DISTRIBUTIONS, TRANSFORMS, Case, context_of, events
-from surflow.support import type_for
+from surflow._internal.number_types import type_for
 
 HALVES = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 # The first integer that the type rounds.

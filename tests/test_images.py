@@ -19,9 +19,9 @@ import surflow as sf
 from surflow import presets
 from surflow.data import builtin, idx
 from surflow.evaluation import evaluate, frechet_distance, read_results
-from surflow.experiments.images.between import between
-from surflow.experiments.images.models import LEVELS, SHAPE, report
-from surflow.experiments.reproduce import reproduce
+from surflow_experiments.images.between import between
+from surflow_experiments.images.models import LEVELS, SHAPE, report
+from surflow_experiments.reproduce import reproduce
 
 # -- IDX files and MNIST -----------------------------------------------------------------------------------
 

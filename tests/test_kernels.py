@@ -16,8 +16,8 @@ from torch import Tensor
 
 import surflow as sf
 from registry import TRANSFORMS, Case, context_of, events
+from surflow._internal.kernels import automatic_gradients
 from surflow.bijections.rational_quadratic import Grid, _formula, rational_quadratic
-from surflow.kernels import automatic_gradients
 from surflow.nets.mlp import perceptron
 
 WITH_NETS = [c for c in TRANSFORMS if any(isinstance(m, torch.nn.Linear) for m in c.make().modules())]

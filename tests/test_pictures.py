@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 
 from surflow import data, plots
-from surflow.experiments.synthetic.pictures import Panel, data_sets, gaps, learned_q, losses, panels
-from surflow.page import Section, Shower, write_page
+from surflow.app.report.page import Section, Shower, write_page
 from surflow.plots.style import DATA, SAMPLES
+from surflow_experiments.synthetic.pictures import Panel, data_sets, gaps, learned_q, losses, panels
 
 PLANE = ((-2.0, 2.0), (-1.0, 1.0))
 BLUE, ORANGE = to_rgba(DATA, 0.6), to_rgba(SAMPLES, 0.6)

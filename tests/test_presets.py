@@ -12,8 +12,8 @@ import torch
 
 import surflow as sf
 from surflow import presets
-from surflow.config import ModelConfig, chain_toml, from_table, parse_config, read_config, to_table
-from surflow.saving import describe
+from surflow.app.config import ModelConfig, chain_toml, from_table, parse_config, read_config, to_table
+from surflow.serialization.files import describe
 
 CONTEXT = sf.ContextColumns([3, None], mean=[0.0, 1.0], scale=[1.0, 2.0])
 # Small networks: the presets' own sizes are for real data.

@@ -10,10 +10,10 @@ import torch
 
 import surflow as sf
 from surflow import data, plots
+from surflow.app.report.report import _plus_minus, write_report
 from surflow.data import ContextColumn, ContextEncoding, Part, Splits
 from surflow.evaluation import Row, evaluate
 from surflow.flow import Term
-from surflow.report import _plus_minus, write_report
 
 HOSTILE = "<script>alert(\"x\")</script> $\\frac{1}$ & 'y'"
 PNG = b"\x89PNG\r\n"

@@ -16,13 +16,13 @@ import torch
 import surflow as sf
 from surflow.evaluation import read_results, scores
 from surflow.evaluation.results import Row
-from surflow.experiments.cells import Cell, Outcome, run_cells
-from surflow.experiments.circle.models import build as build_circle
-from surflow.experiments.circle.trial import kuiper, merits
-from surflow.experiments.reproduce import reproduce as reproduce_any
-from surflow.experiments.synthetic.groups import GROUPS
-from surflow.experiments.synthetic.reproduce import reproduce
-from surflow.experiments.synthetic.trial import symmetry_lines
+from surflow_experiments.cells import Cell, Outcome, run_cells
+from surflow_experiments.circle.models import build as build_circle
+from surflow_experiments.circle.trial import kuiper, merits
+from surflow_experiments.reproduce import reproduce as reproduce_any
+from surflow_experiments.synthetic.groups import GROUPS
+from surflow_experiments.synthetic.reproduce import reproduce
+from surflow_experiments.synthetic.trial import symmetry_lines
 
 RECORDED = Path(__file__).parent.parent / "docs" / "results" / "synthetic.json"
 

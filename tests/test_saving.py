@@ -15,7 +15,7 @@ from torch import nn
 
 import surflow as sf
 from registry import DISTRIBUTIONS, TRANSFORMS, Case, base_for, context_of, events
-from surflow.saving import build, describe, save
+from surflow.serialization.files import build, describe, save
 
 # The one case whose network is a plain torch module, which no file can state.
 STATABLE = [case for case in TRANSFORMS if "convolution" not in case.name]

@@ -14,10 +14,10 @@ from torch.distributions import Exponential, Independent, MixtureSameFamily, Nor
 
 import surflow as sf
 from surflow.data import SIR, simulator, simulator_names
-from surflow.data.references import read_reference, reference_numbers
-from surflow.data.simulators import FoldedNormal
+from surflow.data.simulators.base import FoldedNormal
+from surflow.data.simulators.priors import support_of
+from surflow.data.simulators.references import read_reference, reference_numbers
 from surflow.evaluation import inside_band, ranks
-from surflow.priors import support_of
 
 TASKS = ["gaussian_linear", "sir_benchmark", "slcp", "two_moons"]
 EPIDEMICS = [{"degenerate": d, **noise} for d in (False, True) for noise in ({"sigma": 1e-3}, {"noise": "poisson"})]

@@ -11,7 +11,7 @@ import torch
 
 import surflow as sf
 from registry import base_for, events
-from surflow.support import Ordered, Product, Support
+from surflow.supports import Ordered, Product, Support
 
 Shape = tuple[int, ...]
 Build = Callable[[Support], sf.Transform]

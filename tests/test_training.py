@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import surflow as sf
 from surflow._training import record
-from surflow._training.checkpoints import read, write
-from surflow._training.loop import WARM_UP, Plan
-from surflow._training.sources import source_of
 from surflow.errors import ConfigError, DataError, FileError, NonFiniteError, ShapeError
-from surflow.training import fit
+from surflow.training.checkpoints import read, write
+from surflow.training.fitting import fit
+from surflow.training.loop import WARM_UP, Plan
+from surflow.training.sources import source_of
 
 
 def rows(n: int, *event: int, seed: int = 0) -> Tensor:
@@ -293,7 +293,7 @@ import os, signal, sys, torch
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_training as t
 from surflow._training import record
-from surflow._training.loop import Training
+from surflow.training.loop import Training
 record.CHECKPOINT_SECONDS = 0.0
 step = Training.training_step
 def deadly(self, number):

@@ -13,8 +13,8 @@ import torch
 import surflow as sf
 from quadrature import grid
 from registry import DISTRIBUTIONS, TRANSFORMS, Case, base_for, context_of, events
-from surflow.kernels import automatic_gradients
-from surflow.support import Integers, Ordered, Positive
+from surflow._internal.kernels import automatic_gradients
+from surflow.supports import Integers, Ordered, Positive
 
 FLOATS = [torch.float64, torch.float32]
 every = pytest.mark.parametrize("case", TRANSFORMS, ids=lambda case: case.name)

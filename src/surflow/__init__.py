@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from surflow._internal.configurable import Configurable
+from surflow._internal.kernels import compiled
 from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Exp, Log, Logit, Rescale, Sigmoid, Softplus, Tanh
@@ -21,7 +23,6 @@ from surflow.bijections.shape import Permute, PermuteAxes, Ravel, Reshape, Rever
 from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, PositiveSplineMap, SplineMap
 from surflow.bijections.truncated import TruncatedMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
-from surflow.configurable import Configurable
 from surflow.distribution import Distribution
 from surflow.distributions.ascending import AscendingCategorical
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
@@ -41,7 +42,6 @@ from surflow.errors import (
     SurflowError,
 )
 from surflow.flow import Flow
-from surflow.kernels import compiled
 from surflow.nets.causal_transformer import CausalTransformer
 from surflow.nets.context import ContextColumns, OneHot
 from surflow.nets.convolutional import ConvNet
@@ -49,10 +49,10 @@ from surflow.nets.masked import MaskedMLP
 from surflow.nets.mlp import MLP
 from surflow.nets.set_transformer import SetEncoder, SetTransformer
 from surflow.nets.summary import Summary
-from surflow.saving import load
+from surflow.serialization.files import load
 from surflow.stochastic.permutation import RandomPermutation
 from surflow.stochastic.vae import VAE
-from surflow.support import (
+from surflow.supports import (
     Circle,
     Integers,
     Interval,

@@ -1,5 +1,5 @@
 """``python -m surflow`` is the command line ``surflow``."""
 
-from surflow.cli import main
+from surflow.app.cli import main
 
 main()

@@ -3,105 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from operator import index
-from typing import SupportsIndex
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from surflow.configurable import Configurable
+from surflow._internal import held_draws
+from surflow._internal.chunks import chunks, gather, rows_at_once
+from surflow._internal.configurable import Configurable
+from surflow._internal.held_draws import hold_draws, no_gradient_if_held, note_draw
+from surflow._internal.number_types import number_type, type_for
+from surflow._internal.random import seeded
+from surflow._internal.shapes import Shape, as_shape, check_context, check_rows, join
 from surflow.errors import BoundError, DataError, ShapeError
-from surflow.support import Shape, Support, real, type_for
-
-# Rows, and numbers in the events of these rows, that pass through a model at once where no gradients are recorded: a
-# layer's hidden values of so many rows lie in a processor's caches, so that more would be slower as well as larger.
-_ROWS_AT_ONCE = 2**13
-_ELEMENTS_AT_ONCE = 2**18
-
-
-def as_shape(shape: int | tuple[int, ...] | list[int]) -> Shape:
-    """An event shape as a tuple; a bare integer means a vector.
-
-    Raises:
-        ShapeError: unless it is made of integers, none of them negative.
-    """
-    try:
-        sizes = (index(shape),) if isinstance(shape, SupportsIndex) else tuple(index(size) for size in shape)
-    except TypeError:
-        sizes = (-1,)
-    if any(size < 0 for size in sizes):
-        raise ShapeError(f"expected a shape, an integer or a tuple of integers such as (3, 28, 28), got {shape!r}")
-    return sizes
-
-
-def as_axes(owner: object, shape: int | Shape) -> Shape:
-    """An event shape that has an axis, for what works along the axes of an event.
-
-    Raises:
-        ShapeError: for the shape (), of single numbers.
-    """
-    shape = as_shape(shape)
-    if not shape:
-        raise ShapeError(
-            f"{type(owner).__name__} works along an axis of the event, and events of shape () have none: "
-            "give them the shape (1,), with Reshape((), 1) before it"
-        )
-    return shape
-
-
-@contextmanager
-def seeded(seed: int | None) -> Iterator[None]:
-    """Draw from a generator of its own, and leave the global one as it was; without a seed, do nothing.
-
-    >>> with seeded(0): a = torch.rand(3)
-    >>> with seeded(0): b = torch.rand(3)
-    >>> torch.equal(a, b)
-    True
-    """
-    if seed is None:
-        yield
-        return
-    used = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=used):
-        # Not torch.manual_seed, which would also set the devices that are not in use.
-        torch.default_generator.manual_seed(seed)
-        if used:
-            torch.cuda.manual_seed(seed)
-        yield
-
-
-def join(z: Tensor, context: Tensor | None) -> Tensor:
-    """``z`` with the context beside it, as one tensor for a network.
-
-    Vectors are concatenated. Where z has positions, shape (batch, channels, *positions), a context
-    vector is repeated over the positions and becomes further channels.
-    """
-    if context is None:
-        return z
-    if context.ndim == 1:
-        context = context.unsqueeze(1)
-    if z.ndim == 2:
-        return torch.cat([z, context.flatten(1)], 1)
-    if context.ndim == 2:
-        context = context.reshape(*context.shape, *[1] * (z.ndim - 2)).expand(-1, -1, *z.shape[2:])
-    return torch.cat([z, context], 1)
-
-
-def joined_shape(shape: Shape, context_shape: Shape | None) -> Shape:
-    """The event shape of :func:`join`."""
-    if context_shape is None:
-        return shape
-    channels = math.prod(context_shape) if len(shape) == 1 or not context_shape else context_shape[0]
-    return (shape[0] + channels, *shape[1:])
-
-
-def check_rows(owner: object, what: str, x: Tensor, shape: Shape) -> None:
-    """Raise ShapeError unless ``x`` has shape (batch, *shape)."""
-    if tuple(x.shape[1:]) != shape or x.ndim != len(shape) + 1:
-        expected = ", ".join(["batch", *map(str, shape)])
-        raise ShapeError(f"{type(owner).__name__} expects {what} of shape ({expected}), got {tuple(x.shape)}")
+from surflow.supports import Support, real
 
 
 def check_integers(owner: object, what: str, x: Tensor, support: Support) -> None:
@@ -113,108 +28,9 @@ def check_integers(owner: object, what: str, x: Tensor, support: Support) -> Non
         )
 
 
-def check_context(owner: object, context: Tensor | None, shape: Shape | None, batch: int) -> Tensor | None:
-    """The context that ``owner`` takes: checked, or None for an owner that takes none."""
-    if shape is None:
-        return None
-    if context is None:
-        raise ShapeError(
-            f"{type(owner).__name__} is conditional and expects context of shape "
-            f"({', '.join(['batch', *map(str, shape)])}), got none: pass context="
-        )
-    if not isinstance(context, Tensor):
-        raise ShapeError(f"{type(owner).__name__} expects context as a tensor, got {type(context).__name__}")
-    check_rows(owner, "context", context, shape)
-    if context.shape[0] != batch:
-        raise ShapeError(f"{type(owner).__name__} got {batch} rows but {context.shape[0]} rows of context")
-    return context
-
-
-def sum_event(x: Tensor) -> Tensor:
-    """Sum over all axes but the first: one number per row."""
-    if x.ndim == 2:
-        return x.sum(1)
-    return x.flatten(1).sum(1) if x.ndim > 1 else x
-
-
-def rows_at_once(event_shape: Shape) -> int:
-    """How many events of this shape pass through a model at once.
-
-    >>> rows_at_once((2,)), rows_at_once((3, 32, 32))
-    (8192, 85)
-    """
-    return max(1, min(_ROWS_AT_ONCE, _ELEMENTS_AT_ONCE // max(1, math.prod(event_shape))))
-
-
-def chunks(x: Tensor, context: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Up to ``size`` rows of x after the other, with their rows of the context; one empty chunk of no rows."""
-    parts = x.split(size)
-    return zip(parts, [None] * len(parts) if context is None else context.split(size), strict=True)
-
-
-def gather(parts: Iterable[tuple[Tensor, ...]], n: int) -> tuple[Tensor, ...]:
-    """The tensors of all parts, one part below the other, ``n`` rows in all."""
-    wholes: tuple[Tensor, ...] = ()
-    done = 0
-    for part in parts:
-        size = part[0].shape[0]
-        if size == n:
-            return part
-        # Written to their place as they come: kept for later, they would break up the memory that layers work in.
-        wholes = wholes or tuple(rows.new_empty((n, *rows.shape[1:])) for rows in part)
-        for whole, rows in zip(wholes, part, strict=True):
-            whole[done : done + size] = rows
-        done += size
-    return wholes
-
-
 def bounds_in(module: nn.Module) -> list[Distribution]:
     """The distributions inside a module, at any depth, that have only a bound."""
     return [part for part in module.modules() if isinstance(part, Distribution) and not part.exact]
-
-
-def number_type(module: nn.Module) -> torch.dtype:
-    """The floating type that a module computes in: its first parameter's or buffer's."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.is_floating_point():
-            return tensor.dtype
-    return torch.get_default_dtype()
-
-
-# Where the log-densities of held draws are collected; None while draws carry gradients.
-_held: list[Tensor] | None = None
-
-
-@contextmanager
-def hold_draws(hold: bool = True) -> Iterator[list[Tensor]]:
-    """Within, pieces draw without gradients, and the log-densities of what they draw, which have some, are collected.
-
-    ``hold_draws(False)`` lets draws carry gradients again.
-    """
-    global _held
-    noted: list[Tensor] = []
-    before = _held
-    _held = noted if hold else None
-    try:
-        yield noted
-    finally:
-        _held = before
-
-
-@contextmanager
-def no_gradient_if_held() -> Iterator[None]:
-    """What is drawn within carries no gradient if draws are held."""
-    if _held is None:
-        yield
-        return
-    with torch.no_grad(), hold_draws(False):
-        yield
-
-
-def note_draw(log_prob: Tensor) -> None:
-    """Collect the log-density of a draw if draws are held."""
-    if _held is not None:
-        _held.append(log_prob)
 
 
 class Distribution(Configurable, nn.Module):
@@ -329,7 +145,7 @@ class Distribution(Configurable, nn.Module):
     def draw(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``n`` events, one for each row of the context, and their log-density; gradients flow where they can."""
         context = check_context(self, context, self.context_shape, n)
-        if _held is None:
+        if held_draws.held is None:
             return self._draw(n, context)
         with no_gradient_if_held():
             x = self._sample(n, context)

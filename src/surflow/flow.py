@@ -13,10 +13,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from surflow import gradients
-from surflow.bridges import bridge
-from surflow.distribution import Distribution, Shape, check_context, check_rows, chunks, hold_draws, rows_at_once
+from surflow._internal.bridges import bridge
+from surflow._internal.chunks import chunks, rows_at_once
+from surflow._internal.held_draws import hold_draws
+from surflow._internal.number_types import type_for
+from surflow._internal.shapes import Shape, check_context, check_rows
+from surflow.distribution import Distribution
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
-from surflow.support import Support, type_for
+from surflow.supports import Support
 from surflow.transform import Transform, layer_name
 
 T = TypeVar("T")  # what a direction of a layer returns
@@ -362,7 +366,7 @@ class Flow(Distribution):
 
     def save(self, path: str | Path) -> None:
         """Write the flow to one .safetensors file; :func:`surflow.load` reads it back. See :mod:`surflow.saving`."""
-        from surflow.saving import save  # saving stands above the contract; imported where used
+        from surflow.serialization.files import save  # saving stands above the contract; imported where used
 
         save(self, path)
 

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Distribution, Shape
-from surflow.support import Circle, Integers, Ordered, Permutations, Product, Real, Support
+from surflow._internal.shapes import Shape
+from surflow.distribution import Distribution
+from surflow.supports import Circle, Integers, Ordered, Permutations, Product, Real, Support
 from surflow.transform import Transform, has_circle, layer_name
 
 

@@ -6,19 +6,11 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from surflow.configurable import Configurable
-from surflow.distribution import (
-    Distribution,
-    Shape,
-    as_axes,
-    as_shape,
-    bounds_in,
-    check_context,
-    check_integers,
-    check_rows,
-)
+from surflow._internal.configurable import Configurable
+from surflow._internal.shapes import Shape, as_axes, as_shape, check_context, check_rows
+from surflow.distribution import Distribution, bounds_in, check_integers
 from surflow.errors import BoundError, ShapeError
-from surflow.support import Circle, Product, Support, product, real
+from surflow.supports import Circle, Product, Support, product, real
 
 
 class Path(NamedTuple):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from surflow._internal.shapes import Shape, as_axes, sum_event
 from surflow.bijections.univariate import AffineMap, UnivariateMap
-from surflow.distribution import Shape, as_axes, sum_event
 from surflow.errors import ConfigError
 from surflow.nets.masked import MaskedMLP
 from surflow.transform import Transform

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from surflow._internal.shapes import Shape, as_axes, join, joined_shape, sum_event
 from surflow.bijections.univariate import AffineMap, UnivariateMap
-from surflow.distribution import Shape, as_axes, join, joined_shape, sum_event
 from surflow.errors import ShapeError
 from surflow.nets.mlp import MLP
 from surflow.transform import Transform

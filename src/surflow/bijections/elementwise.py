@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from surflow.distribution import Shape, sum_event
-from surflow.support import Interval, positive
+from surflow._internal.shapes import Shape, sum_event
+from surflow.supports import Interval, positive
 from surflow.transform import Inverse, Transform
 
 

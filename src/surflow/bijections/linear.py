@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Shape, as_axes, as_shape
+from surflow._internal.shapes import Shape, as_axes, as_shape
 from surflow.errors import ConfigError, ShapeError
 from surflow.nets.mlp import smooth_perceptron
 from surflow.transform import Transform

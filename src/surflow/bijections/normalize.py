@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Shape, as_axes
+from surflow._internal.shapes import Shape, as_axes
 from surflow.errors import DataError
 from surflow.transform import Transform
 

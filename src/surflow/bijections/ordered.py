@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surflow.distribution import Shape, as_shape
+from surflow._internal.shapes import Shape, as_shape
 from surflow.errors import ShapeError
-from surflow.support import Ordered, real
+from surflow.supports import Ordered, real
 from surflow.transform import Transform
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surflow.support import circle, positive, product
+from surflow.supports import circle, positive, product
 from surflow.transform import Path, Transform
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from surflow.kernels import Kernel, compiles, differentiable, gradients_by_hand, owned
+from surflow._internal.kernels import Kernel, compiles, differentiable, gradients_by_hand, owned
 
 # No bin is narrower or lower than this share of the whole, and no slope at a knot smaller: inverses exist in floats.
 LEAST_BIN = 1e-3

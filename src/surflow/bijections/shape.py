@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from surflow.distribution import Shape, as_axes, as_shape
+from surflow._internal.number_types import type_for
+from surflow._internal.shapes import Shape, as_axes, as_shape
 from surflow.errors import ShapeError
-from surflow.support import Integers, Support, real, type_for
+from surflow.supports import Integers, Support, real
 from surflow.transform import Path, Transform
 
 # Single precision holds all integers up to here.

@@ -9,7 +9,7 @@ from torch import Tensor
 from surflow.bijections.rational_quadratic import LEAST_BIN, Grid, rational_quadratic
 from surflow.bijections.univariate import UnivariateMap
 from surflow.errors import ConfigError
-from surflow.support import Interval, Support, circle, positive, real
+from surflow.supports import Interval, Support, circle, positive, real
 
 
 class _Spline(UnivariateMap):

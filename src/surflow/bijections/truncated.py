@@ -10,7 +10,7 @@ from torch import Tensor
 from surflow.bijections.univariate import UnivariateMap
 from surflow.distributions.truncated import log_one_minus_exp, log_tails, quantile
 from surflow.errors import ConfigError
-from surflow.support import Interval
+from surflow.supports import Interval
 
 # Scale, in units of the interval's half, where the raw number is zero: nearly the identity.
 _WIDE = 2.0

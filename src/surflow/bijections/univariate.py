@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.configurable import Configurable
-from surflow.distribution import Shape, sum_event
+from surflow._internal.configurable import Configurable
+from surflow._internal.shapes import Shape, sum_event
 from surflow.errors import ConfigError
 from surflow.nets.mlp import MLP
-from surflow.support import Support, real
+from surflow.supports import Support, real
 from surflow.transform import Path, Transform
 
 

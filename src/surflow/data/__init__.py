@@ -1,13 +1,13 @@
 """Data: synthetic sets with exact densities, simulators with exact posteriors, real sets, and files."""
 
-from surflow.data.builtin import table_names
 from surflow.data.encoding import ContextColumn, ContextEncoding
-from surflow.data.epidemic import SIR
-from surflow.data.named_simulators import simulator, simulator_names
-from surflow.data.simulators import Posterior, Simulator, simulations
+from surflow.data.readers.builtin import table_names
+from surflow.data.simulators.base import Posterior, Simulator, simulations
+from surflow.data.simulators.epidemic import SIR
+from surflow.data.simulators.names import simulator, simulator_names
 from surflow.data.splits import Part, Splits, load, read_context, read_rows
-from surflow.data.synthetic import Synthetic, offset, skew
-from surflow.data.toys import noisy_circle, synthetic_names, synthetic_set
+from surflow.data.synthetic.base import Synthetic, offset, skew
+from surflow.data.synthetic.names import noisy_circle, synthetic_names, synthetic_set
 from surflow.errors import ConfigError
 
 __all__ = [

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from surflow.data.encoding import ContextColumn, ContextEncoding
-from surflow.data.tables import Field, Raw, is_number
+from surflow.data.readers.tables import Field, Raw, is_number
 from surflow.errors import ConfigError, DataError, unknown_name
 
 # What an index becomes that pandas writes along: a CSV column without a name, a Parquet column with this beginning.

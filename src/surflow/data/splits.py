@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surflow.data.builtin import read_named, table_names
 from surflow.data.checks import (
     context_columns,
     data_columns,
@@ -22,15 +21,16 @@ from surflow.data.checks import (
     values_of,
 )
 from surflow.data.encoding import ContextColumn, ContextEncoding
-from surflow.data.folders import read_folder
-from surflow.data.named_simulators import simulator, simulator_names
-from surflow.data.simulators import Simulator, simulations
-from surflow.data.synthetic import Synthetic
-from surflow.data.tables import Raw, read_file
-from surflow.data.toys import synthetic_names, synthetic_set
+from surflow.data.readers.builtin import read_named, table_names
+from surflow.data.readers.folders import read_folder
+from surflow.data.readers.tables import Raw, read_file
+from surflow.data.simulators.base import Simulator, simulations
+from surflow.data.simulators.names import simulator, simulator_names
+from surflow.data.simulators.priors import support_of
+from surflow.data.synthetic.base import Synthetic
+from surflow.data.synthetic.names import synthetic_names, synthetic_set
 from surflow.errors import ConfigError, DataError, ShapeError, unknown_name
-from surflow.priors import support_of
-from surflow.support import Support, real
+from surflow.supports import Support, real
 
 # Fresh rows of a synthetic set: to train on, to validate with, to test with.
 _SYNTHETIC_ROWS = (20_000, 5_000, 10_000)

@@ -7,10 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape, as_axes
+from surflow._internal.number_types import type_for
+from surflow._internal.shapes import Shape, as_axes
+from surflow.distribution import Distribution
 from surflow.distributions.discrete import draw_categories
 from surflow.nets.causal_transformer import CausalTransformer
-from surflow.support import Ordered, type_for
+from surflow.supports import Ordered
 
 
 class AscendingCategorical(Distribution):

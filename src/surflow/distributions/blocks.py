@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape, as_shape, joined_shape, sum_event
+from surflow._internal.shapes import Shape, as_shape, joined_shape, sum_event
+from surflow.distribution import Distribution
 from surflow.distributions.discrete import Categorical, draw_categories
 from surflow.errors import ShapeError
-from surflow.support import Integers
+from surflow.supports import Integers
 
 
 class BlocksGivenMaxima(Distribution):

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from surflow.distribution import Shape, sum_event
+from surflow._internal.number_types import type_for
+from surflow._internal.shapes import Shape, flat, sum_event
 from surflow.distributions.parametric import Parametric
 from surflow.errors import ConfigError
-from surflow.support import Integers, Permutations, Support, flat, type_for
+from surflow.supports import Integers, Permutations, Support
 
 # Joint tables have 2^D entries; past this many bits an autoregressive or latent model is the right tool.
 _MOST_JOINT_BITS = 12

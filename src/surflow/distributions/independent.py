@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Distribution, as_axes
+from surflow._internal.shapes import as_axes
+from surflow.distribution import Distribution
 from surflow.errors import ShapeError
-from surflow.support import product
+from surflow.supports import product
 
 
 class Independent(Distribution):

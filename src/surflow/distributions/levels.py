@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Distribution, Shape, sum_event
+from surflow._internal.number_types import type_for
+from surflow._internal.shapes import Shape, flat, sum_event
+from surflow.distribution import Distribution
 from surflow.distributions.blocks import BlocksGivenMaxima
 from surflow.distributions.discrete import draw_categories
 from surflow.distributions.parametric import Parametric
@@ -16,7 +18,7 @@ from surflow.distributions.truncated import log_one_minus_exp, log_tails, quanti
 from surflow.errors import ConfigError, ShapeError
 from surflow.nets.causal_transformer import CausalTransformer
 from surflow.nets.convolutional import ConvNet
-from surflow.support import Integers, Support, flat, type_for
+from surflow.supports import Integers, Support
 
 # The narrowest logistic, in levels: nearly all of its mass is on one.
 _NARROWEST = 0.1

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from surflow.distribution import Shape, sum_event
+from surflow._internal.shapes import Shape, sum_event
 from surflow.distributions.parametric import Parametric
 from surflow.errors import ConfigError
-from surflow.support import Support, positive
+from surflow.supports import Support, positive
 
 # Scales are exp(raw), kept in a range in which float32 squares neither underflow nor overflow.
 _RAW_LIMIT = 15.0

@@ -8,11 +8,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Distribution, Shape, as_shape, no_gradient_if_held, note_draw
+from surflow._internal.held_draws import no_gradient_if_held, note_draw
+from surflow._internal.shapes import Shape, as_shape
+from surflow.distribution import Distribution
 from surflow.distributions.uniform import _Uniform
 from surflow.errors import ConfigError
 from surflow.nets.mlp import MLP
-from surflow.support import Support, real
+from surflow.supports import Support, real
 
 
 class Parametric(Distribution):

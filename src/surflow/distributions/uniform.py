@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape
-from surflow.support import Interval, Support, circle
+from surflow._internal.shapes import Shape
+from surflow.distribution import Distribution
+from surflow.supports import Interval, Support, circle
 
 
 class _Uniform(Distribution):

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, seeded
+from surflow._internal.random import seeded
+from surflow.distribution import Distribution
 from surflow.distributions.normal import Normal
 from surflow.errors import DataError
 from surflow.evaluation.calibration import inside_band, ranks

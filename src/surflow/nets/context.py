@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.configurable import Configurable
+from surflow._internal.configurable import Configurable
 from surflow.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from surflow.configurable import Configurable
+from surflow._internal.configurable import Configurable
 from surflow.errors import ConfigError
 
 # Numbers of the vector that stands for an integer.

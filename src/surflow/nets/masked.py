@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from surflow.configurable import Configurable
+from surflow._internal.configurable import Configurable
 from surflow.errors import ConfigError
 from surflow.nets.mlp import initialize_relu, linear_layers, perceptron
 

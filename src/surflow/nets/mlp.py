@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from surflow.configurable import Configurable
-from surflow.distribution import Shape, as_shape
-from surflow.kernels import differentiable, gradients_by_hand
+from surflow._internal.configurable import Configurable
+from surflow._internal.kernels import differentiable, gradients_by_hand
+from surflow._internal.shapes import Shape, as_shape
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from surflow.configurable import Configurable
+from surflow._internal.configurable import Configurable
 from surflow.errors import ConfigError
 from surflow.nets.attention import AttentionLayer
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.configurable import Configurable
-from surflow.distribution import Shape, as_shape
+from surflow._internal.configurable import Configurable
+from surflow._internal.shapes import Shape, as_shape
 from surflow.errors import ConfigError, DataError
 from surflow.nets.mlp import smooth_perceptron
 

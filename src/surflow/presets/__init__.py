@@ -6,9 +6,9 @@ import inspect
 import math
 from typing import Any
 
+from surflow._internal.shapes import Shape, as_shape
 from surflow.bijections.elementwise import Log, Logit
 from surflow.bijections.shape import Reshape
-from surflow.distribution import Shape, as_shape
 from surflow.errors import ConfigError, ShapeError, SupportError, unknown_name
 from surflow.flow import ContextNet, Flow
 from surflow.nets.summary import Summary
@@ -16,7 +16,7 @@ from surflow.presets import posterior  # registers its presets
 from surflow.presets.chains import PRESETS, positive_splines
 from surflow.presets.clouds import CLOUDS
 from surflow.presets.images import PYRAMIDS, continuous
-from surflow.support import Interval, Positive, Real, Support, product, real
+from surflow.supports import Interval, Positive, Real, Support, product, real
 from surflow.transform import On, Transform
 
 __all__ = ["FEW_ROWS", "build", "choose", "choose_conditional", "names", "positive_splines", "posterior", "summary"]
@@ -153,7 +153,7 @@ def summary(context_shape: int | Shape) -> Summary:
 def to_real(shape: Shape, support: Support) -> list[Transform]:
     """Layers that map the coordinates of a support to the real line: logarithms and logits.
 
-    >>> from surflow.support import positive, product
+    >>> from surflow.supports import positive, product
     >>> to_real((3,), product([positive, real, Interval(0, 2)]))[0].codomain
     real^2 x interval(0, 2)^1
     """

@@ -19,7 +19,7 @@ from surflow.distributions.normal import HalfNormal, Normal
 from surflow.errors import ShapeError
 from surflow.nets.mlp import MLP
 from surflow.stochastic.vae import VAE
-from surflow.support import positive
+from surflow.supports import positive
 from surflow.surjections.absolute import Abs
 from surflow.surjections.dimension import Augment
 from surflow.surjections.maximum import Max

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from surflow._internal.shapes import Shape
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Rescale
 from surflow.bijections.normalize import ActNorm, Standardize
 from surflow.bijections.ordered import LogGaps
 from surflow.bijections.shape import Permute, Ravel, Reverse
-from surflow.distribution import Shape
 from surflow.distributions.ascending import AscendingCategorical
 from surflow.distributions.normal import Normal
 from surflow.errors import ShapeError

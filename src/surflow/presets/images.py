@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from surflow._internal.shapes import Shape
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Logit
 from surflow.bijections.linear import LULinear
@@ -13,14 +14,14 @@ from surflow.bijections.normalize import ActNorm
 from surflow.bijections.shape import Permute, Squeeze
 from surflow.bijections.splines import IntervalSplineMap
 from surflow.bijections.univariate import Elementwise
-from surflow.distribution import Distribution, Shape
+from surflow.distribution import Distribution
 from surflow.distributions.levels import AutoregressiveLevels, BlockLevels, LogisticLevels, raw_parameters
 from surflow.distributions.normal import Logistic, Normal
 from surflow.errors import ShapeError
 from surflow.flow import Flow
 from surflow.nets.convolutional import ConvNet
 from surflow.presets.chains import Chain, given
-from surflow.support import Integers
+from surflow.supports import Integers
 from surflow.surjections.dimension import Slice
 from surflow.surjections.integers import IntegerMaxPool
 from surflow.surjections.quantize import Dequantize

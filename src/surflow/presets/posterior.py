@@ -18,7 +18,7 @@ from surflow.distributions.uniform import Uniform, UniformCircle
 from surflow.errors import ConfigError, ShapeError
 from surflow.flow import Flow
 from surflow.presets.chains import MOST_PASSES, Chain, given, preset
-from surflow.support import Interval, circle, product, real, unit_interval
+from surflow.supports import Interval, circle, product, real, unit_interval
 from surflow.surjections.absolute import Abs
 from surflow.surjections.dimension import Slice
 from surflow.transform import On, Transform

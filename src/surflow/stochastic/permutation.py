@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surflow.distribution import Shape, as_axes
-from surflow.support import Support, real
+from surflow._internal.shapes import Shape, as_axes
+from surflow.supports import Support, real
 from surflow.transform import Transform
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surflow.distribution import Distribution, number_type
+from surflow._internal.number_types import number_type
+from surflow.distribution import Distribution
 from surflow.errors import BoundError, ShapeError
 from surflow.transform import Path, Transform
 

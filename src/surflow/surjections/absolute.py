@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape, as_shape
+from surflow._internal.shapes import Shape, as_shape
+from surflow.distribution import Distribution
 from surflow.distributions.discrete import Bernoulli
 from surflow.distributions.parametric import is_constant, score
 from surflow.errors import ShapeError, SupportError
-from surflow.support import Integers, Interval, Support, positive, real
+from surflow.supports import Integers, Interval, Support, positive, real
 from surflow.transform import Path, Transform
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape, as_axes
+from surflow._internal.shapes import Shape, as_axes
+from surflow.distribution import Distribution
 from surflow.distributions.normal import Normal
 from surflow.distributions.parametric import score
 from surflow.errors import ShapeError
-from surflow.support import Support, product, real
+from surflow.supports import Support, product, real
 from surflow.transform import Inverse, Path, Transform
 
 

@@ -7,12 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape, as_axes
+from surflow._internal.shapes import Shape, as_axes
+from surflow.distribution import Distribution
 from surflow.distributions.blocks import BlocksGivenMaxima, CategoricalGivenMaxima
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.levels import BlockLevels
 from surflow.errors import ShapeError
-from surflow.support import Integers, Ordered
+from surflow.supports import Integers, Ordered
 from surflow.surjections.maximum import block_sides, image_shape
 from surflow.transform import Transform
 

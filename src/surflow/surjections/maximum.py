@@ -7,12 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape, check_integers
+from surflow._internal.number_types import type_for
+from surflow._internal.shapes import Shape
+from surflow.distribution import Distribution, check_integers
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
 from surflow.distributions.parametric import Parametric, draw_through, is_constant, score
 from surflow.errors import ShapeError
-from surflow.support import Integers, positive, type_for
+from surflow.supports import Integers, positive
 from surflow.transform import Path, Transform
 
 

@@ -25,7 +25,9 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape, note_draw
+from surflow._internal.held_draws import note_draw
+from surflow._internal.shapes import Shape
+from surflow.distribution import Distribution
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
 from surflow.distributions.parametric import draw_through, score

@@ -7,12 +7,14 @@ import math
 import torch
 from torch import Tensor
 
+from surflow._internal.number_types import type_for
+from surflow._internal.shapes import Shape, as_shape
 from surflow.bijections.shape import Ravel
-from surflow.distribution import Distribution, Shape, as_shape
+from surflow.distribution import Distribution
 from surflow.distributions.parametric import score
 from surflow.distributions.uniform import Uniform
 from surflow.errors import BoundError, ConfigError, ShapeError
-from surflow.support import Integers, Interval, Ragged, type_for, unit_interval
+from surflow.supports import Integers, Interval, Ragged, unit_interval
 from surflow.transform import Transform
 
 # The arithmetic of cells, there and back, is off by less than three times the distance of floats at the box's far end.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from surflow._internal.number_types import type_for
+from surflow._internal.shapes import Shape, as_shape
 from surflow.bijections.ordered import check_sortable
-from surflow.distribution import Distribution, Shape, as_shape, check_integers
+from surflow.distribution import Distribution, check_integers
 from surflow.distributions.discrete import PlackettLuce
 from surflow.distributions.parametric import is_constant, score
 from surflow.errors import ShapeError
-from surflow.support import Ordered, Permutations, type_for
+from surflow.supports import Ordered, Permutations
 from surflow.transform import Path, Transform
 
 

@@ -1,1 +1,0 @@
-"""The parts of training: where batches come from, the loop on Lightning, the files of an unfinished run."""

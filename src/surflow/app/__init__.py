@@ -1,0 +1,1 @@
+"""The application: the command line, configurations, runs and their reports."""

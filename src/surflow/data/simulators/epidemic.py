@@ -1,0 +1,210 @@
+"""The SIR epidemic: two or three parameters that data tell apart, or two whose product alone they know."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent
+
+from surflow.data.simulators.base import FoldedNormal, Simulator
+from surflow.errors import ConfigError
+
+# Euler's step, steps between two observations, and observations.
+STEP, STEPS_A_DAY, DAYS = 0.1, 10, 100
+NOISES = ("none", "additive", "poisson")
+POPULATION = 1000.0
+
+# Means and standard deviations of the normal laws that the priors fold.
+_BASIC = [0.5, 0.25, 0.06], [0.1, 0.1, 0.05]
+_DEGENERATE = [0.8, 0.625, 0.25, 0.06], [0.06, 0.11, 0.1, 0.05]
+
+# Of the search for the mode: simulations it starts from, and steps.
+_STARTS, _SEARCH = 4096, 25
+_DEGREES = 7.0
+
+
+class SIR(Simulator):
+    r"""Susceptible, infected and removed shares of a population, by Euler steps of h = 0.1 days over 100 days.
+
+    .. math::
+        \dot S = -\lambda S I, \quad \dot I = \lambda S I - \mu I, \quad \dot R = \mu I, \qquad S_0 = 1 - I_0
+
+    The observation has 200 numbers, for every day one of the infected and one of the removed. Without noise, or with
+    additive noise, these are the increments h lambda S I and h mu I of the day's first step; with Poisson noise, the
+    numbers of cases and of removals of the whole day among 1000 people.
+
+    Priors: lambda = abs(N(.5, .1)), mu = abs(N(.25, .1)), I_0 = abs(N(.06, .05)). Degenerate: lambda is a product
+    of lambda1 = abs(N(.8, .06)) and lambda2 = abs(N(.625, .11)), which the data know through their product alone:
+
+    .. math:: p(\lambda_1 \mid \lambda_1 \lambda_2 = c) \propto p_1(\lambda_1)\, p_2(c / \lambda_1) / \lambda_1
+
+    Args:
+        degenerate: parametrise by lambda1 and lambda2.
+        noise: "none", "additive" or "poisson".
+        sigma: standard deviation of additive noise.
+
+    Raises:
+        ConfigError: for an unknown noise or a sigma that is not positive.
+
+    >>> theta, x = SIR().sample(5, seed=0)
+    >>> theta.shape, x.shape
+    (torch.Size([5, 3]), torch.Size([5, 200]))
+    """
+
+    def __init__(self, *, degenerate: bool = False, noise: str = "additive", sigma: float = 1e-4) -> None:
+        if noise not in NOISES:
+            raise ConfigError(f"the noise of SIR is one of {', '.join(NOISES)}, got {noise!r}")
+        if noise == "additive" and not 0 < sigma < math.inf:
+            raise ConfigError(f"additive noise needs a positive sigma, got {sigma}: or choose noise='none'")
+        names = ["lambda1", "lambda2", "mu", "I0"] if degenerate else ["lambda", "mu", "I0"]
+        loc, scale = _DEGENERATE if degenerate else _BASIC
+        prior = Independent(FoldedNormal(torch.tensor(loc), torch.tensor(scale)), 1)
+        super().__init__("sir_degenerate" if degenerate else "sir", names, prior, 2 * DAYS)
+        self.degenerate, self.noise, self.sigma = degenerate, noise, sigma
+
+    def curves(self, theta: Tensor) -> Tensor:
+        """S, I and R at the beginning of every Euler step, shape (batch, 3, steps)."""
+        s, i, removed = self._start(theta)
+        rate, mu = self._rates(theta)
+        curves = theta.new_empty(DAYS * STEPS_A_DAY, 3, len(theta))
+        for row in curves:
+            row[0], row[1], row[2] = s, i, removed
+            infected, healed = STEP * rate * s * i, STEP * mu * i
+            s, i, removed = s - infected, i + infected - healed, removed + healed
+        return curves.permute(2, 1, 0)
+
+    def mean(self, theta: Tensor) -> Tensor:
+        """The observation without noise, shape (batch, 200): first the infected of every day, then the removed."""
+        s, i, _ = self._start(theta)
+        rate, mu = self._rates(theta)
+        daily = theta.new_zeros(2, DAYS, len(theta))
+        for step in range(DAYS * STEPS_A_DAY):
+            infected, healed = STEP * rate * s * i, STEP * mu * i
+            day, first = step // STEPS_A_DAY, step % STEPS_A_DAY == 0
+            if first or self.noise == "poisson":
+                daily[0, day] += infected
+                daily[1, day] += healed
+            s, i = s - infected, i + infected - healed
+        daily = daily * POPULATION if self.noise == "poisson" else daily
+        return daily.flatten(0, 1).T.contiguous()
+
+    @property
+    def quantity_names(self) -> list[str]:
+        """The parameters and, in the degenerate model, the product that the data know."""
+        return [*self.parameters, "product"] if self.degenerate else list(self.parameters)
+
+    def quantities(self, theta: Tensor) -> Tensor:
+        """What :attr:`quantity_names` names, shape (..., parameters) to (..., quantities)."""
+        return torch.cat([theta, theta[..., :1] * theta[..., 1:2]], -1) if self.degenerate else theta
+
+    def pit_given_product(self, theta: Tensor) -> Tensor:
+        r"""The conditional law's distribution function, :math:`F(\lambda_1 \mid \lambda_1 \lambda_2)`, in float64.
+
+        Data do not change this law: of parameters from the prior, or from any exact posterior, it is uniform on (0, 1).
+
+        Args:
+            theta: of the degenerate model, shape (n, 4).
+
+        Returns:
+            shape (n,).
+        """
+        theta = theta.double()
+        product = theta[:, 0] * theta[:, 1]
+        # In u = log lambda1 the density is p1(e^u) p2(c e^-u): the Jacobian takes the place of 1 / lambda1.
+        u = torch.linspace(math.log(0.2), math.log(1.6), 2001, dtype=torch.float64)
+        pairs = torch.stack([u.exp().expand(len(theta), -1), product[:, None] * (-u).exp()], 2)
+        density = FoldedNormal(*(torch.tensor(part[:2]).double() for part in _DEGENERATE)).log_prob(pairs).sum(2)
+        density = (density - density.amax(1, keepdim=True)).exp()
+        mass = torch.cat([torch.zeros_like(density[:, :1]), (density[:, 1:] + density[:, :-1]).cumsum(1) / 2], 1)
+        place = (theta[:, 0].log() - u[0]) / (u[1] - u[0])
+        left = place.floor().clamp(0, len(u) - 2).long()[:, None]
+        share = (place[:, None] - left).clamp(0, 1)
+        return ((mass.gather(1, left) * (1 - share) + mass.gather(1, left + 1) * share) / mass[:, -1:]).squeeze(1)
+
+    def _start(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        infected = theta[:, -1]
+        return 1 - infected, infected, torch.zeros_like(infected)
+
+    def _rates(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return (theta[:, 0] * theta[:, 1] if self.degenerate else theta[:, 0]), theta[:, -2]
+
+    def _simulate(self, theta: Tensor) -> Tensor:
+        mean = self.mean(theta)
+        if self.noise == "none":
+            return mean
+        if self.noise == "poisson":
+            return torch.poisson(mean.clamp(min=0))
+        return mean + self.sigma * torch.randn_like(mean)
+
+    def _log_likelihood(self, x: Tensor, theta: Tensor) -> Tensor:
+        return self._log_noise(x, self.mean(theta))
+
+    def _log_noise(self, x: Tensor, mean: Tensor) -> Tensor:
+        if self.noise == "none":
+            raise ConfigError("without noise the observation has no density: choose noise='additive' or 'poisson'")
+        if self.noise == "poisson":
+            rate = mean.clamp(min=torch.finfo(mean.dtype).tiny)
+            return (torch.xlogy(x, rate) - rate - (x + 1).lgamma()).sum(1).nan_to_num(nan=-math.inf)
+        square = ((x - mean) / self.sigma).square().sum(1)
+        # Parameters far beyond any epidemic, where Euler's steps overflow, explain nothing.
+        square = square.nan_to_num(nan=math.inf)
+        return -0.5 * square - x.shape[1] * math.log(self.sigma * math.sqrt(2 * math.pi))
+
+    # -- the proposal: a t-distribution at the mode, in logarithms of the parameters ---------------------------
+
+    def _propose(self, x: Tensor, draws: int) -> tuple[Tensor, Tensor]:
+        mode, precision = self._laplace(x)
+        factor = torch.linalg.cholesky(precision)
+        normal = torch.randn(draws, *mode.shape, dtype=x.dtype)
+        chi2 = torch.distributions.Chi2(torch.tensor(_DEGREES, dtype=x.dtype)).sample((draws, len(mode)))
+        standard = normal * (_DEGREES / chi2).sqrt().unsqueeze(2)
+        u = mode + torch.linalg.solve_triangular(factor.mT, standard.unsqueeze(3), upper=True).squeeze(3)
+        size = mode.shape[1]
+        log_q = (
+            math.lgamma((_DEGREES + size) / 2)
+            - math.lgamma(_DEGREES / 2)
+            - size / 2 * math.log(_DEGREES * math.pi)
+            - (_DEGREES + size) / 2 * (standard.square().sum(2) / _DEGREES).log1p()
+            + factor.diagonal(dim1=1, dim2=2).log().sum(1)
+        )
+        return u.exp(), log_q - u.sum(2)
+
+    def _laplace(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mode and precision of the posterior of log theta: damped Gauss-Newton steps from the best of many draws."""
+        starts = self.prior.sample((_STARTS,)).to(x)
+        means = self.mean(starts)
+        scale = means.clamp(min=1).sqrt().mean(0) if self.noise == "poisson" else 1.0
+        nearest = torch.cdist(x / scale, means / scale, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+        u = starts[nearest].log()
+        damping = x.new_full((len(x), 1, 1), 1e-3)
+        eye = torch.eye(u.shape[1], dtype=x.dtype)
+        value, gradient, precision = self._expansion(x, u)
+        for _ in range(_SEARCH):
+            step = torch.linalg.solve(precision * (1 + damping * eye), gradient.unsqueeze(2)).squeeze(2)
+            moved = self._expansion(x, u + step.clamp(-0.5, 0.5))
+            better = (moved[0] > value)[:, None]
+            u = (u + step.clamp(-0.5, 0.5)).where(better, u)
+            value = moved[0].where(better[:, 0], value)
+            gradient = moved[1].where(better, gradient)
+            precision = moved[2].where(better[:, :, None], precision)
+            damping = (damping * torch.where(better[:, :, None], 0.2, 5.0)).clamp(1e-9, 1e6)
+        return u, precision
+
+    def _expansion(self, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-posterior of u = log theta up to a constant, its gradient, and its precision by Fisher's information."""
+        rows, size = u.shape
+        shift = 1e-4 * torch.eye(size, dtype=u.dtype)
+        points = torch.cat([u[None], u + shift[:, None], u - shift[:, None]])
+        means = self.mean(points.flatten(0, 1).exp()).reshape(1 + 2 * size, rows, -1)
+        mean, jacobian = means[0], (means[1 : 1 + size] - means[1 + size :]) / 2e-4
+        weight = 1 / mean.clamp(min=1e-9) if self.noise == "poisson" else mean.new_tensor(self.sigma**-2)
+        log_prior = self.log_prior(points.exp()) + points.sum(2)
+        up, down = log_prior[1 : 1 + size], log_prior[1 + size :]
+        curvature = -(up - 2 * log_prior[0] + down) / 1e-8
+        gradient = ((jacobian * (x - mean) * weight).sum(2) + (up - down) / 2e-4).T
+        information = torch.einsum("irk,jrk,rk->rij", jacobian, jacobian, weight.expand(mean.shape))
+        # A prior that curves upwards, as in the logarithm of a folded normal near zero, must not make it indefinite.
+        precision = information + torch.diag_embed(curvature.T.clamp(min=1e-3))
+        return self._log_noise(x, mean) + log_prior[0], gradient, precision

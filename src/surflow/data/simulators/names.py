@@ -1,0 +1,40 @@
+"""The simulators that have a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from surflow.data.simulators.base import Simulator
+from surflow.data.simulators.epidemic import SIR
+from surflow.data.simulators.tasks import SLCP, BenchmarkSIR, GaussianLinear, TwoMoons
+from surflow.errors import ConfigError, unknown_name
+
+_SIMULATORS: dict[str, Callable[[], Simulator]] = {
+    "gaussian_linear": GaussianLinear,
+    "sir": SIR,
+    "sir_benchmark": BenchmarkSIR,
+    "sir_degenerate": lambda: SIR(degenerate=True),
+    "sir_poisson": lambda: SIR(noise="poisson"),
+    "slcp": SLCP,
+    "two_moons": TwoMoons,
+}
+
+
+def simulator_names() -> list[str]:
+    """Names of the simulators: parameters to infer from observations, with exact posteriors to compare with.
+
+    >>> "sir" in simulator_names()
+    True
+    """
+    return sorted(_SIMULATORS)
+
+
+def simulator(name: str) -> Simulator:
+    """A simulator by its name.
+
+    Raises:
+        ConfigError: for an unknown name; the message gives the nearest right one.
+    """
+    if name not in _SIMULATORS:
+        raise ConfigError(unknown_name("simulator", name, _SIMULATORS))
+    return _SIMULATORS[name]()

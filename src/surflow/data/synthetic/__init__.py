@@ -1,0 +1,1 @@
+"""Synthetic data, whose densities are known."""

@@ -1,0 +1,54 @@
+"""Where in a chain the first value that is no finite number appears."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from surflow.distribution import Distribution
+from surflow.flow import Flow
+from surflow.training.batches import Batch
+from surflow.transform import Transform, layer_name
+
+_ADVICE = "; a smaller lr or clip=1 may help"
+
+
+@torch.no_grad()
+def explain(flow: Distribution, batch: Batch) -> str:
+    """Walk the chain on a batch that gave a loss that is not finite, and say what is first to blame."""
+    x, context, weight = batch
+    for name, part in (("x", x), ("context", context), ("weight", weight)):
+        if part is not None and not part.isfinite().all():
+            return f"the batch's {name} holds values that are not finite"
+    outside = int((~flow.support.contains(x)).sum())
+    if outside:
+        return f"{outside} rows of the batch lie outside the flow's support {flow.support!r}"
+    if not isinstance(flow, Flow):
+        return f"{type(flow).__name__} gives values that are not finite{_weights(flow)}"
+    given = flow._embed(context)
+    if given is not None and not given.isfinite().all():
+        return f"the context_net gives values that are not finite{_weights(flow.context_net)}"
+    for place, layer in enumerate(flow.transforms):
+        assert isinstance(layer, Transform)  # as the flow checked
+        x, V = layer(x, given)
+        bad = [name for name, value in (("z", x), ("V", V)) if not value.isfinite().all()]
+        if bad:
+            rows = _bad_rows(x, V)
+            return (
+                f"the first values that are not finite come from {layer_name(layer)} (place {place}), in its "
+                f"{' and '.join(bad)}, for {rows} of {len(V)} rows{_weights(layer)}{_ADVICE}"
+            )
+    base = flow.base.elbo(x, flow.base.own(given))
+    if not base.isfinite().all():
+        name = type(flow.base).__name__
+        return f"the first values that are not finite come from the base {name}{_weights(flow.base)}{_ADVICE}"
+    return "every layer alone gives finite values on the rows of this device"
+
+
+def _bad_rows(x: Tensor, V: Tensor) -> int:
+    return int((~(x.isfinite().flatten(1).all(1) & V.isfinite())).sum())
+
+
+def _weights(module: nn.Module | None) -> str:
+    bad = [name for name, p in module.named_parameters() if not p.isfinite().all()] if module is not None else []
+    return f" (its weights {bad[0]} are not finite: the gradient of an earlier step was not)" if bad else ""

@@ -1,0 +1,304 @@
+"""fit: maximum likelihood, or its bound, by stochastic gradients, on Lightning's Trainer."""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+from collections.abc import Collection
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from surflow._internal.kernels import compiled
+from surflow._internal.random import mix, reseed
+from surflow.distribution import Distribution
+from surflow.errors import BoundError, ConfigError, DataError, unknown_name
+from surflow.flow import Flow
+from surflow.training.batches import FIRST, Loaded, Table, table_of
+from surflow.training.checkpoints import SafetensorsIO, read
+from surflow.training.loop import CountedSteps, Plan, Steps, Training, number_type
+from surflow.training.quiet import quiet
+from surflow.training.record import CHECKPOINT, Bar, Record, Row, latest_checkpoint
+from surflow.training.sources import Source, source_of, split
+
+__all__ = ["History", "Row", "fit"]
+
+SCHEDULES = ("constant", "cosine", "step")
+
+# Steps of a run for which neither steps nor minutes are given.
+DEFAULT_STEPS = 2000
+
+# Runs of this length repay the seconds that compilation takes.
+_LONG_STEPS, _LONG_MINUTES = 20_000, 5
+
+
+@dataclass
+class History:
+    """What a run did.
+
+    Attributes:
+        rows: the log: (step, split, nll, learning_rate, seconds), nll in nats per event; a row of the split "train" is
+            the mean over the steps since the row before.
+        steps, seconds: how many steps the run took, and for how long, kills and resumptions included.
+        stopped: why it ended: "steps", "minutes", "patience" or "interrupted".
+        best_step, best_nll: the validation with the lowest nll, whose weights the flow has; None without validation.
+        snapshots: copies of the weights, ``flow.state_dict()``, by step.
+    """
+
+    rows: list[Row]
+    steps: int
+    seconds: float
+    stopped: str
+    best_step: int | None = None
+    best_nll: float | None = None
+    snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+
+    def losses(self, split: str = "train") -> list[tuple[int, float]]:
+        """(step, nll in nats) of every row of a split, "train" or "validation"."""
+        return [(row.step, row.nll) for row in self.rows if row.split == split]
+
+
+def fit(
+    flow: Distribution,
+    data: Any,
+    *,
+    validation: Any = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    batch_size: int = 256,
+    lr: float = 1e-3,
+    schedule: str = "cosine",
+    decay: float = 0.9,
+    decay_every: int = 1000,
+    clip: float | None = None,
+    patience: int | None = None,
+    validate_every: int | None = None,
+    importance_samples: int = 1,
+    snapshots: Collection[int] = (),
+    seed: int = 0,
+    folder: str | Path | None = None,
+    tensorboard: bool = False,
+    progress: bool = True,
+    compile: bool | None = None,
+    accelerator: str = "auto",
+    devices: Any = 1,
+    strategy: Any = "auto",
+    precision: Any = "32-true",
+) -> History:
+    r"""Train ``flow`` with Adam on the mean of :math:`-\mathrm{elbo}(x)` in nats, and leave it in ``eval`` mode.
+
+    Adam's betas are 0.9 and 0.99: a run of a thousand steps should not remember its first gradients to the end.
+    Everything random, the order of the data and the noise of the layers, is a function of (seed, step). The caller's
+    random state is left as it was. With validation, the flow ends with the weights of the lowest validation loss.
+
+    Args:
+        flow: a flow, or any distribution with parameters.
+        data: a tensor (rows, *event); a tuple (x, context) or (x, context, weight), context or weight possibly None; a
+            ``Dataset`` of such items; a ``DataLoader`` of such batches, which keeps its own batch size; or fresh rows
+            at every step from a ``Distribution`` or a callable n -> batch.
+        validation: a fraction of the rows to hold out, or a set: tensors, a ``Dataset`` or a ``DataLoader``.
+        steps, minutes: the length of the run, whichever ends first; 2000 steps if neither is given. Minutes count the
+            time before a kill.
+        batch_size: rows of one step on each device; at most all of them.
+        lr: the learning rate at its highest.
+        schedule: "cosine" rises over the first twentieth and falls to zero, over the steps or, with minutes alone, over
+            the time; "constant"; "step" multiplies by ``decay`` after every ``decay_every`` steps.
+        clip: largest norm of the gradient.
+        patience: stop after so many validations in a row without a better one.
+        validate_every: steps between validations; by default there are about thirty, the last at the end.
+        importance_samples: k of the k-sample bound that is trained on (arXiv 1509.00519); 1 is the ELBO.
+        snapshots: after which steps to keep a copy of the weights, 0 for the beginning.
+        folder: where log.csv and, about every thirty seconds, a checkpoint go. A run that was killed is taken up again
+            by the same call, and ends as if it had not been; a finished run is never overwritten.
+        tensorboard: write a TensorBoard log into the folder as well.
+        progress: show a bar with the loss, in nats, or in bits per dimension for integers.
+        compile: let torch's compiler make kernels of the splines (:func:`surflow.compiled`), and on a GPU one graph of
+            the whole step. By default where the run is long enough to pay for it: 20,000 steps or five minutes.
+        accelerator, devices, strategy, precision: as of Lightning's Trainer. n devices share batches of n batch_size
+            rows.
+
+    Raises:
+        DataError: NaN, infinite values, values outside the flow's support, nothing at all.
+        ShapeError: data or contexts of another shape than the flow's, or a missing context.
+        ConfigError: an option that does not exist or contradicts another.
+        BoundError: the flow's bound has no unbiased gradient (:mod:`surflow.gradients`); says which layer is to blame.
+        FileError: a folder that cannot be written to, or holds a finished run, another run, or a damaged one.
+        NonFiniteError: the loss is NaN or infinite; says at which step, and which layer is first to blame. The flow
+            keeps its last good weights.
+
+    Source: Kingma and Ba, "Adam", arXiv 1412.6980; Loshchilov and Hutter, "SGDR", arXiv 1608.03983 (cosine).
+
+    >>> import torch, surflow as sf
+    >>> x = 3 + 2 * torch.randn(1000, 1, generator=torch.Generator().manual_seed(0))
+    >>> flow = sf.Flow([], base=sf.Normal(1, learned=True))
+    >>> history = fit(flow, x, steps=300, lr=0.1, batch_size=1000, progress=False)
+    >>> history.steps, abs(flow.log_prob(x).mean() + history.losses()[-1][1]).item() < 1e-4
+    (300, True)
+    """
+    if steps is None and minutes is None:
+        steps = DEFAULT_STEPS
+    plan = Plan(steps, minutes, batch_size, lr, schedule, decay, decay_every, clip, patience, validate_every,
+                importance_samples, seed)  # fmt: skip
+    _check_options(flow, plan, validation, snapshots, folder, tensorboard)
+    home = next(flow.parameters()).device
+    if compile is None and (steps is None or steps >= _LONG_STEPS) and (minutes is None or minutes >= _LONG_MINUTES):
+        compile = True
+    kernels = nullcontext() if compile is None else compiled(compile)
+    with kernels, quiet(), torch.random.fork_rng(devices=[home] if home.type == "cuda" else []):
+        source, held_out = _data(flow, data, validation, plan)
+        settings = {**plan.settings(), "snapshots": sorted(snapshots), "rows": _size(source)}
+        settings |= {"devices": str(devices), "precision": str(precision)}
+        path = None if folder is None else Path(folder)
+        resumed = path is not None and latest_checkpoint(path, settings, flow) is not None
+        if isinstance(flow, Flow) and not resumed:
+            first = source.first.to(home, number_type(flow))
+            reseed(mix(seed, FIRST), home)
+            flow.train()
+            flow.initialize(first.x, first.context)
+        record = Record(plan, snapshots, held_out, path, settings)
+        # Mixed precision and clipping do not go with the fused optimiser, which unscales gradients itself.
+        fused = not (clip and str(precision).endswith("-mixed"))
+        training = Training(flow, source, plan, fused=fused, compile=bool(compile))
+        trainer = Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            strategy=strategy,
+            precision=precision,
+            max_steps=-1 if steps is None else steps,
+            max_epochs=-1,
+            gradient_clip_val=clip,
+            logger=_tensorboard(path) if tensorboard and path else False,
+            callbacks=[record, *([Bar(record, flow)] if progress else [])],
+            plugins=[SafetensorsIO()],
+            default_root_dir=path,
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        _run(trainer, training, record, path / CHECKPOINT if resumed and path else None)
+    if record.stopped == "interrupted":
+        again = "" if path is None else "; the same call goes on from its last checkpoint"
+        print(f"fit: interrupted after {record.steps} steps{again}", file=sys.stderr)
+    elif path is not None and trainer.is_global_zero:
+        (path / CHECKPOINT).unlink(missing_ok=True)
+    validated = record.best is not None
+    return History(
+        rows=record.rows,
+        steps=record.steps,
+        seconds=record.seconds,
+        stopped=record.stopped,
+        best_step=record.best_step if validated else None,
+        best_nll=record.best_nll if validated else None,
+        snapshots=record.snapshots,
+    )
+
+
+def _run(trainer: Trainer, training: Training, record: Record, checkpoint: Path | None) -> None:
+    """Train, and leave the flow on its device, with the best weights, in eval mode, whatever happened."""
+    flow, plan = training.flow, training.plan
+    home = next(flow.parameters()).device
+    loader = Steps(training, None) if plan.steps is None else CountedSteps(training, plan.steps)
+    root = trainer.strategy.root_device
+    # Processes that are yet to be forked need a CUDA that has not been touched.
+    here = trainer.strategy.launcher is None or torch.cuda.is_initialized()
+    generators = [root] if root.type == "cuda" and here else []
+    training.train()
+    try:
+        # Lightning switches gradients on for good; enable_grad switches back.
+        with (
+            torch.enable_grad(),
+            torch.random.fork_rng(devices=generators),
+            tempfile.TemporaryDirectory() as scratch,
+        ):
+            record.handover = Path(scratch) / "record.safetensors"
+            trainer.fit(training, train_dataloaders=loader, ckpt_path=checkpoint)
+            if record.handover.exists():  # the run was in processes of its own
+                record.load_state_dict(read(record.handover))
+    except SystemExit as exit:
+        # Lightning turns Ctrl-C into an exit; what is learned so far is worth more than that.
+        if not isinstance(exit.__context__, KeyboardInterrupt):
+            raise
+        record.stopped = "interrupted"
+    finally:
+        flow.to(home)
+        flow.eval()
+    if record.best is not None:
+        flow.load_state_dict(record.best)
+
+
+def _data(flow: Distribution, data: Any, validation: Any, plan: Plan) -> tuple[Source, Table | Loaded | None]:
+    source = source_of(data, flow, plan.batch_size, plan.seed)
+    source.check(flow)
+    if validation is None:
+        return source, None
+    if isinstance(validation, int | float):
+        return split(source, validation, plan.seed)
+    conditional = flow.context_shape is not None
+    held_out: Table | Loaded | None
+    if isinstance(validation, torch.utils.data.DataLoader):
+        held_out = Loaded(validation, conditional, plan.seed)
+    else:
+        held_out = table_of(validation, conditional)
+    if held_out is None:
+        raise DataError(
+            "validation must be a fraction, tensors, a Dataset or a DataLoader, got "
+            f"{type(validation).__name__}: draw a set from it once and pass that"
+        )
+    held_out.check(flow, "validation data")
+    return source, held_out
+
+
+def _size(source: Source) -> int | None:
+    table = getattr(source, "table", None)
+    return None if table is None else table.size
+
+
+def _check_options(
+    flow: Distribution, plan: Plan, validation: Any, snapshots: Collection[int], folder: Any, tensorboard: bool
+) -> None:
+    if not isinstance(flow, Distribution):
+        raise ConfigError(f"expected a Flow or another Distribution to train, got {type(flow).__name__}")
+    for part in flow.modules():
+        refusal = part.estimator().refusal if isinstance(part, Flow) else None
+        if refusal:
+            raise BoundError(
+                f"the bound of this flow has no unbiased gradient: {refusal}. Put layers with parameters behind it, or "
+                "give it pieces that do not jump: fair signs, a uniform index or order, differences that all have one "
+                "fixed distribution"
+            )
+    if not any(p.requires_grad for p in flow.parameters()):
+        raise ConfigError(f"{type(flow).__name__} has no parameters to train")
+    if plan.schedule not in SCHEDULES:
+        raise ConfigError(unknown_name("schedule", str(plan.schedule), SCHEDULES))
+    for name in ("steps", "batch_size", "decay_every", "patience", "validate_every", "importance_samples"):
+        value = getattr(plan, name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise ConfigError(f"{name} must be a whole number from 1, got {value!r}")
+    for name in ("minutes", "lr", "decay", "clip"):
+        value = getattr(plan, name)
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{name} must be positive, got {value!r}")
+    if plan.patience is not None and validation is None:
+        raise ConfigError("patience counts validations: pass validation= as well")
+    if plan.importance_samples > 1 and not isinstance(flow, Flow):
+        raise ConfigError(f"importance_samples needs a Flow, got {type(flow).__name__}")
+    if plan.steps is not None and any(not 0 <= step <= plan.steps for step in snapshots):
+        raise ConfigError(f"snapshots must lie from 0 to steps={plan.steps}, got {sorted(snapshots)}")
+    if tensorboard and folder is None:
+        raise ConfigError("tensorboard=True writes into the folder of the run: pass folder= as well")
+
+
+def _tensorboard(folder: Path) -> TensorBoardLogger:
+    try:
+        return TensorBoardLogger(folder, name="", version="tensorboard")
+    except ModuleNotFoundError as error:
+        raise ConfigError("tensorboard=True needs another package: pip install tensorboard") from error

@@ -1,0 +1,271 @@
+"""What a run leaves behind: its log, validation and best weights, snapshots, checkpoints, the progress bar."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from torch import Tensor
+
+from surflow._internal.random import mix, reseed
+from surflow.distribution import Distribution
+from surflow.errors import FileError
+from surflow.supports import Integers
+from surflow.training.batches import HOLD_OUT, Loaded, Table
+from surflow.training.checkpoints import read, write
+from surflow.training.loop import Plan, Training, copy_of
+from surflow.training.quiet import hush
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.csv"
+
+# Wall time between checkpoints, and between writes of the log.
+CHECKPOINT_SECONDS = 30.0
+_LOG_SECONDS = 1.0
+
+# How many validations and how many rows of the training loss a run has by default.
+_VALIDATIONS = 30
+_TRAIN_ROWS = 200
+_VALIDATION_CHUNK = 1000
+
+# Between refreshes of the progress bar.
+_BAR_SECONDS = 0.25
+
+
+class Row(NamedTuple):
+    """One row of the log: after ``step`` steps, the mean of -log p or its bound in nats, on the split."""
+
+    step: int
+    split: str
+    nll: float
+    learning_rate: float
+    seconds: float
+
+
+_SPLITS = ["train", "validation"]
+
+
+class Record(Callback):
+    """Follows a run; everything it knows survives a kill by way of the checkpoint."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        snapshots: Collection[int],
+        validation: Table | Loaded | None,
+        folder: Path | None,
+        settings: dict[str, Any],
+    ) -> None:
+        self.plan, self.wanted, self.validation = plan, frozenset(snapshots), validation
+        self.folder, self.settings = folder, settings
+        self.log_every = min(max(plan.steps // _TRAIN_ROWS, 1), 100) if plan.steps else 20
+        self.rows: list[Row] = []
+        self.snapshots: dict[int, dict[str, Tensor]] = {}
+        self.best: dict[str, Tensor] | None = None
+        self.best_step, self.best_nll = 0, math.inf
+        self.failures = 0  # validations in a row without a better one
+        self.validations = 0
+        self.steps, self.seconds, self.stopped = 0, 0.0, ""
+        self.sum, self.count = 0.0, 0  # of the training loss since its last row
+        self.saved_at = 0.0
+        self.written, self.written_at = 0, 0.0  # rows of the log, and when
+        self.handover: Path | None = None
+        self.process = os.getpid()
+
+    # -- hooks ------------------------------------------------------------------------------------------
+
+    def setup(self, trainer: Trainer, module: Any, stage: str) -> None:
+        if os.getpid() != self.process:
+            hush()
+
+    def on_train_start(self, trainer: Trainer, module: Training) -> None:  # type: ignore[override]
+        if trainer.global_step:
+            module.seconds_before = self.seconds
+        elif 0 in self.wanted:
+            self.snapshots[0] = copy_of(module.flow.state_dict())
+        self.saved_at = self.seconds
+        if not trainer.global_step:
+            self._save(trainer)  # before the log, for a log without a checkpoint is a finished run's
+        if self.folder and trainer.is_global_zero:
+            self._write_log(anew=True)
+
+    def on_train_batch_end(self, trainer: Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
+        plan, step = self.plan, trainer.global_step
+        self.steps, self.seconds = step, module.seconds
+        self.sum, self.count = self.sum + module.loss, self.count + 1
+        if step == plan.steps:
+            self.stopped = "steps"
+        elif plan.minutes is not None and self.seconds >= 60 * plan.minutes:
+            self.stopped = "minutes"
+        if step % self.log_every == 0 or self.stopped:
+            self._add(trainer, "train", self.sum / self.count)
+            self.sum, self.count = 0.0, 0
+        if self.validation is not None and self._validation_due():
+            self._validate(trainer, module)
+        if step in self.wanted:
+            self.snapshots[step] = copy_of(module.flow.state_dict())
+        if self.stopped:
+            trainer.should_stop = True
+        if self.folder and trainer.is_global_zero and (self.stopped or self.seconds - self.written_at >= _LOG_SECONDS):
+            self._write_log()
+        if self.folder and not self.stopped and self.seconds - self.saved_at >= CHECKPOINT_SECONDS:
+            self._save(trainer)
+
+    def on_fit_end(self, trainer: Trainer, module: Training) -> None:  # type: ignore[override]
+        # Processes that were started for the run end with it: the first one leaves what it knows.
+        if self.handover is not None and trainer.is_global_zero and os.getpid() != self.process:
+            write(self.state_dict(), self.handover)
+
+    # -- validation -----------------------------------------------------------------------------------------
+
+    def _validation_due(self) -> bool:
+        if self.stopped:
+            return True
+        if self.plan.validate_every:
+            return self.steps % self.plan.validate_every == 0
+        if self.plan.steps:
+            return self.steps % max(self.plan.steps // _VALIDATIONS, 1) == 0
+        return self.seconds >= 60 * (self.plan.minutes or 0) * (self.validations + 1) / _VALIDATIONS
+
+    def _validate(self, trainer: Trainer, module: Training) -> None:
+        nll = self._held_out(trainer, module)
+        self.validations += 1
+        self._add(trainer, "validation", nll)
+        if nll < self.best_nll:
+            self.best, self.best_step, self.best_nll = copy_of(module.flow.state_dict()), self.steps, nll
+            self.failures = 0
+            return
+        self.failures += 1
+        if self.plan.patience is not None and self.failures >= self.plan.patience and not self.stopped:
+            self.stopped = "patience"
+
+    @torch.no_grad()
+    def _held_out(self, trainer: Trainer, module: Training) -> float:
+        """Mean over the validation set; the same noise at every call, so that bounds can be compared."""
+        assert self.validation is not None
+        total = torch.zeros(2, dtype=torch.float64)
+        module.eval()
+        for i, batch in enumerate(self.validation.chunks(_VALIDATION_CHUNK)):
+            if i % trainer.world_size != trainer.global_rank:
+                continue
+            batch = batch.to(module.device, module.number_type)
+            reseed(mix(self.plan.seed, HOLD_OUT, i), module.device)
+            with trainer.precision_plugin.val_step_context():
+                nll = module.nll(batch).cpu().double()
+            weight = torch.ones_like(nll) if batch.weight is None else batch.weight.cpu().double()
+            total += torch.stack([(nll * weight).sum(), weight.sum()])
+        module.train()
+        if trainer.world_size > 1:
+            total = trainer.strategy.reduce(total.to(module.device), reduce_op="sum").cpu()
+        return (total[0] / total[1]).item()
+
+    # -- the log ----------------------------------------------------------------------------------------------
+
+    def _add(self, trainer: Trainer, split: str, nll: float) -> None:
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append(Row(self.steps, split, nll, rate, self.seconds))
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.log_metrics({f"nll/{split}": nll, "learning_rate": rate}, step=self.steps)
+
+    def _write_log(self, anew: bool = False) -> None:
+        """Append the latest rows, or write those that the checkpoint knows: the others are of steps to be redone."""
+        assert self.folder is not None
+        with (self.folder / LOG).open("w" if anew else "a", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerows([Row._fields, *self.rows] if anew else self.rows[self.written :])
+        self.written, self.written_at = len(self.rows), self.seconds
+
+    # -- checkpoints ----------------------------------------------------------------------------------------------
+
+    def _save(self, trainer: Trainer) -> None:
+        if self.folder:
+            self.saved_at = self.seconds
+            trainer.save_checkpoint(self.folder / CHECKPOINT)
+
+    def state_dict(self) -> dict[str, Any]:
+        numbers = [[r.step, _SPLITS.index(r.split), r.nll, r.learning_rate, r.seconds] for r in self.rows]
+        names = ("best", "best_step", "best_nll", "failures", "validations", "steps", "seconds", "sum", "count",
+                 "snapshots", "stopped", "settings")  # fmt: skip
+        table = torch.tensor(numbers, dtype=torch.float64).reshape(-1, 5)
+        return {"rows": table, **{name: getattr(self, name) for name in names}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.rows = [Row(int(step), _SPLITS[int(split)], *rest) for step, split, *rest in state["rows"].tolist()]
+
+
+class Bar(TQDMProgressBar):
+    """One line: steps, time, and the latest losses in nats, or in bits per dimension for integers."""
+
+    def __init__(self, record: Record, flow: Distribution) -> None:
+        super().__init__()
+        self.record = record
+        discrete = isinstance(flow.support, Integers)
+        self.unit = "bits/dim" if discrete else "nats"
+        self.per = math.log(2) * math.prod(flow.event_shape) if discrete else 1.0
+        self.shown_at = -math.inf
+
+    def get_metrics(self, trainer: Trainer, module: Any) -> dict[str, str]:  # type: ignore[override]
+        latest = {row.split: row.nll for row in self.record.rows}
+        return {split: f"{latest[split] / self.per:.3f} {self.unit}" for split in _SPLITS if split in latest}
+
+    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+        super().on_train_start(trainer)
+        self.train_progress_bar.total = self.record.plan.steps
+        self.train_progress_bar.set_description("fit")
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        """A run is one epoch to Lightning; there is nothing to say about it."""
+
+    def on_train_batch_end(self, *arguments: Any) -> None:
+        now = time.monotonic()
+        if now - self.shown_at >= _BAR_SECONDS or self.record.stopped:
+            self.shown_at = now
+            super().on_train_batch_end(*arguments)
+
+
+def latest_checkpoint(folder: Path, settings: dict[str, Any], flow: Distribution) -> dict[str, Any] | None:
+    """The checkpoint of an unfinished run in ``folder``, or None for a folder without a run.
+
+    Raises:
+        FileError: if the folder cannot be written to, or holds a finished run, or one with other settings.
+    """
+    path = folder / CHECKPOINT
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise FileError(f"the folder {folder} cannot be written to: {error.strerror}; choose another") from error
+    if not path.exists():
+        if (folder / LOG).exists():
+            raise FileError(
+                f"{folder} holds a finished run: choose another folder, or delete its {LOG} to train there anew"
+            )
+        return None
+    state = read(path)
+    try:
+        before = state["callbacks"]["Record"]["settings"]
+        weights = {name.removeprefix("flow."): tuple(t.shape) for name, t in state["state_dict"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FileError(f"{path} is not a checkpoint of a run: choose another folder") from error
+    changed = [f"{k}={before.get(k)!r}, now {v!r}" for k, v in settings.items() if before.get(k) != v]
+    if weights != {name: tuple(t.shape) for name, t in flow.state_dict().items()}:
+        changed.append("another flow")
+    if changed:
+        raise FileError(
+            f"{folder} holds an unfinished run with other settings ({'; '.join(changed)}): call fit as before to "
+            f"finish it, choose another folder, or delete its {CHECKPOINT} and {LOG} to train there anew"
+        )
+    return state
