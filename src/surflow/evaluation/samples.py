@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,12 +39,23 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
     return max(0.0, 2 * between - _mean_distance(x, x) - _mean_distance(y, y))
 
 
-def energy_test(x: Tensor, y: Tensor, permutations: int = 199, seed: int = 0) -> tuple[float, float]:
+def energy_test(
+    x: Tensor, y: Tensor, permutations: int = 199, seed: int = 0, groups: tuple[Tensor, Tensor] | None = None
+) -> tuple[float, float]:
     """Energy distance and its permutation p-value.
 
     p is (1 + number of permutations that are at least as far apart) / (1 + permutations). The coordinates are divided
     by their pooled standard deviation, so that all count alike. The matrix of all distances is held: pass at most a
     few thousand rows.
+
+    Sets that were given the same labels, or the same contexts row by row, agree in them more than two independent sets
+    would: only rows of one group are like each other, and p is uniform if permutations keep within groups.
+
+    Args:
+        x, y: rows, shapes (n, D) and (m, D).
+        permutations: how many.
+        seed: of the permutations.
+        groups: of the rows of x and of y, integers of shapes (n,) and (m,), if they were fixed beforehand.
 
     >>> import torch
     >>> _, p = energy_test(torch.zeros(50, 1), torch.ones(50, 1), permutations=99)
@@ -55,7 +68,15 @@ def energy_test(x: Tensor, y: Tensor, permutations: int = 199, seed: int = 0) ->
     n, m = x.shape[0], y.shape[0]
     weights = torch.cat([torch.full((n,), 1 / n), torch.full((m,), -1 / m)]).to(both)
     generator = torch.Generator().manual_seed(seed)
-    shuffled = [weights[torch.randperm(n + m, generator=generator)] for _ in range(permutations)]
+    if groups is None:
+        shuffled = [weights[torch.randperm(n + m, generator=generator)] for _ in range(permutations)]
+    else:
+        group = torch.cat(groups).cpu().double()
+        sorted_rows = group.argsort(stable=True)
+        shuffled = []
+        for _ in range(permutations):
+            mixed = (group + torch.rand(n + m, generator=generator, dtype=torch.float64)).argsort()
+            shuffled.append(torch.empty_like(weights).index_put_((sorted_rows,), weights[mixed]))
     w = torch.stack([weights, *shuffled])
     # The statistic is a quadratic form in the weights, so all permutations are one product of matrices.
     values = -((w @ distances) * w).sum(1)
@@ -69,7 +90,9 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 
     .. math:: |m_x - m_y|^2 + \operatorname{tr}\big(C_x + C_y - 2 (C_x C_y)^{1/2}\big)
 
-    A figure means nothing without the network that the features are from, and the numbers of rows.
+    A figure means nothing without the network that the features are from, and the numbers of rows: moments of samples
+    differ by chance, so that two sets of one distribution are apart too, by more the fewer rows and the more features
+    there are. Compare with the distance of real rows from as many other real ones.
 
     Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", arXiv
     1706.08500; Dowson and Landau, "The Frechet distance between multivariate normal distributions", 1982.
@@ -91,11 +114,22 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     return max(0.0, (difference.square().sum() + a.trace() + b.trace() - 2 * trace).item())
 
 
-def classifier_test(x: Tensor, y: Tensor, seed: int = 0, classifier: str = "forest") -> tuple[float, float]:
-    """Accuracy with which a classifier tells rows of x from rows of y, and its standard error; 0.5 is the best.
+def classifier_test(
+    x: Tensor, y: Tensor, seed: int = 0, classifier: str = "forest", paired: bool = False
+) -> tuple[float, float]:
+    r"""Accuracy with which a classifier tells rows of x from rows of y, and its standard error; 0.5 is the best.
 
-    Scored on held-out rows in five folds; the two sets should be of one size. A figure means nothing without its
-    classifier:
+    Scored on held-out rows in five folds; the two sets should be of one size. The standard error is
+
+    .. math:: \sqrt{2 a (1 - a) / N}
+
+    for the accuracy a of all N rows. The 2 is there because folds depend on each other: of two rows each votes on the
+    other's side, as every row is in the training sets of the other folds, and both votes are right or both are wrong.
+    Where all is decided by such pairs, independent rows' variance doubles; of two sets that are easily told apart, less
+    is, and the error is too large. (No estimate is unbiased: Bengio and Grandvalet, "No Unbiased Estimator of the
+    Variance of K-Fold Cross-Validation", 2004.)
+
+    A figure means nothing without its classifier:
 
     - "forest": a random forest of 100 trees, 5 rows or more a leaf;
     - "mlp": a perceptron with two hidden layers of 10 units for every coordinate, ReLU, trained by Adam for at most
@@ -105,15 +139,23 @@ def classifier_test(x: Tensor, y: Tensor, seed: int = 0, classifier: str = "fore
     Source: Lopez-Paz and Oquab, "Revisiting Classifier Two-Sample Tests", arXiv 1610.06545; Lueckmann et al.,
     "Benchmarking Simulation-Based Inference", arXiv 2101.04653.
 
+    Args:
+        x, y: rows, shapes (n, D) and (m, D).
+        seed: of folds and classifier.
+        classifier: "forest" or "mlp".
+        paired: whether row i of y was given the same context as row i of x. The two are then in the same fold: with one
+            of them in the training set, the context tells that the other one is of the other side.
+
     Raises:
         ConfigError: for another classifier.
+        ShapeError: for paired sets that differ in size.
 
     >>> import torch
     >>> classifier_test(torch.zeros(50, 1), torch.ones(50, 1))
     (1.0, 0.0)
     """
     from sklearn.ensemble import RandomForestClassifier
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
     from sklearn.neural_network import MLPClassifier
 
     if classifier not in CLASSIFIERS:
@@ -128,9 +170,16 @@ def classifier_test(x: Tensor, y: Tensor, seed: int = 0, classifier: str = "fore
         hidden = (10 * x.shape[1], 10 * x.shape[1])
         model = MLPClassifier(hidden_layer_sizes=hidden, max_iter=1000, random_state=seed)
     labels = torch.cat([torch.zeros(len(x)), torch.ones(len(y))]).long().numpy()
-    folds = StratifiedKFold(min(5, len(x), len(y)), shuffle=True, random_state=seed)
+    count = min(5, len(x), len(y))
+    if paired:
+        if len(x) != len(y):
+            raise ShapeError(f"paired sets have as many rows each, got {len(x)} and {len(y)}")
+        pairs = KFold(count, shuffle=True, random_state=seed).split(x)
+        folds: Any = [tuple(np.concatenate([i, i + len(x)]) for i in fold) for fold in pairs]
+    else:
+        folds = StratifiedKFold(count, shuffle=True, random_state=seed)
     accuracy = float(cross_val_score(model, rows.numpy(), labels, cv=folds).mean())
-    return accuracy, math.sqrt(accuracy * (1 - accuracy) / len(rows))
+    return accuracy, math.sqrt(2 * accuracy * (1 - accuracy) / len(rows))
 
 
 def _rows(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
