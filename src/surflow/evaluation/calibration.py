@@ -232,9 +232,9 @@ def band_coverage(observed: Tensor, resimulated: Tensor, level: float = 0.9, see
     uniform between r / (R + 1) and (r + 1) / (R + 1). That holds the level for any R, and for counts, whose ties are
     broken at random; between quantiles of the R resimulations themselves lie (R - 1) / (R + 1) of it.
 
-    All is right means that ``observed`` is simulated from true parameters like ``resimulated`` from the posterior's. The
-    very observation that the posterior was given lies nearer to the middle: with p parameters known from N numbers of
-    Gaussian noise, its bands of 90 % hold about :math:`2 \Phi(1.645 \sqrt{(N + p) / (N - p)}) - 1`.
+    All is right means that ``observed`` is simulated from true parameters as ``resimulated`` is from the posterior's.
+    The very observation that the posterior was given lies nearer to the middle: with p parameters known from N numbers
+    of Gaussian noise, bands of 90 % hold about :math:`2 \Phi(1.645 \sqrt{(N + p) / (N - p)}) - 1` of it.
 
     Args:
         observed: shape (n, size).

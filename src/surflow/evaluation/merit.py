@@ -124,7 +124,11 @@ def _likelihood(flow: Distribution, x: Tensor, context: Tensor | None, add: Any)
             add(f"nll_bound_k{k}", *mean_and_error(-best), "nats per event")
     zero = (best == -math.inf).double().mean().item()
     if zero > 0:
-        add("zero_density", zero, math.sqrt(zero * (1 - zero) / len(x)), "share of rows")
+        # Of few such rows z (1 - z) / n is too small too often: as if there were two more of either kind (Agresti and
+        # Coull, "Approximate is Better than 'Exact' for Interval Estimation of Binomial Proportions", 1998).
+        n = len(x) + 4
+        share = (zero * len(x) + 2) / n
+        add("zero_density", zero, math.sqrt(share * (1 - share) / n), "share of rows")
     return best
 
 
