@@ -245,7 +245,7 @@ _COLUMNS = [
     ("sbc_inside", "inside bands"),
     ("coverage_p", "coverage p"),
     ("tarp_p", "random points p"),
-    ("band_coverage_90", "in 90 % bands"),
+    ("band_coverage_90", "in 90 % bands (.9 is right)"),
     ("resimulation_error", "error of curves"),
     ("seconds", "seconds"),
 ]

@@ -182,6 +182,16 @@ def corner(
     return figure
 
 
+def central_band(drawn: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the band that holds one more draw with the chance ``level``, for draws (R, size).
+
+    The k-th smallest of R lies above another draw with the chance k / (R + 1), so that quantiles are at p (R + 1), not
+    at 1 + p (R - 1) as numpy has them, between which lie (R - 1) / (R + 1) of the level.
+    """
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
+    return low, high
+
+
 def bands(observed: Mapping[str, Tensor], resimulated: Mapping[str, Tensor], *, x: str, y: str) -> Figure:
     """What was observed, and where resimulations of posterior draws lie: central bands of 50 and of 90 %.
 
@@ -200,7 +210,7 @@ def bands(observed: Mapping[str, Tensor], resimulated: Mapping[str, Tensor], *, 
         drawn = to_numpy(resimulated[name])
         place = np.arange(drawn.shape[1])
         for level, shade in ((0.9, "#f6d3b0"), (0.5, "#eda660")):
-            low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+            low, high = central_band(drawn, level)
             ax.fill_between(place, low, high, color=shade, linewidth=0, label=f"{100 * level:.0f} % of resimulations")
         ax.plot(place, to_numpy(series), ".", color=DATA, markersize=3, label="observed")
         ax.set(title=printable(name), xlabel=x)

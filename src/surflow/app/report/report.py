@@ -50,7 +50,7 @@ _NAMES = {
     "code_mean": ("code, mean", "all coordinates; 0 is the best"),
     "code_sd": ("code, standard deviation", "all coordinates; 1 is the best"),
     "code_ks": ("code, Kolmogorov-Smirnov", "largest distance of a coordinate to N(0, 1); 0 is the best"),
-    "code_ks_p": ("code, p-value", "of that distance, times the number of coordinates"),
+    "code_ks_p": ("code, p-value", "of that distance, as the largest among the coordinates"),
     "seconds_per_1000_samples": ("time for 1000 samples", "wall clock, on the machine below"),
 }
 
