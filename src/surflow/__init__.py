@@ -112,15 +112,15 @@ __all__ = [
     # bijections
     "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "ConditionalLinear", "Coupling", "Elementwise",
     "Exp", "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "Orthogonal", "Permute",
-    "PermuteAxes", "Polar", "PositiveSplineMap", "RavelMultiIndex", "Rescale", "Reshape", "Reverse", "Sigmoid", "Softplus",
-    "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
+    "PermuteAxes", "Polar", "PositiveSplineMap", "RavelMultiIndex", "Rescale", "Reshape", "Reverse", "Sigmoid",
+    "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RaggedCells",
     "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",
     # distributions
-    "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli", "BlockwiseDiscretizedLogistic", "Categorical", "Exponential",
-    "HalfNormal", "Joint", "JointBernoulli", "Logistic", "DiscretizedLogisticMixture", "Mixture", "Normal", "PlackettLuce",
-    "Uniform", "UniformCircle",
+    "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli", "BlockwiseDiscretizedLogistic",
+    "Categorical", "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint", "JointBernoulli", "Logistic",
+    "Mixture", "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports
     "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real", "Support",
     "circle", "positive", "product", "real", "unit_interval",

@@ -208,8 +208,8 @@ class RavelMultiIndex(_Rearrangement):
         # From two levels on, a large power of them is a number of megabytes.
         if levels < 1 or (levels > 1 and event_shape[0] > math.log2(_LARGEST)) or levels ** event_shape[0] > _LARGEST:
             raise ShapeError(
-                f"RavelMultiIndex expects a grid of {_LARGEST} cells at most, whose numbers every float holds, got {levels} "
-                f"levels in {event_shape[0]} coordinates"
+                f"RavelMultiIndex expects a grid of {_LARGEST} cells at most, whose numbers every float holds, got "
+                f"{levels} levels in {event_shape[0]} coordinates"
             )
         super().__init__(
             event_shape, event_shape[1], domain=Integers(levels), codomain=Integers(levels ** event_shape[0])

@@ -136,7 +136,7 @@ def draw_levels(raw: Tensor, top: Tensor) -> Tensor:
 
 
 class AutoregressiveDiscretizedLogistic(Distribution):
-    r"""Integers one after the other, each given all before it and the context, by laws as :class:`DiscretizedLogisticMixture`.
+    r"""Integers one after the other, given all before and the context; each a :class:`DiscretizedLogisticMixture`.
 
     .. math:: \log p(v) = \sum_i \log p(v_i \mid v_{<i}, c)
 
@@ -178,8 +178,8 @@ class AutoregressiveDiscretizedLogistic(Distribution):
         image = len(self.event_shape) == 3
         if patch < 1 or (patch > 1 and not image) or any(side % patch for side in self.event_shape[1:]):
             raise ShapeError(
-                f"AutoregressiveDiscretizedLogistic expects images (channels, height, width) that patches of {patch} x {patch} "
-                f"tile, got {self.event_shape}"
+                f"AutoregressiveDiscretizedLogistic expects images (channels, height, width) that patches of {patch} x "
+                f"{patch} tile, got {self.event_shape}"
             )
         self.levels, self.patch = levels, patch
         self.context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
@@ -239,9 +239,9 @@ class BlockwiseDiscretizedLogistic(BlocksGivenMaxima):
 
     .. math:: \log p(b \mid z, c) = \sum_j \log p(b_j \mid b_{<j}, z, c), \qquad \max_j b_j = z
 
-    At every place the pixels are independent given all at earlier places, by a law as :class:`DiscretizedLogisticMixture` with
-    t = z, whose parameters a convolutional network computes; at the last one, a pixel of a block that has not
-    reached its maximum yet is that maximum.
+    At every position the pixels are independent given all at earlier positions, each by a
+    :class:`DiscretizedLogisticMixture` with t = z, whose parameters a convolutional network computes; at the last one,
+    a pixel of a block that has not reached its maximum yet is that maximum.
 
     Args:
         z_shape: (channels, height, width) of the maxima.

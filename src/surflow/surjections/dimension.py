@@ -42,7 +42,8 @@ class Slice(Transform):
         event_shape = as_axes(self, event_shape)
         if not 0 < keep < event_shape[0]:
             raise ShapeError(
-                f"Slice must keep 1 to {event_shape[0] - 1} of the {event_shape[0]} entries of the first axis, got {keep}"
+                f"Slice must keep 1 to {event_shape[0] - 1} of the {event_shape[0]} entries of the first axis, got "
+                f"{keep}"
             )
         gone = (event_shape[0] - keep, *event_shape[1:])
         dropped = Normal(gone) if dropped is None else dropped

@@ -27,13 +27,13 @@ class IntegerMaxPool(Transform):
     :class:`MaxPool` have with probability zero, are the rule among integers, and no trouble here.
 
     Args:
-        shape: (channels, height, width), the image's sides divisible by the block's.
+        event_shape: (channels, height, width), the image's sides divisible by the block's.
         levels: of the integers, 0, ..., levels - 1.
-        block: side of a block, or (rows, columns).
+        kernel_size: side of a block, or (rows, columns).
         pixels: distribution of b given z, or z joined with the flow's context: event shape
-            (places * channels, height / rows, width / columns), place by place, row by row in a block.
-            :class:`BlockwiseDiscretizedLogistic` by default. A :class:`Categorical` is one of pixels whose largest may be anything, and
-            is conditioned on that being z, in closed form. One of your own derives from
+            (positions * channels, height / rows, width / columns), position by position, row by row in a block.
+            :class:`BlockwiseDiscretizedLogistic` by default. A :class:`Categorical` is one of pixels whose largest may
+            be anything, and is conditioned on that being z, in closed form. One of your own derives from
             :class:`surflow.distributions.blocks.BlocksGivenMaxima`, and draws pixels that reach z and do not pass it.
 
     Raises:
@@ -79,9 +79,9 @@ class IntegerMaxPool(Transform):
         if not isinstance(pixels, BlocksGivenMaxima) or pixels.z_shape != z_shape:
             raise ShapeError(
                 f"IntegerMaxPool expects pixels of which the largest of every block is z, of shape {z_shape}, got "
-                f"{type(pixels).__name__}, whose may be others, so that mass would leak: use BlockwiseDiscretizedLogistic, a "
-                "Categorical, which is conditioned on its largest, or derive yours from "
-                "surflow.distributions.blocks.BlocksGivenMaxima"
+                f"{type(pixels).__name__}, whose may be others, so that mass would leak: use "
+                "BlockwiseDiscretizedLogistic, a Categorical, which is conditioned on its largest, or derive yours "
+                "from surflow.distributions.blocks.BlocksGivenMaxima"
             )
         super().__init__(
             event_shape,

@@ -52,9 +52,9 @@ class Sort(Transform):
         order = PlackettLuce(event_shape[-1]) if order is None else order
         if order.event_shape != event_shape[-1:] or order.support != Permutations(event_shape[-1]):
             raise ShapeError(
-                f"Sort({event_shape}) expects an order of shape {event_shape[-1:]} on {Permutations(event_shape[-1])!r}, such as "
-                f"PlackettLuce({event_shape[-1]}), got {type(order).__name__} of shape {order.event_shape} "
-                f"on {order.support!r}"
+                f"Sort({event_shape}) expects an order of shape {event_shape[-1:]} on "
+                f"{Permutations(event_shape[-1])!r}, such as PlackettLuce({event_shape[-1]}), got "
+                f"{type(order).__name__} of shape {order.event_shape} on {order.support!r}"
             )
         super().__init__(event_shape, codomain=Ordered(by), context_shape=order.context_beyond(event_shape))
         self.by = by
