@@ -63,7 +63,7 @@ def estimator(
     Papamakarios, Sterratt and Murray, "Sequential Neural Likelihood", arXiv 1805.07226 (NLE).
 
     >>> from torch.distributions import Independent, Uniform
-    >>> prior = Independent(Uniform(-torch.ones(2), low=torch.ones(2)), 1)
+    >>> prior = Independent(Uniform(-torch.ones(2), torch.ones(2)), 1)
     >>> build = estimator(prior=prior, layers=1)  # inference = sbi.inference.NPE(prior, density_estimator=build)
     """
     if kind not in KINDS:

@@ -19,7 +19,7 @@ def support_of(prior: torch.distributions.Distribution) -> Support:
         SupportError: for a distribution over anything else.
 
     >>> from torch.distributions import Exponential, Independent, Uniform
-    >>> support_of(Independent(Uniform(torch.tensor([-1.0, -1.0]), low=torch.tensor([1.0, 1.0])), 1))
+    >>> support_of(Independent(Uniform(torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])), 1))
     interval(-1, 1)
     >>> support_of(Independent(Exponential(torch.ones(3)), 1))
     positive
