@@ -12,6 +12,8 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -204,18 +206,17 @@ class Maker:
 
     def registered(self, shape: Shape) -> Transform:
         """Anything of the registry that takes the shape, whatever its support: the types are to decide."""
-        cases = []
-        for case in TRANSFORMS:
-            built = case.build()
-            cases += [b for b in (built, _inverse(built)) if b is not None and b.in_shape == shape]
         fitting = [
-            layer
-            for layer in cases
-            if layer.context_shape in (None, self.context) and (layer.exact or not self.exact)
+            (build, inverted)
+            for build, inverted, layer in _registry()
+            if layer.in_shape == shape
+            and layer.context_shape in (None, self.context)
+            and (layer.exact or not self.exact)
         ]
         if not fitting:
             raise sf.ShapeError(f"nothing in the registry takes {shape}")
-        return self.pick(fitting)
+        build, inverted = self.pick(fitting)
+        return sf.Inverse(build()) if inverted else build()
 
     def map(self, support: Support) -> sf.UnivariateMap | None:
         if isinstance(support, Real):
@@ -340,6 +341,8 @@ class Maker:
         channels, height, width = shape
         block = (self.pick([side for side in (1, 2, 3) if height % side == 0]), width)
         b = math.prod(block)
+        if b == 1:
+            raise sf.ShapeError("a block of one pixel")
         z = (channels, height // block[0], 1)
         index = self.law(Integers(b), z, self.beside(z))
         return sf.MaxPool(shape, block, index, self.law(positive, (channels * (b - 1), *z[1:]), self.beside(z)))
@@ -349,9 +352,11 @@ class Maker:
         block = (1, self.pick([2, 2, 3]))
         hop = (1, self.rng.randrange(1, block[1] + 1))
         z = (channels, height, -(-(width - block[1]) // hop[1]) + 1)
+        gone = (channels, height * width - z[1] * z[2])
+        if block[1] > width or not math.prod(gone):
+            raise sf.ShapeError("blocks that do not fit, or drop nothing")
         given = self.beside(z)
         index = _slim(sf.Categorical(z, block[1], given, learned=given is None))
-        gone = (channels, height * width - z[1] * z[2])
         return sf.OverlappingMaxPool(shape, block, hop, index, self.law(positive, gone, self.beside(z)))
 
     def integer_pool(self, shape: Shape, levels: int) -> Transform:
@@ -427,7 +432,9 @@ class Maker:
         if width == 1 or self.maybe(0.3):
             larger, b = (1, height, 2 * width), 2
             index = self.law(Integers(b), shape, self.beside(shape), exact=True)
-            return sf.Inverse(sf.MaxPool(larger, (1, 2), index, self.law(positive, shape, self.beside(shape), exact=True)))
+            return sf.Inverse(
+                sf.MaxPool(larger, (1, 2), index, self.law(positive, shape, self.beside(shape), exact=True))
+            )
         gone = (1, height * (width + 1) - height * width)
         index = _slim(sf.Categorical(shape, 2, learned=True))
         differences = self.law(positive, gone, self.beside(shape), exact=True)
@@ -496,11 +503,16 @@ class Maker:
         raise sf.ShapeError("no layer fits")
 
 
-def _inverse(layer: Any) -> Transform | None:
-    try:
-        return sf.Inverse(layer)
-    except REFUSALS:
-        return None
+@cache
+def _registry() -> list[tuple[Callable[[], Any], bool, Transform]]:
+    """Every layer of the registry and its inverse, where it has one, as how to build it, whether inverted, and one."""
+    found = []
+    for case in TRANSFORMS:
+        layer: Any = case.build()
+        found.append((case.build, False, layer))
+        with suppress(*REFUSALS):
+            found.append((case.build, True, sf.Inverse(layer)))
+    return found
 
 
 def _slim(piece: Distribution) -> Distribution:
@@ -519,6 +531,7 @@ def random_chain(seed: int, refused: Counter[str] | None = None) -> sf.Flow | No
     """The chain of a seed, in double precision and away from starting values, or None if the types accepted none."""
     rng = random.Random(seed)
     with torch.random.fork_rng():
+        _registry()
         torch.manual_seed(seed)
         context = rng.choice([None, None, (3,), (3,), (2,)])
         maker = Maker(rng, context, exact=rng.random() < 0.4)
@@ -557,9 +570,9 @@ def told(flow: sf.Flow | Distribution | Transform) -> str:
 # -- many of them -------------------------------------------------------------------------------------
 
 
-def check(seed: int, draws: int, gradients: bool) -> dict[str, Any] | None:
+def check(seed: int, draws: int, gradients: bool, refused: Counter[str] | None = None) -> dict[str, Any] | None:
     """What is found of the chain of a seed; None where the types accepted none."""
-    flow = random_chain(seed)
+    flow = random_chain(seed, refused)
     if flow is None:
         return None
     context = context_row(flow, seed)
@@ -586,8 +599,7 @@ def main() -> None:
     started, rows, seed = time.perf_counter(), [], options.seed
     refused: Counter[str] = Counter()
     while len(rows) < options.chains:
-        random_chain(seed, refused)
-        row = check(seed, options.draws, options.gradients)
+        row = check(seed, options.draws, options.gradients, refused)
         seed += 1
         if row is None:
             continue
@@ -624,7 +636,9 @@ def summary(rows: list[dict[str, Any]], refused: Counter[str]) -> dict[str, Any]
             "refused": len(of) - len(zs),
             "largest_difference_in_errors": max(zs, default=None),
         }
-    result["wrong"] = [{"seed": row["seed"], "chain": row["chain"], "wrong": row["wrong"]} for row in rows if row["wrong"]]
+    result["wrong"] = [
+        {"seed": row["seed"], "chain": row["chain"], "wrong": row["wrong"]} for row in rows if row["wrong"]
+    ]
     return result
 
 
