@@ -396,6 +396,8 @@ class Slope:
 
 
 Directions = list[Tensor]
+# A mean over so many rows, with gradients or without.
+Value = Callable[[int, bool], Tensor]
 
 
 def directions(flow: sf.Flow, seed: int) -> Directions:
@@ -420,23 +422,23 @@ def shifted(flow: sf.Flow, v: Directions, h: float) -> Iterator[None]:
                 p.copy_(value)
 
 
-def _along(flow: sf.Flow, v: Directions, value: Callable[[int], Tensor], seed: int) -> float:
+def _along(flow: sf.Flow, v: Directions, value: Value, size: int, seed: int) -> float:
     with seeded(seed):
-        mean = value(seed)
+        mean = value(size, True)
         if not mean.requires_grad:
             return 0.0
         grads = torch.autograd.grad(mean, list(flow.parameters()), allow_unused=True)
     return sum((g * step).sum().item() for g, step in zip(grads, v, strict=True) if g is not None)
 
 
-def _differences(flow: sf.Flow, v: Directions, value: Callable[[int], Tensor], seed: int, h: float) -> float:
+def _differences(flow: sf.Flow, v: Directions, value: Value, size: int, seed: int, h: float) -> float:
     """Central differences with common random numbers at h and at 2 h, and from both that of no step."""
     found = []
     for step in (h, 2 * h):
         sides = []
         for sign in (1, -1):
             with torch.no_grad(), shifted(flow, v, sign * step), seeded(seed):
-                sides.append(value(seed).item())
+                sides.append(value(size, False).item())
         found.append((sides[0] - sides[1]) / (2 * step))
     return (4 * found[0] - found[1]) / 3
 
@@ -449,7 +451,7 @@ def _mean(values: list[float]) -> tuple[float, float]:
 def compare(
     what: str,
     flow: sf.Flow,
-    value: Callable[[int, bool], Tensor],
+    value: Value,
     seed: int,
     *,
     random: bool,
@@ -461,12 +463,12 @@ def compare(
     slope = Slope(what)
     if not random:
         try:
-            slope.gradient = _along(flow, v, lambda _: value(1, True), seed)
+            slope.gradient = _along(flow, v, value, 1, seed)
         except sf.BoundError:
             slope.refused = True
             return slope
         for step in (1e-4, 1e-5, 1e-6):  # a kink of a network may lie within one of them
-            slope.difference = _differences(flow, v, lambda _: value(1, False), seed, step)
+            slope.difference = _differences(flow, v, value, 1, seed, step)
             slope.difference_error = 1e-5 * (1 + abs(slope.gradient)) * (1e-4 / step) ** 0.5
             if slope.z <= 3:
                 return slope
@@ -475,14 +477,12 @@ def compare(
     for more, first in ((1, 0), (6, 10_000)):  # what differs by chance does not do so twice
         seeds = [seed + first + i for i in range(groups)]
         try:
-            slope.gradient, slope.gradient_error = _mean(
-                [_along(flow, v, lambda _: value(more, True), s) for s in seeds]
-            )
+            slope.gradient, slope.gradient_error = _mean([_along(flow, v, value, more, s) for s in seeds])
         except sf.BoundError:
             slope.refused = True
             return slope
         slope.difference, slope.difference_error = _mean(
-            [_differences(flow, v, lambda _: value(4 * more, False), s + 5_000, h) for s in seeds]
+            [_differences(flow, v, value, 4 * more, s + 5_000, h) for s in seeds]
         )
         if not math.isfinite(slope.gradient):
             break
@@ -500,7 +500,7 @@ def compare(
 
 
 def _affordable(flow: sf.Flow, rows: int) -> int:
-    """Fewer rows where they cost much: known from the networks, not from a clock, so that a seed gives the same again."""
+    """Fewer rows where they cost much; known from the networks, not from a clock: a seed gives the same again."""
     dear = any(isinstance(part, sf.ConvNet | sf.CausalTransformer) for part in flow.modules())
     return rows // 8 if dear else rows
 

@@ -303,8 +303,10 @@ class Maker:
         by = None if len(shape) == 1 else self.rng.randrange(first)
         if isinstance(support, Real | Interval):
             found += [
-                lambda: sf.Abs(shape, self.pick([None, self.law(Integers(2), shape, self.beside(shape))]), support=support)
-            ] * 2  # fmt: skip
+                lambda: sf.Abs(
+                    shape, self.pick([None, self.law(Integers(2), shape, self.beside(shape))]), support=support
+                )
+            ] * 2
         if isinstance(support, Real):
             image = len(shape) == 3
             found += [
