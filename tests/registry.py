@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import surflow as sf
-from surflow.support import Circle, Integers, Interval, Ordered, Positive, Product, Ragged, Support
+from surflow.support import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Ragged, Support
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -116,12 +116,16 @@ TRANSFORMS = [
     Case("polar", lambda: sf.Polar()),
     Case("permute", lambda: sf.Permute(3)),
     Case("permute, points", lambda: sf.Permute((2, 3), axis=1)),
+    Case("permute, permutations", lambda: sf.Permute(2, support=sf.Permutations(2))),
     Case("reverse", lambda: sf.Reverse(3)),
+    Case("reverse, product", lambda: sf.Reverse(2, support=sf.product([sf.real, sf.positive]))),
+    Case("permute, ordered points", lambda: sf.Permute((2, 3), [1, 0], support=sf.Ordered(by=0))),
     Case("permute axes", lambda: sf.PermuteAxes((2, 3, 1), (1, 2, 0))),
     Case("reshape", lambda: sf.Reshape((2, 3), 6)),
     Case("ravel", lambda: sf.Ravel((2, 1), 4)),
     Case("ravel, points", lambda: sf.Ravel((3, 2), 4)),
     Case("squeeze", lambda: sf.Squeeze((1, 4, 2))),
+    Case("squeeze, product", lambda: sf.Squeeze((2, 2, 2), support=sf.product([sf.positive, sf.real]))),
     Case("on", lambda: sf.On(3, [2, 0], sf.Coupling(2, CONTEXT, hidden=SMALL))),
     Case("on, support", lambda: sf.On(2, [1], sf.Exp(1)), reach=20),
     # surjections
@@ -143,6 +147,14 @@ TRANSFORMS = [
     Case(
         "integer max pool, context",
         lambda: sf.IntegerMaxPool((2, 4, 2), 9, 2, sf.BlockLevels((2, 2, 1), 9, 4, CONTEXT, width=8)),
+    ),
+    Case(
+        "integer max pool, categorical",
+        lambda: sf.IntegerMaxPool((1, 1, 2), 4, (1, 2), sf.Categorical((2, 1, 1), 4, learned=True)),
+    ),
+    Case(
+        "integer max pool, categorical with context",
+        lambda: sf.IntegerMaxPool((2, 2, 4), 3, 2, sf.Categorical((8, 1, 2), 3, (2 + CONTEXT, 1, 2))),
     ),
     Case("overlapping max pool", lambda: sf.OverlappingMaxPool((1, 3, 3), 2, 1)),
     Case("sort", lambda: sf.Sort(2)),
@@ -169,6 +181,7 @@ TRANSFORMS = [
     # stochastic
     Case("random permutation", lambda: sf.RandomPermutation(2)),
     Case("random permutation of points", lambda: sf.RandomPermutation((2, 3))),
+    Case("random permutation, ragged", lambda: sf.RandomPermutation((3, 2), support=sf.Ragged(-1.0, 3.0))),
     Case("VAE", lambda: sf.VAE(sf.Normal(1, context_shape=2), sf.Normal(2, context_shape=1))),
     Case("VAE, flow decoder", lambda: sf.VAE(sf.Normal(1, context_shape=2), _decoder())),
     Case(
@@ -235,6 +248,11 @@ def base_for(support: Support, shape: tuple[int, ...]) -> sf.Distribution:
         return sf.AscendingCategorical(shape[0], support.levels, width=8)
     if isinstance(support, Ordered):
         return sf.Flow([sf.LogGaps(shape, by=support.by)], base=sf.Normal(shape))
+    if isinstance(support, Permutations):
+        return sf.PlackettLuce(support.size, learned=True)
+    if isinstance(support, Ragged):
+        layer = sf.RaggedCells(shape, 3, support.low, support.high)
+        return sf.Flow([layer], base=base_for(layer.codomain, layer.out_shape))
     if isinstance(support, Product):
         return sf.Independent([base_for(part, (n, *shape[1:])) for part, n in support.parts])
     return sf.Normal(shape)
@@ -250,6 +268,8 @@ def events(
         there = torch.randint(2, (n, 1, *shape[1:])).to(dtype)
         points = events(Interval(support.low, support.high), (shape[0] - 1, *shape[1:]), n, size, dtype)
         return torch.cat([points * there, there], 1)
+    if isinstance(support, Permutations):
+        return torch.rand(n, *shape).argsort(1).to(dtype)
     noise = torch.randn(n, *shape, dtype=dtype)
     noise = noise.sign() * (0.5 + noise.abs())
     if isinstance(support, Positive):

@@ -17,7 +17,7 @@ from surflow.data import SIR, simulator, simulator_names
 from surflow.data.references import read_reference, reference_numbers
 from surflow.data.simulators import FoldedNormal
 from surflow.evaluation import inside_band, ranks
-from surflow.support import support_of
+from surflow.priors import support_of
 
 TASKS = ["gaussian_linear", "sir_benchmark", "slcp", "two_moons"]
 EPIDEMICS = [{"degenerate": d, **noise} for d in (False, True) for noise in ({"sigma": 1e-3}, {"noise": "poisson"})]

@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from surflow.configurable import Configurable
 from surflow.errors import BoundError, DataError, ShapeError
-from surflow.support import Support, real
-
-Shape = tuple[int, ...]
+from surflow.support import Shape, Support, real
 
 # Rows, and numbers in the events of these rows, that pass through a model at once where no gradients are recorded: a
 # layer's hidden values of so many rows lie in a processor's caches, so that more would be slower as well as larger.
@@ -159,6 +157,42 @@ def number_type(module: nn.Module) -> torch.dtype:
     return torch.get_default_dtype()
 
 
+# Where the log-densities of held draws are collected; None while draws carry gradients.
+_held: list[Tensor] | None = None
+
+
+@contextmanager
+def hold_draws(hold: bool = True) -> Iterator[list[Tensor]]:
+    """Within, pieces draw without gradients, and the log-densities of what they draw, which have some, are collected.
+
+    ``hold_draws(False)`` lets draws carry gradients again.
+    """
+    global _held
+    noted: list[Tensor] = []
+    before = _held
+    _held = noted if hold else None
+    try:
+        yield noted
+    finally:
+        _held = before
+
+
+@contextmanager
+def no_gradient_if_held() -> Iterator[None]:
+    """What is drawn within carries no gradient if draws are held."""
+    if _held is None:
+        yield
+        return
+    with torch.no_grad(), hold_draws(False):
+        yield
+
+
+def note_draw(log_prob: Tensor) -> None:
+    """Collect the log-density of a draw if draws are held."""
+    if _held is not None:
+        _held.append(log_prob)
+
+
 class Distribution(Configurable, nn.Module):
     """A law over events of ``event_shape`` on ``support``, possibly given a context.
 
@@ -173,9 +207,13 @@ class Distribution(Configurable, nn.Module):
         context_shape: shape of one context, or None for a distribution that takes none.
         exact: whether ``log_prob`` is the density; otherwise there is only a bound.
         reparameterized: whether draws carry gradients to the parameters.
+        continuous: whether the log-density is continuous on the support, in the event and in the context.
+        has_pole: whether its derivative has no bound at an end of the support, as that of a log-normal at zero.
     """
 
     reparameterized: bool = True
+    continuous: bool = True
+    has_pole: bool = False
 
     def __init__(
         self,
@@ -187,6 +225,7 @@ class Distribution(Configurable, nn.Module):
         super().__init__()
         self.event_shape = as_shape(event_shape)
         self.support = support
+        support.check_shape(self.event_shape)
         self.context_shape = None if context_shape is None else as_shape(context_shape)
 
     @property
@@ -261,12 +300,31 @@ class Distribution(Configurable, nn.Module):
 
     def draw(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``n`` events, one for each row of the context, and their log-density; gradients flow where they can."""
-        return self._draw(n, check_context(self, context, self.context_shape, n))
+        context = check_context(self, context, self.context_shape, n)
+        if _held is None:
+            return self._draw(n, context)
+        with no_gradient_if_held():
+            x = self._sample(n, context)
+        with hold_draws(False):
+            log_prob = self._log_prob(x, context)
+        note_draw(log_prob)
+        return x, log_prob
 
     def sample_and_log_prob(
         self, shape: int | Shape = (), context: Tensor | None = None, *, seed: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Reparameterised draws, shape + context's batch + event, and their log-density in nats."""
+        """Draws, shape + context's batch + event, and their log-density in nats; gradients as of :meth:`rsample`.
+
+        Raises:
+            BoundError: if there is only a bound: the number at hand would be log p(x, z) - log q(z | x) of the z that x
+                was drawn with, whose mean lies above the log-density. Score draws with
+                ``flow.log_prob(x, importance_samples=k)``.
+        """
+        if not self.exact:
+            raise BoundError(
+                f"{type(self).__name__} has a bound, not a density, so that draws do not come with their log-density: "
+                "use x = .sample(shape), and .elbo(x) or .log_prob(x, importance_samples=k) of a Flow"
+            )
         x, log_prob = self._in_chunks(self._draw, shape, context, seed)
         return x, log_prob
 
@@ -282,14 +340,20 @@ class Distribution(Configurable, nn.Module):
         """Draws whose gradients reach the parameters.
 
         Raises:
-            BoundError: if a part of the draw is discrete with learned probabilities, so that no such gradient exists.
+            BoundError: if no such gradient exists: a part of the draw is discrete with learned probabilities, or jumps
+                as what it is made from moves.
         """
-        if not self.reparameterized:
+        refusal = self._no_rsample()
+        if refusal:
             raise BoundError(
-                f"{type(self).__name__} draws something discrete with learned probabilities, "
-                "so its draws carry no gradient to them: use .sample, or the log_prob of the draw"
+                f"draws of {type(self).__name__} carry no gradient to the parameters: {refusal}; use .sample, or the "
+                "log_prob of the draw"
             )
         return self._in_chunks(lambda n, given: (self._sample(n, given),), shape, context, seed)[0]
+
+    def _no_rsample(self) -> str | None:
+        """Why draws carry no gradients to the parameters, or None."""
+        return None if self.reparameterized else "it draws something discrete with learned probabilities"
 
     def _in_chunks(
         self,

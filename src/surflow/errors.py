@@ -15,7 +15,7 @@ class ShapeError(SurflowError, ValueError):
 
 
 class SupportError(SurflowError, ValueError):
-    """Two neighbours in a chain live on different supports, so probability mass would leak."""
+    """Two neighbours in a chain live on different supports, or a layer leads out of one, so mass would leak."""
 
 
 class BoundError(SurflowError, TypeError):

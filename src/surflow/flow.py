@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar, cast
 
@@ -11,10 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from surflow.distribution import Distribution, Shape, check_context, check_rows, chunks, rows_at_once
+from surflow import gradients
+from surflow.bridges import bridge
+from surflow.distribution import Distribution, Shape, check_context, check_rows, chunks, hold_draws, rows_at_once
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
-from surflow.support import Support, bridge
-from surflow.transform import Inverse, On, Transform
+from surflow.support import Support
+from surflow.transform import Transform, layer_name
 
 T = TypeVar("T")  # what a direction of a layer returns
 
@@ -107,6 +110,7 @@ class Flow(Distribution):
         self.context_net = cast("nn.Module | None", context_net)
         # Layers and pieces do not change after they are built, and scoring asks each time.
         self._exact = all(layer.exact for layer in transforms) and base.exact
+        self._estimator = self.estimator()
 
     @property
     def exact(self) -> bool:
@@ -114,7 +118,22 @@ class Flow(Distribution):
 
     @property
     def reparameterized(self) -> bool:  # type: ignore[override]
-        return all(layer.reparameterized for layer in self.transforms) and self.base.reparameterized
+        return self._no_rsample() is None
+
+    def _no_rsample(self) -> str | None:
+        return gradients.of_draws(self.transforms, self.base).refusal
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        return gradients.of_the_bound(self.transforms, self.base, of_events=True).refusal is None
+
+    @property
+    def has_pole(self) -> bool:  # type: ignore[override]
+        return any(gradients.has_pole(layer) for layer in self.transforms) or self.base.has_pole
+
+    def estimator(self) -> gradients.Estimator:
+        """How the gradient of ``elbo`` is estimated, or why there is no unbiased one; see :mod:`surflow.gradients`."""
+        return gradients.of_the_bound(self.transforms, self.base)
 
     def _embed(self, context: Tensor | None) -> Tensor | None:
         if context is None:
@@ -164,29 +183,65 @@ class Flow(Distribution):
         at_once = rows_at_once(self.event_shape)
         bounds = []
         for rows, given in chunks(x, context, at_once):
+            if k == 1:
+                bounds.append(self._log_prob(rows, given))
+                continue
+            given = self._embed(given)
             most = max(1, at_once // max(1, rows.shape[0]))
-            sums = []
-            for start in range(0, k, most):
-                n = min(most, k - start)
-                repeated = rows.repeat(n, *[1] * (rows.ndim - 1))
-                contexts = None if given is None else given.repeat(n, *[1] * (given.ndim - 1))
-                sums.append(self._log_prob(repeated, contexts).reshape(n, -1).logsumexp(0))
-            bounds.append(torch.stack(sums).logsumexp(0) - math.log(k))
+            parts = [self._weigh(rows, given, min(most, k - start)) for start in range(0, k, most)]
+            log_w, log_q = (torch.cat(whole) for whole in zip(*parts, strict=True))
+            bound = log_w.logsumexp(0) - math.log(k)
+            if self._held():
+                bound = bound + _score_function(log_q, bound - gradients.leave_one_out(log_w)).sum(0)
+            bounds.append(bound)
         return torch.cat(bounds).reshape(batch)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """A draw of the bound; the mean of two where draws are held, each the baseline of the other."""
         given = self._embed(context)
-        z, V = self._forward(x, given)
-        log_prob = torch.stack([*V, self.base.elbo(z, self.base.own(given))]).sum(0)
+        if not self._held():
+            return self._joint(x, given)[0]
+        log_w, log_q = self._weigh(x, given, 2)
+        return (log_w + _score_function(log_q, log_w - log_w.flip(0))).mean(0)
+
+    def _held(self) -> Collection[int]:
+        """The layers whose draws are held fixed, if there is a gradient to compute."""
+        return self._estimator.held if torch.is_grad_enabled() else ()
+
+    def _joint(self, x: Tensor, given: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """log p(x, z) - log q(z | x) for a draw of z, and the log-densities of the draws that are held."""
+        z, V, log_q = self._chain(x, given, self._held())
+        log_w = torch.stack([*V, self.base.elbo(z, self.base.own(given))]).sum(0)
         # A layer may be finite beyond its domain (a clamped logarithm); the density there is zero. NaN stays NaN.
-        return log_prob.masked_fill(self.support.outside(x), -math.inf)
+        log_w = log_w.masked_fill(self.support.outside(x), -math.inf)
+        if self._estimator.refusal and log_w.requires_grad and (refusal := self.estimator().refusal):
+            log_w.register_hook(lambda _: _refuse_gradient(refusal))
+        return log_w, log_q
+
+    def _weigh(self, x: Tensor, given: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
+        """The same of n draws for every row: log-weights and the log-density of what is held, both (n, batch)."""
+        rows = x.shape[0]
+        repeated = x.repeat(n, *[1] * (x.ndim - 1))
+        log_w, log_q = self._joint(repeated, None if given is None else given.repeat(n, *[1] * (given.ndim - 1)))
+        score = torch.stack(log_q).sum(0) if log_q else torch.zeros_like(log_w)
+        return log_w.reshape(n, rows), score.reshape(n, rows)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        contributions = []
-        for layer in self.transforms:
-            x, V = self._through(layer, x, context)
+        return self._chain(x, context, ())[:2]
+
+    def _chain(
+        self, x: Tensor, context: Tensor | None, held: Collection[int]
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The latent, the contributions, and the log-densities of what the layers ``held`` draw."""
+        contributions, log_qs = [], []
+        for i, layer in enumerate(self.transforms):
+            if i in held:
+                x, V, log_q = self._through(partial(_hold, layer), x, context)
+                log_qs.append(log_q)
+            else:
+                x, V = self._through(partial(_release, layer) if layer.random_forward else layer, x, context)
             contributions.append(V)
-        return x, contributions
+        return x, contributions, log_qs
 
     def _through(self, direction: Callable[..., T], x: Tensor, context: Tensor | None) -> T:
         """One direction of a layer, which ``recompute`` takes once more in the backward pass.
@@ -311,11 +366,32 @@ class Flow(Distribution):
         save(self, path)
 
 
-def layer_name(layer: Transform) -> str:
-    """The class name, with what it wraps."""
-    if type(layer) in (Inverse, On):
-        return f"{type(layer).__name__}({layer_name(cast(Transform, layer.layer))})"
-    return type(layer).__name__
+def _hold(layer: Transform, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """z and V of ``forward``, and the log-density of what it draws, which is held fixed."""
+    with hold_draws() as noted:
+        z, V = layer(x, context)
+    if not noted:
+        raise BoundError(
+            f"{layer_name(layer)} draws something without Distribution.draw, and what follows jumps: no gradient of "
+            "the bound reaches the parameters that it is drawn with"
+        )
+    return z, V, torch.stack(noted).sum(0)
+
+
+def _release(layer: Transform, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    """z and V of ``forward`` with draws that carry gradients, also where those of a layer around it are held."""
+    with hold_draws(False):
+        return layer(x, context)
+
+
+def _score_function(log_q: Tensor, gain: Tensor) -> Tensor:
+    """Zero, with the gradient of log q weighed by what a draw gains over its baseline."""
+    gain = gain.detach()
+    return (log_q - log_q.detach()) * gain.where(gain.isfinite(), 0.0)
+
+
+def _refuse_gradient(refusal: str) -> None:
+    raise BoundError(f"the bound of this flow has no unbiased gradient: {refusal}")
 
 
 def _count(module: nn.Module) -> int:

@@ -15,7 +15,8 @@ from surflow.errors import ConfigError, DataError, ShapeError, unknown_name
 from surflow.evaluation.likelihood import evaluating
 from surflow.flow import Flow
 from surflow.nets.summary import Summary
-from surflow.support import real, support_of
+from surflow.priors import support_of
+from surflow.support import real
 
 if TYPE_CHECKING:
     from surflow._sbi_estimator import FlowEstimator

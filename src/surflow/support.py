@@ -3,21 +3,86 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
+from functools import partial
+from itertools import groupby, pairwise
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 
 from surflow.configurable import Configurable
-from surflow.errors import SupportError
+from surflow.errors import ShapeError, SupportError
+
+Shape = tuple[int, ...]
 
 
 class Support(Configurable):
-    """A set of events. Coordinatewise supports constrain every coordinate alike and fit any event shape."""
+    """A set of events, which also says what shapes they have and what rearrangements of their coordinates keep it.
+
+    Coordinatewise supports constrain every coordinate alike: they fit any event shape, and every rearrangement keeps
+    them. Any other is one of its ``_events``, and ``_allowed`` says in words what ``_after`` lets pass.
+    """
+
+    coordinatewise = True
+    _events = "events of any shape"
+    _allowed = "every rearrangement"
+
+    def _fits(self, shape: Shape) -> bool:
+        """Whether there are events of this shape in the support."""
+        return True
+
+    def _after(self, source: Tensor, shape: Shape) -> Support | None:
+        """What is left of events of ``shape`` after a rearrangement, or None if that is no support.
+
+        ``source`` has the shape of events afterwards; each entry is the position, in row-major order, that it is from.
+        """
+        return self
+
+    def check_shape(self, shape: Shape) -> None:
+        """Raise ShapeError unless there are events of this shape in the support."""
+        if not self._fits(shape):
+            raise ShapeError(f"the support {self!r} is one of {self._events}, got event shape {shape}")
+
+    def rearranged(self, move: Callable[[Tensor], Tensor], shape: Shape, name: str) -> Support:
+        """The support of ``move(x)``, for rows x of events of ``shape``, whose coordinates it only puts elsewhere.
+
+        Raises:
+            SupportError: if it is none; ``name`` is that of the layer which asks.
+
+        >>> product([real, positive]).rearranged(lambda x: x.flip(1), (2, 5), "Reverse")
+        positive^1 x real^1
+        """
+        self.check_shape(shape)
+        after = self if self.coordinatewise else self._moved(move, shape)
+        if after is None:
+            raise SupportError(
+                f"{name} would carry events of shape {shape} out of their support {self!r}, which is kept by "
+                f"{self._allowed}"
+            )
+        return after
+
+    def shuffled(self, shape: Shape, axis: int, name: str) -> Support:
+        """The support itself, where every order of the entries along an event axis keeps it.
+
+        Raises:
+            SupportError: where one does not; ``name`` is that of the layer which asks.
+        """
+        self.check_shape(shape)
+        # All orders are made of two: the first two entries swapped, and all of them moved on by one.
+        entries = list(range(shape[axis]))
+        orders = [] if self.coordinatewise else [entries[1::-1] + entries[2:], entries[1:] + entries[:1]]
+        for order in orders:
+            move = partial(torch.index_select, dim=axis + 1, index=torch.tensor(order, device="cpu"))
+            if self._moved(move, shape) != self:
+                raise SupportError(
+                    f"{name} puts the entries of axis {axis} into any order, which would carry events of shape {shape} "
+                    f"out of their support {self!r}: it is kept by {self._allowed}"
+                )
+        return self
+
+    def _moved(self, move: Callable[[Tensor], Tensor], shape: Shape) -> Support | None:
+        return self._after(move(torch.arange(math.prod(shape), device="cpu").reshape(1, *shape))[0], shape)
 
     def _inside(self, x: Tensor) -> Tensor:
         """Elementwise membership, for coordinatewise supports."""
@@ -32,7 +97,13 @@ class Support(Configurable):
         return ~(self.contains(x) | x.isnan().flatten(1).any(1))
 
     def coordinates(self, size: int) -> list[Support]:
-        """The support of each of the ``size`` coordinates along the first event axis."""
+        """The support of each of the ``size`` entries of the first event axis.
+
+        Raises:
+            SupportError: if the support ties them together.
+        """
+        if not self.coordinatewise:
+            raise SupportError(f"the support {self!r} ties its coordinates together and cannot be taken apart")
         return [self] * size
 
 
@@ -119,11 +190,18 @@ class Permutations(Support):
 
     size: int
 
+    coordinatewise = False
+    _events = "vectors of its size"
+    _allowed = "every permutation of a vector"
+
+    def _fits(self, shape: Shape) -> bool:
+        return shape == (self.size,)
+
+    def _after(self, source: Tensor, shape: Shape) -> Support | None:
+        return self if source.ndim == 1 else None
+
     def contains(self, x: Tensor) -> Tensor:
         return (x.sort(-1).values == torch.arange(self.size, device=x.device)).flatten(1).all(1)
-
-    def coordinates(self, size: int) -> list[Support]:
-        raise SupportError(f"the support {self!r} ties its coordinates together and cannot be taken apart")
 
     def __repr__(self) -> str:
         return f"permutations({self.size})"
@@ -131,13 +209,33 @@ class Permutations(Support):
 
 @dataclass(frozen=True)
 class Ordered(Support):
-    """Values that ascend along the last axis: of a vector, or in row ``by`` of points (coordinates, points).
+    """Values that ascend: of a vector, or in row ``by`` of points (coordinates, points), the others being free.
 
-    With ``levels`` the values of a vector are integers 0, 1, ..., levels - 1.
+    With ``levels`` all values are integers 0, 1, ..., levels - 1.
     """
 
     by: int | None = None
     levels: int | None = None
+
+    coordinatewise = False
+    _events = "vectors, or with by= of points (coordinates, points) that have this coordinate"
+    _allowed = "rearrangements that leave the ascending values in their order, in a vector or a row of their own"
+
+    def __post_init__(self) -> None:
+        if (self.by or 0) < 0 or (self.levels is not None and self.levels < 1):
+            raise SupportError(f"expected by from 0 and levels from 1, or None, got by={self.by}, levels={self.levels}")
+
+    def _fits(self, shape: Shape) -> bool:
+        return len(shape) == 1 if self.by is None else len(shape) == 2 and self.by < shape[0]
+
+    def _after(self, source: Tensor, shape: Shape) -> Support | None:
+        if self.by is None:
+            return self if source.ndim == 1 and bool((source.diff() == 1).all()) else None
+        if source.ndim != 2:
+            return None
+        ascending = torch.arange(shape[1], device="cpu") + self.by * shape[1]
+        rows = [i for i, row in enumerate(source) if torch.equal(row, ascending)]
+        return Ordered(rows[0], self.levels) if rows else None
 
     def contains(self, x: Tensor) -> Tensor:
         values = x if self.by is None else x[:, self.by]
@@ -164,13 +262,27 @@ class Ragged(Support):
     low: float = 0.0
     high: float = 1.0
 
+    coordinatewise = False
+    _events = "points and a row that says which there are, (coordinates + 1, points)"
+    _allowed = "rearrangements that move points as whole columns, whose last entry stays the last"
+
+    def __post_init__(self) -> None:
+        Interval(self.low, self.high)  # says so if there is none
+
+    def _fits(self, shape: Shape) -> bool:
+        return len(shape) == 2 and shape[0] > 1
+
+    def _after(self, source: Tensor, shape: Shape) -> Support | None:
+        if source.ndim != 2:
+            return None
+        columns, rows = source % shape[1], source // shape[1]
+        whole = (columns == columns[:1]).all() and (rows[-1] == shape[0] - 1).all()
+        return self if whole else None
+
     def contains(self, x: Tensor) -> Tensor:
         points, there = x[:, :-1], x[:, -1:]
         inside = Interval(self.low, self.high)._inside(points).where(there == 1, points == 0)
         return (inside & ((there == 0) | (there == 1))).flatten(1).all(1)
-
-    def coordinates(self, size: int) -> list[Support]:
-        raise SupportError(f"the support {self!r} ties its coordinates together and cannot be taken apart")
 
     def __repr__(self) -> str:
         return f"ragged({self.low:g}, {self.high:g})"
@@ -181,6 +293,26 @@ class Product(Support):
     """A product over the first event axis: pairs (support, number of coordinates). Build it with :func:`product`."""
 
     parts: tuple[tuple[Support, int], ...]
+
+    coordinatewise = False
+    _events = "as many entries along the first axis as its parts have"
+    _allowed = "rearrangements after which every entry of the first axis has one support"
+
+    def __post_init__(self) -> None:
+        kinds = [part for part, _ in self.parts]
+        _check_single(kinds)
+        # Equal sets have to be equal supports, so there is one way to write a product.
+        if len(kinds) < 2 or any(a == b for a, b in pairwise(kinds)) or any(n < 1 for _, n in self.parts):
+            raise SupportError(f"expected a product in its simplest form, got {self!r}: build it with surflow.product")
+
+    def _fits(self, shape: Shape) -> bool:
+        return shape[:1] == (sum(n for _, n in self.parts),)
+
+    def _after(self, source: Tensor, shape: Shape) -> Support | None:
+        each = self.coordinates(shape[0])
+        number = torch.tensor([each.index(part) for part in each], device="cpu")
+        kind = number[source // math.prod(shape[1:])].reshape(source.shape[0], -1)
+        return product(each[i] for i in kind[:, 0].tolist()) if (kind == kind[:, :1]).all() else None
 
     def contains(self, x: Tensor) -> Tensor:
         blocks = x.split([size for _, size in self.parts], dim=1)
@@ -206,79 +338,22 @@ circle = Circle()
 def product(supports: Iterable[Support]) -> Support:
     """The support of coordinates stacked along the first event axis, in its simplest form.
 
+    Raises:
+        SupportError: for a support that is none of single coordinates.
+
     >>> product([real, real, positive])
     real^2 x positive^1
     >>> product([real, real])
     real
     """
     parts = tuple((key, len(list(group))) for key, group in groupby(supports))
+    _check_single(part for part, _ in parts)
     return parts[0][0] if len(parts) == 1 else Product(parts)
 
 
-def support_of(law: torch.distributions.Distribution) -> Support:
-    """The support of a ``torch.distributions`` law over vectors: coordinates that are real, positive or in intervals.
-
-    Raises:
-        SupportError: for a law over anything else.
-
-    >>> from torch.distributions import Exponential, Independent, Uniform
-    >>> support_of(Independent(Uniform(torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])), 1))
-    interval(-1, 1)
-    >>> support_of(Independent(Exponential(torch.ones(3)), 1))
-    positive
-    """
-    if len(law.event_shape) != 1 or law.batch_shape:
-        raise SupportError(
-            f"expected a law over vectors, got event shape {tuple(law.event_shape)} and batch shape "
-            f"{tuple(law.batch_shape)}: wrap it in torch.distributions.Independent(law, 1)"
-        )
-    return product(_coordinates_of(law.support, law.event_shape[0]))
-
-
-def _coordinates_of(constraint: Any, size: int) -> list[Support]:
-    if constraint.is_discrete:
-        raise SupportError(f"expected a law of real numbers, got one of integers: {constraint}")
-    inner = getattr(constraint, "base_constraint", None)
-    if inner is not None:
-        return _coordinates_of(inner, size)
-    parts = getattr(constraint, "cseq", None)
-    if parts is not None:
-        lengths = getattr(constraint, "lengths", [1] * len(parts))
-        return [one for part, n in zip(parts, lengths, strict=True) for one in _coordinates_of(part, n)]
-    low, high = (
-        torch.as_tensor(getattr(constraint, name, math.nan)).expand(size).tolist()
-        for name in ("lower_bound", "upper_bound")
-    )
-    if constraint in (constraints.real, constraints.real_vector):
-        return [real] * size
-    if math.isfinite(low[0]) and math.isfinite(high[0]):
-        return [Interval(a, b) for a, b in zip(low, high, strict=True)]
-    if set(low) == {0.0} and math.isnan(high[0]):
-        return [positive] * size
-    raise SupportError(f"expected a law whose coordinates are real, positive or in intervals, got {constraint}")
-
-
-_BRIDGES = {
-    ("Positive", "Real"): "Log(shape) or Inverse(Softplus(shape))",
-    ("Real", "Positive"): "Exp(shape) or Softplus(shape)",
-    ("Interval", "Real"): "Logit(shape, low, high)",
-    ("Real", "Interval"): "Sigmoid(shape, low, high)",
-    ("Ordered", "Real"): "LogGaps(shape)",
-    ("Real", "Ordered"): "Inverse(LogGaps(shape)) or Sort(shape)",
-    ("Integers", "Real"): "Dequantize(shape, levels) and then Logit(shape, 0, levels)",
-    ("Integers", "Interval"): "Dequantize(shape, levels)",
-    ("Interval", "Integers"): "Inverse(Dequantize(shape, levels))",
-    ("Interval", "Interval"): "Rescale(shape, (low, high), (low, high))",
-    ("Integers", "Ordered"): "SortIntegers(size, levels)",
-    ("Circle", "Circle"): "a layer for circles, such as Coupling(shape, CircularSpline())",
-    ("Circle", "Real"): "no continuous map: keep to layers for circles and the base UniformCircle",
-    ("Real", "Circle"): "no continuous map: start from layers for circles",
-}
-
-
-def bridge(left: Support, right: Support) -> str:
-    """What fits between a layer that lands in ``left`` and one that expects ``right``."""
-    known = _BRIDGES.get((type(left).__name__, type(right).__name__))
-    if known:
-        return known
-    return "the layers that map each part of one onto the other, each inside On(shape, part, layer)"
+def _check_single(parts: Iterable[Support]) -> None:
+    for part in parts:
+        if not part.coordinatewise:
+            raise SupportError(
+                f"a product is made of supports of single coordinates, got {part!r}, which ties several together"
+            )

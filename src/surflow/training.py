@@ -27,7 +27,6 @@ from surflow.distribution import Distribution
 from surflow.errors import BoundError, ConfigError, DataError, unknown_name
 from surflow.flow import Flow
 from surflow.kernels import compiled
-from surflow.transform import Transform
 
 __all__ = ["History", "Row", "fit"]
 
@@ -267,12 +266,13 @@ def _check_options(
 ) -> None:
     if not isinstance(flow, Distribution):
         raise ConfigError(f"expected a Flow or another Distribution to train, got {type(flow).__name__}")
-    harmless = _first_floors(flow)
-    for layer in flow.modules():
-        if isinstance(layer, Transform) and layer not in harmless and not layer.reparameterized_forward:
+    for part in flow.modules():
+        refusal = part.estimator().refusal if isinstance(part, Flow) else None
+        if refusal:
             raise BoundError(
-                f"{type(layer).__name__} draws something discrete with learned probabilities in its forward direction, "
-                "and no gradient of the bound reaches them: fix them, or encode with a reparameterised distribution"
+                f"the bound of this flow has no unbiased gradient: {refusal}. Put layers with parameters behind it, or "
+                "give it pieces that do not jump: fair signs, a uniform index or order, differences that all have one "
+                "fixed distribution"
             )
     if not any(p.requires_grad for p in flow.parameters()):
         raise ConfigError(f"{type(flow).__name__} has no parameters to train")
@@ -294,17 +294,6 @@ def _check_options(
         raise ConfigError(f"snapshots must lie from 0 to steps={plan.steps}, got {sorted(snapshots)}")
     if tensorboard and folder is None:
         raise ConfigError("tensorboard=True writes into the folder of the run: pass folder= as well")
-
-
-def _first_floors(flow: Distribution) -> list[Transform]:
-    """Layers that draw nothing but round, such as Inverse(Dequantize), with nothing before them that would learn."""
-    found = []
-    for layer in flow.transforms if isinstance(flow, Flow) else []:
-        if not layer.random_forward:
-            found.append(layer)
-        if any(p.requires_grad for p in layer.parameters()):
-            break
-    return found
 
 
 def _tensorboard(folder: Path) -> TensorBoardLogger:

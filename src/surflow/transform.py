@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor, nn
 
 from surflow.configurable import Configurable
-from surflow.distribution import Shape, as_shape, bounds_in, check_context, check_rows
+from surflow.distribution import Distribution, Shape, as_shape, bounds_in, check_context, check_rows
 from surflow.errors import BoundError, ShapeError
-from surflow.support import Support, product, real
+from surflow.support import Circle, Product, Support, product, real
+
+
+class Path(NamedTuple):
+    """What a gradient may rely on in one direction of a layer, while that which the layer draws is held fixed.
+
+    Attributes:
+        event: whether the event that is returned is continuous in the one that is given.
+        contribution: whether V is, too.
+        folds: whether events inside the support that is given are sent to an end of the one that is returned, as the
+            absolute value sends those at zero.
+        keeps: whether what is returned depends on what is given at all.
+    """
+
+    event: bool = True
+    contribution: bool = True
+    folds: bool = False
+    keeps: bool = True
 
 
 class Transform(Configurable, nn.Module):
@@ -52,6 +71,8 @@ class Transform(Configurable, nn.Module):
         self.out_shape = self.in_shape if out_shape is None else as_shape(out_shape)
         self.domain = domain
         self.codomain = domain if codomain is None else codomain
+        self.domain.check_shape(self.in_shape)
+        self.codomain.check_shape(self.out_shape)
         self.context_shape = None if context_shape is None else as_shape(context_shape)
 
     # -- what a subclass implements ---------------------------------------------------------------
@@ -86,13 +107,35 @@ class Transform(Configurable, nn.Module):
 
     @property
     def reparameterized(self) -> bool:
-        """Whether ``inverse`` passes gradients to all parameters that its draw depends on."""
-        return not self.random_inverse or _pathwise(self)
+        """Whether ``inverse`` passes gradients to z and to all parameters that its draw depends on."""
+        return self._pathwise(inverse=True) and self._path(inverse=True).event
 
     @property
     def reparameterized_forward(self) -> bool:
-        """The same of ``forward``: what the gradient of a bound needs."""
-        return not self.random_forward or _pathwise(self)
+        """The same of ``forward``, for x."""
+        return self._pathwise(inverse=False) and self._path(inverse=False).event
+
+    def _drawn(self, inverse: bool) -> list[Distribution]:
+        """The pieces that a direction draws from."""
+        draws = self.random_inverse if inverse else self.random_forward
+        return [piece for piece in self.children() if isinstance(piece, Distribution)] if draws else []
+
+    def _pathwise(self, inverse: bool) -> bool:
+        """Whether what a direction draws carries gradients to the parameters that it depends on."""
+        return all(piece.reparameterized for piece in self._drawn(inverse))
+
+    def _path(self, inverse: bool) -> Path:
+        """What is continuous in a direction. The side of a surjection that draws nothing is taken to jump: it is where
+        signs, indices and orders are found; a layer for which that is not so says so."""
+        draws, other_draws = self.random_forward, self.random_inverse
+        if inverse:
+            draws, other_draws = other_draws, draws
+        if other_draws and not draws:
+            return Path(event=False, contribution=False)
+        pieces = [piece for piece in self.children() if isinstance(piece, Distribution)]
+        # Layers take angles as numbers, which jump from one end of the circle to the other.
+        seam = not pieces and (has_circle(self.domain) or has_circle(self.codomain))
+        return Path(not seam, not seam and all(piece.continuous for piece in pieces))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """From data to latent: (z, V), with x of shape (batch, *in_shape) and V of shape (batch,) in nats."""
@@ -118,8 +161,10 @@ class Transform(Configurable, nn.Module):
         return shape + given
 
 
-def _pathwise(layer: Transform) -> bool:
-    return all(getattr(child, "reparameterized", True) for child in layer.children())
+def has_circle(support: Support) -> bool:
+    if isinstance(support, Product):
+        return any(has_circle(part) for part, _ in support.parts)
+    return isinstance(support, Circle)
 
 
 class Inverse(Transform):
@@ -154,13 +199,11 @@ class Inverse(Transform):
         self.random_forward = layer.random_inverse
         self.random_inverse = layer.random_forward
 
-    @property
-    def reparameterized(self) -> bool:
-        return self.layer.reparameterized_forward
+    def _drawn(self, inverse: bool) -> list[Distribution]:
+        return self.layer._drawn(not inverse)
 
-    @property
-    def reparameterized_forward(self) -> bool:
-        return self.layer.reparameterized
+    def _path(self, inverse: bool) -> Path:
+        return self.layer._path(not inverse)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, V = self.layer.inverse(x, context)
@@ -218,13 +261,11 @@ class On(Transform):
         self.random_forward = layer.random_forward
         self.random_inverse = layer.random_inverse
 
-    @property
-    def reparameterized(self) -> bool:
-        return self.layer.reparameterized
+    def _drawn(self, inverse: bool) -> list[Distribution]:
+        return self.layer._drawn(inverse)
 
-    @property
-    def reparameterized_forward(self) -> bool:
-        return self.layer.reparameterized_forward
+    def _path(self, inverse: bool) -> Path:
+        return self.layer._path(inverse)._replace(keeps=True)
 
     def _put(self, x: Tensor, value: Tensor) -> Tensor:
         whole = x.to(value.dtype, copy=True)
@@ -244,3 +285,10 @@ class On(Transform):
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         self.layer.initialize(x[:, self.part], context)
+
+
+def layer_name(layer: Transform) -> str:
+    """The class name, with what it wraps."""
+    if isinstance(layer, Inverse | On) and type(layer) in (Inverse, On):
+        return f"{type(layer).__name__}({layer_name(layer.layer)})"
+    return type(layer).__name__

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from surflow._training.batches import Batch
 from surflow.distribution import Distribution
-from surflow.flow import Flow, layer_name
-from surflow.transform import Transform
+from surflow.flow import Flow
+from surflow.transform import Transform, layer_name
 
 _ADVICE = "; a smaller lr or clip=1 may help"
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from surflow.support import circle, positive, product
-from surflow.transform import Transform
+from surflow.transform import Path, Transform
 
 
 class Polar(Transform):
@@ -21,6 +21,9 @@ class Polar(Transform):
 
     def __init__(self) -> None:
         super().__init__(2, codomain=product([positive, circle]))
+
+    def _path(self, inverse: bool) -> Path:
+        return Path() if inverse else super()._path(inverse)  # the angle jumps, its cosine and sine do not
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         # The origin, of measure zero, has no angle: a point beside it keeps value and gradient finite.

@@ -10,15 +10,18 @@ from torch import Tensor
 
 from surflow.distribution import Shape, as_shape
 from surflow.errors import ShapeError
-from surflow.support import Integers, Ordered, Product, Support, product, real
-from surflow.transform import Transform
+from surflow.support import Integers, Support, real
+from surflow.transform import Path, Transform
 
 # Single precision holds all integers up to here.
 _LARGEST = 2**24
 
 
 class _Rearrangement(Transform):
-    """Moves coordinates without changing them."""
+    """Moves coordinates without changing them; the support of x says which support, if any, that leads to."""
+
+    def _path(self, inverse: bool) -> Path:
+        return Path()
 
     def _there(self, x: Tensor) -> Tensor:
         raise NotImplementedError
@@ -33,12 +36,6 @@ class _Rearrangement(Transform):
         return self._back(z), z.new_zeros(z.shape[0])
 
 
-def _coordinatewise(name: str, support: Support) -> Support:
-    if isinstance(support, Product | Ordered):
-        raise ShapeError(f"{name} moves all coordinates and expects one support for all of them, got {support!r}")
-    return support
-
-
 class Permute(_Rearrangement):
     """A fixed permutation of an event axis, z_i = x_{order_i}; drawn at random when built if no order is given.
 
@@ -46,10 +43,12 @@ class Permute(_Rearrangement):
         shape: event shape.
         order: which entry of x comes first, second, ...
         axis: the event axis that is permuted, 1 for the points of (coordinates, points).
-        support: of x; a product of supports can only be permuted along its axis, the first, in a given order.
+        support: of x.
 
     Raises:
-        ShapeError: for an order that does not name each entry once, or a support that does not allow it.
+        ShapeError: for an order that does not name each entry once.
+        SupportError: for a support that the order, or without one any order, does not keep: the permuted coordinates of
+            a product are a product again, and need an order that is given.
 
     >>> import torch, surflow as sf
     >>> sf.Permute(3, [2, 0, 1])(torch.tensor([[10.0, 11.0, 12.0]]))[0]
@@ -68,13 +67,10 @@ class Permute(_Rearrangement):
         places = torch.randperm(size) if order is None else torch.tensor(list(order))
         if sorted(places.tolist()) != list(range(size)):
             raise ShapeError(f"order must name each of 0 to {size - 1} once, got {places.tolist()}")
-        if (order is None or axis) and isinstance(support, Product):
-            raise ShapeError(
-                f"a permutation of {'points' if axis else 'coordinates drawn at random'} needs one support for all "
-                f"coordinates, got {support!r}" + ("" if axis else ": pass order=")
-            )
-        coordinates = support.coordinates(shape[0])
-        codomain = support if axis else product(coordinates[i] for i in places.tolist())
+        if order is None:  # what is drawn must not decide what the layer lands on
+            codomain = support.shuffled(shape, axis, "a Permute without order=")
+        else:
+            codomain = support.rearranged(lambda x: x.index_select(axis + 1, places.to(x.device)), shape, "Permute")
         super().__init__(shape, domain=support, codomain=codomain)
         self.axis = axis
         self.register_buffer("order", places)
@@ -95,7 +91,7 @@ class Reverse(_Rearrangement):
     """
 
     def __init__(self, shape: int | Shape, *, support: Support = real) -> None:
-        codomain = product(reversed(support.coordinates(as_shape(shape)[0])))
+        codomain = support.rearranged(lambda x: x.flip(1), as_shape(shape), "Reverse")
         super().__init__(shape, domain=support, codomain=codomain)
 
     def _there(self, x: Tensor) -> Tensor:
@@ -117,8 +113,9 @@ class PermuteAxes(_Rearrangement):
         shape = as_shape(shape)
         if sorted(axes) != list(range(len(shape))):
             raise ShapeError(f"axes must name each of 0 to {len(shape) - 1} once, got {tuple(axes)}")
-        super().__init__(shape, tuple(shape[i] for i in axes), domain=_coordinatewise("PermuteAxes", support))
         self.axes = [0, *(i + 1 for i in axes)]
+        codomain = support.rearranged(self._there, shape, "PermuteAxes")
+        super().__init__(shape, tuple(shape[i] for i in axes), domain=support, codomain=codomain)
         self.axes_back = [0, *(list(axes).index(i) + 1 for i in range(len(shape)))]
 
     def _there(self, x: Tensor) -> Tensor:
@@ -137,9 +134,11 @@ class Reshape(_Rearrangement):
     """
 
     def __init__(self, in_shape: int | Shape, out_shape: int | Shape, *, support: Support = real) -> None:
-        if math.prod(as_shape(in_shape)) != math.prod(as_shape(out_shape)):
-            raise ShapeError(f"cannot reshape events of shape {as_shape(in_shape)} to {as_shape(out_shape)}")
-        super().__init__(in_shape, out_shape, domain=_coordinatewise("Reshape", support))
+        in_shape, out_shape = as_shape(in_shape), as_shape(out_shape)
+        if math.prod(in_shape) != math.prod(out_shape):
+            raise ShapeError(f"cannot reshape events of shape {in_shape} to {out_shape}")
+        codomain = support.rearranged(lambda x: x.reshape(-1, *out_shape), in_shape, "Reshape")
+        super().__init__(in_shape, out_shape, domain=support, codomain=codomain)
 
     def _there(self, x: Tensor) -> Tensor:
         return x.reshape(x.shape[0], *self.out_shape)
@@ -168,13 +167,12 @@ class Squeeze(_Rearrangement):
                 f"Squeeze by {factor} needs height and width divisible by {factor}, got {tuple(shape)}: pad first"
             )
         out = (channels * factor**2, height // factor, width // factor)
-        super().__init__(shape, out, domain=_coordinatewise("Squeeze", support))
         self.factor = factor
+        super().__init__(shape, out, domain=support, codomain=support.rearranged(self._there, shape, "Squeeze"))
 
     def _there(self, x: Tensor) -> Tensor:
-        f, (channels, height, width) = self.factor, self.in_shape
-        blocks = x.reshape(-1, channels, height // f, f, width // f, f)
-        return blocks.permute(0, 1, 3, 5, 2, 4).reshape(-1, *self.out_shape)
+        blocks = x.unflatten(3, (-1, self.factor)).unflatten(2, (-1, self.factor))
+        return blocks.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
 
     def _back(self, z: Tensor) -> Tensor:
         f, (channels, height, width) = self.factor, self.in_shape

@@ -13,7 +13,7 @@ from surflow.distribution import Shape, sum_event
 from surflow.errors import ConfigError
 from surflow.nets.mlp import MLP
 from surflow.support import Support, real
-from surflow.transform import Transform
+from surflow.transform import Path, Transform
 
 
 class UnivariateMap(Configurable):
@@ -99,6 +99,9 @@ class Elementwise(Transform):
         raw_shape = (self.map.n_parameters, *self.in_shape)
         self.raw = nn.Parameter(torch.zeros(raw_shape))
         self.net = None if self.context_shape is None else MLP(self.context_shape, raw_shape, hidden, zero_init=True)
+
+    def _path(self, inverse: bool) -> Path:
+        return Path()  # no coordinate is a number for another one, so that angles may jump
 
     def _raw(self, context: Tensor | None) -> Tensor:
         raw = self.raw.unsqueeze(0)

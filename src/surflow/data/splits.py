@@ -29,7 +29,8 @@ from surflow.data.synthetic import Synthetic
 from surflow.data.tables import Raw, read_file
 from surflow.data.toys import synthetic_names, synthetic_set
 from surflow.errors import ConfigError, DataError, ShapeError, unknown_name
-from surflow.support import Support, real, support_of
+from surflow.priors import support_of
+from surflow.support import Support, real
 
 # Fresh rows of a synthetic set: to train on, to validate with, to test with.
 _SYNTHETIC_ROWS = (20_000, 5_000, 10_000)

@@ -56,6 +56,14 @@ class Independent(Distribution):
     def reparameterized(self) -> bool:  # type: ignore[override]
         return all(part.reparameterized for part in self.parts)
 
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        return all(part.continuous for part in self.parts)
+
+    @property
+    def has_pole(self) -> bool:  # type: ignore[override]
+        return any(part.has_pole for part in self.parts)
+
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         blocks = x.split(self.sizes, 1)
         return torch.stack([p.elbo(b, p.own(context)) for p, b in zip(self.parts, blocks, strict=True)]).sum(0)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Distribution, Shape, as_shape, joined_shape, sum_event
+from surflow.distribution import Distribution, Shape, sum_event
+from surflow.distributions.blocks import BlocksGivenMaxima
 from surflow.distributions.discrete import draw_categories
 from surflow.distributions.parametric import Parametric
 from surflow.distributions.truncated import log_one_minus_exp, log_tails, quantile
@@ -228,7 +229,7 @@ class AutoregressiveLevels(Distribution):
         return v.reshape(-1, *self.event_shape).contiguous()
 
 
-class BlockLevels(Distribution):
+class BlockLevels(BlocksGivenMaxima):
     r"""The pixels of every block of an image, given the largest of each: integers, one place of all blocks after
     the other.
 
@@ -266,27 +267,15 @@ class BlockLevels(Distribution):
         width: int = 64,
         blocks: int = 2,
     ) -> None:
-        z_shape = as_shape(z_shape)
-        if len(z_shape) != 3 or places < 2:
-            raise ShapeError(
-                f"expected maxima of shape (channels, height, width) of two places, got {z_shape}, {places}"
-            )
-        self.z_shape, self.levels, self.places = z_shape, levels, places
-        channels = z_shape[0]
-        beyond = None if context_shape is None else as_shape(context_shape)
-        given = joined_shape(z_shape, beyond)
-        super().__init__((places * channels, *z_shape[1:]), support=Integers(levels), context_shape=given)
+        super().__init__(z_shape, levels, places, context_shape)
+        assert self.context_shape is not None  # for the type checker: z is part of it
+        channels = self.z_shape[0]
         # z and the places so far, whether the maximum was met, and the context.
-        n, numbers = raw_parameters(components), given[0]
+        n, numbers = raw_parameters(components), self.context_shape[0]
         self.nets = nn.ModuleList(
             ConvNet(channels * (1 + j) + numbers, n * channels, width, blocks, levels, context=numbers)
             for j in range(places)
         )
-
-    def _split(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The maxima, and the flow's context."""
-        assert context is not None
-        return context[:, : self.z_shape[0]], context[:, self.z_shape[0] :]
 
     def _raw(self, j: int, z: Tensor, rest: Tensor, met: Tensor, before: Sequence[Tensor]) -> Tensor:
         raw = self.nets[j](torch.cat([z, *before, met.to(z.dtype), rest], 1))

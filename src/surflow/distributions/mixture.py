@@ -48,6 +48,14 @@ class Mixture(Distribution):
         self.components: Sequence[Distribution] = nn.ModuleList(components)  # type: ignore[assignment]
         self.logits = nn.Parameter(torch.zeros(len(components)))
 
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        return all(part.continuous for part in self.components)
+
+    @property
+    def has_pole(self) -> bool:  # type: ignore[override]
+        return any(part.has_pole for part in self.components)
+
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         each = torch.stack([part.log_prob(x, part.own(context)) for part in self.components], 1)
         # Where no component has density, logsumexp has no gradient: keep those rows out of it.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Distribution, Shape, as_shape
+from surflow.distribution import Distribution, Shape, as_shape, no_gradient_if_held, note_draw
 from surflow.distributions.uniform import _Uniform
 from surflow.errors import ConfigError
 from surflow.nets.mlp import MLP
@@ -101,13 +101,24 @@ def _ours(piece: Distribution) -> bool:
     return type(piece).__module__.startswith("surflow.")
 
 
+def constant_of(piece: Distribution) -> float | None:
+    """The log-density of a piece that has the same one everywhere, so that it does not matter which event it scores."""
+    return piece.constant if isinstance(piece, Parametric | _Uniform) and _ours(piece) else None
+
+
+def is_constant(piece: Distribution) -> bool:
+    """Whether a piece has the same log-density everywhere."""
+    return constant_of(piece) is not None
+
+
 def score(piece: Distribution, event: Callable[[], Tensor], given: Tensor | None, like: Tensor) -> Tensor:
     """The log-density, for each row of ``like``, of an event that a layer makes.
 
     It lies in the support of the layer's piece, so a family does not look; a uniform piece does not even need it made.
     """
-    if isinstance(piece, Parametric | _Uniform) and piece.constant is not None and _ours(piece):
-        return like.new_full((like.shape[0],), piece.constant)
+    constant = constant_of(piece)
+    if constant is not None:
+        return like.new_full((like.shape[0],), constant)
     if isinstance(piece, Parametric) and _ours(piece):
         return piece._log_prob_given(event(), piece.parameters_given(given))
     return piece.elbo(event(), given)
@@ -119,7 +130,14 @@ def draw_through(
     """What ``put`` makes of a draw, and the log-density of the event that it says is left of it after rounding."""
     if isinstance(piece, Parametric) and _ours(piece):
         raw = piece.parameters_given(given)
-        x, left = put(piece._draw_given(n, raw))
-        return x, piece._log_prob_inside(left, raw)
-    x, left = put(piece.draw(n, given)[0])
-    return x, piece.elbo(left, given)
+        with no_gradient_if_held():
+            d = piece._draw_given(n, raw)
+        x, left = put(d)
+        log_prob = piece._log_prob_inside(left, raw)
+    else:
+        with no_gradient_if_held():
+            d = piece._sample(n, given)
+        x, left = put(d)
+        log_prob = piece.elbo(left, given)
+    note_draw(log_prob)
+    return x, log_prob

@@ -5,20 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surflow.distribution import Shape
+from surflow.distribution import Shape, as_shape
 from surflow.errors import ShapeError
-from surflow.support import Ordered, Product, Support, real
+from surflow.support import Support, real
 from surflow.transform import Transform
 
 
 class RandomPermutation(Transform):
     r"""Shuffles the last event axis, uniformly: the entries of a vector, or the points of a set (coordinates, points).
 
-    Points move as whole columns. Both directions draw from the same uniform law, so
+    Points move as whole columns. Both directions draw from the same uniform distribution, so
 
     .. math:: V = \log \tfrac{1}{n!} - \log \tfrac{1}{n!} = 0
 
     and the likelihood of what follows is a bound.
+
+    Raises:
+        SupportError: for a support of x that some order of the entries does not keep.
 
     Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731.
 
@@ -33,9 +36,10 @@ class RandomPermutation(Transform):
     random_inverse = True
 
     def __init__(self, shape: int | Shape, *, support: Support = real) -> None:
-        if isinstance(support, Product | Ordered):
-            raise ShapeError(f"RandomPermutation expects one support for all entries, got {support!r}")
-        super().__init__(shape, domain=support)
+        shape = as_shape(shape)
+        if not shape:
+            raise ShapeError("RandomPermutation expects a vector or points, got events of one number, shape ()")
+        super().__init__(shape, domain=support.shuffled(shape, len(shape) - 1, "RandomPermutation"))
 
     def _shuffle(self, x: Tensor) -> tuple[Tensor, Tensor]:
         order = torch.rand(x.shape[0], x.shape[-1], device=x.device).argsort(1)

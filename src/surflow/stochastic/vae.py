@@ -6,7 +6,7 @@ from torch import Tensor
 
 from surflow.distribution import Distribution
 from surflow.errors import BoundError, ShapeError
-from surflow.transform import Transform
+from surflow.transform import Path, Transform
 
 
 class VAE(Transform):
@@ -51,6 +51,12 @@ class VAE(Transform):
         )
         self.encoder = encoder
         self.decoder = decoder
+
+    def _drawn(self, inverse: bool) -> list[Distribution]:
+        return [self.decoder if inverse else self.encoder]
+
+    def _path(self, inverse: bool) -> Path:
+        return Path(contribution=self.encoder.continuous and self.decoder.continuous, keeps=False)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, log_q = self.encoder.draw(x.shape[0], self.encoder.given(x, context))

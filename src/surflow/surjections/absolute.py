@@ -6,10 +6,10 @@ from torch import Tensor
 
 from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.discrete import Bernoulli
-from surflow.distributions.parametric import score
+from surflow.distributions.parametric import is_constant, score
 from surflow.errors import ShapeError, SupportError
 from surflow.support import Integers, Interval, Support, positive, real
-from surflow.transform import Transform
+from surflow.transform import Path, Transform
 
 
 class Abs(Transform):
@@ -55,6 +55,9 @@ class Abs(Transform):
             )
         super().__init__(shape, domain=support, codomain=folded, context_shape=signs.context_beyond(shape))
         self.signs = signs
+
+    def _path(self, inverse: bool) -> Path:
+        return super()._path(inverse) if inverse else Path(contribution=is_constant(self.signs), folds=True)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z = x.abs()

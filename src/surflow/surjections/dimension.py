@@ -10,7 +10,7 @@ from surflow.distributions.normal import Normal
 from surflow.distributions.parametric import score
 from surflow.errors import ShapeError
 from surflow.support import Support, product, real
-from surflow.transform import Inverse, Transform
+from surflow.transform import Inverse, Path, Transform
 
 
 class Slice(Transform):
@@ -60,6 +60,9 @@ class Slice(Transform):
         )
         self.keep = keep
         self.dropped = dropped
+
+    def _path(self, inverse: bool) -> Path:
+        return Path(contribution=self.dropped.continuous)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, r = x[:, : self.keep], x[:, self.keep :]

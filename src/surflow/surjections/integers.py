@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from surflow.distribution import Distribution, Shape
+from surflow.distributions.blocks import BlocksGivenMaxima, CategoricalGivenMaxima
+from surflow.distributions.discrete import Categorical
 from surflow.distributions.levels import BlockLevels
 from surflow.errors import ShapeError
 from surflow.support import Integers, Ordered
@@ -20,19 +22,21 @@ class IntegerMaxPool(Transform):
 
     .. math:: z = \max_j b_j, \qquad V = \log p(b \mid z, c)
 
-    for the pixels b of every block, and a law of these whose largest is z. Ties, which the differences of
+    for the pixels b of every block, and a distribution of these whose largest is z. Ties, which the differences of
     :class:`MaxPool` have with probability zero, are the rule among integers, and no trouble here.
 
     Args:
         shape: (channels, height, width), the image's sides divisible by the block's.
         levels: of the integers, 0, ..., levels - 1.
         block: side of a block, or (rows, columns).
-        pixels: the law of b given z, or z joined with the flow's context: event shape
+        pixels: distribution of b given z, or z joined with the flow's context: event shape
             (places * channels, height / rows, width / columns), place by place, row by row in a block.
-            :class:`BlockLevels` by default.
+            :class:`BlockLevels` by default. A :class:`Categorical` is one of pixels whose largest may be anything, and
+            is conditioned on that being z, in closed form. One of your own derives from
+            :class:`surflow.distributions.blocks.BlocksGivenMaxima`, and draws pixels that reach z and do not pass it.
 
     Raises:
-        ShapeError: if the blocks do not tile the image, or the law has another shape or support.
+        ShapeError: if the blocks do not tile the image, or the pixels have another shape or may have another largest.
 
     Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2, for pooling of continuous images.
 
@@ -61,6 +65,15 @@ class IntegerMaxPool(Transform):
             raise ShapeError(
                 f"IntegerMaxPool expects pixels of shape {b_shape} on {Integers(levels)!r}, got "
                 f"{type(pixels).__name__} of shape {pixels.event_shape} on {pixels.support!r}"
+            )
+        if isinstance(pixels, Categorical):
+            pixels = CategoricalGivenMaxima(pixels, z_shape)
+        if not isinstance(pixels, BlocksGivenMaxima) or pixels.z_shape != z_shape:
+            raise ShapeError(
+                f"IntegerMaxPool expects pixels of which the largest of every block is z, of shape {z_shape}, got "
+                f"{type(pixels).__name__}, whose may be others, so that mass would leak: use BlockLevels, a "
+                "Categorical, which is conditioned on its largest, or derive yours from "
+                "surflow.distributions.blocks.BlocksGivenMaxima"
             )
         super().__init__(
             shape,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from surflow.distribution import Distribution, Shape
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
-from surflow.distributions.parametric import draw_through, score
+from surflow.distributions.parametric import Parametric, draw_through, is_constant, score
 from surflow.errors import ShapeError
 from surflow.support import Integers, positive
-from surflow.transform import Transform
+from surflow.transform import Path, Transform
 
 
 class Max(Transform):
@@ -54,6 +56,9 @@ class Max(Transform):
         super().__init__(size, 1, context_shape=common_context(self, (1,), index, differences))
         self.index = index
         self.differences = differences
+
+    def _path(self, inverse: bool) -> Path:
+        return super()._path(inverse) if inverse else below_the_maximum(self.index, self.differences, self.in_shape[0])
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, ahead, d = _split(x, 1)
@@ -128,6 +133,13 @@ class MaxPool(Transform):
         self.index = index
         self.differences = differences
 
+    def _path(self, inverse: bool) -> Path:
+        return (
+            super()._path(inverse)
+            if inverse
+            else below_the_maximum(self.index, self.differences, math.prod(self.block))
+        )
+
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         channels, height, width = self.out_shape
         rows, columns = self.block
@@ -184,6 +196,16 @@ def apart(z: Tensor, d: Tensor) -> Tensor:
     """
     top = z.detach()
     return torch.maximum(d, top - torch.nextafter(top, torch.full_like(top, -torch.inf)))
+
+
+def below_the_maximum(index: Distribution, differences: Distribution, size: int) -> Path:
+    """What is continuous where the maximum of ``size`` numbers is taken, and its index and the differences are scored.
+
+    Where another number becomes the largest, the index jumps, and differences change their positions: nothing jumps
+    only if all indices, and all positions, have the same distribution.
+    """
+    alike = size == 2 or (isinstance(differences, Parametric) and differences.fixed)
+    return Path(contribution=is_constant(index) and alike and not differences.has_pole)
 
 
 def image_shape(layer: Transform, shape: Shape) -> Shape:

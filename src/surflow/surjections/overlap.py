@@ -20,16 +20,26 @@ them is shared.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape
+from surflow.distribution import Distribution, Shape, note_draw
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
 from surflow.distributions.parametric import draw_through, score
 from surflow.errors import ShapeError
-from surflow.surjections.maximum import apart, block_sides, check_differences, check_index, common_context, image_shape
-from surflow.transform import Transform
+from surflow.surjections.maximum import (
+    apart,
+    below_the_maximum,
+    block_sides,
+    check_differences,
+    check_index,
+    common_context,
+    image_shape,
+)
+from surflow.transform import Path, Transform
 
 
 class OverlappingMaxPool(Transform):
@@ -154,10 +164,13 @@ class OverlappingMaxPool(Transform):
         slots = sorted(set(range(height * width)) - set(homes))
         self.register_buffer("slots", torch.tensor(slots), persistent=False)
 
-    @property
-    def reparameterized(self) -> bool:
+    def _path(self, inverse: bool) -> Path:
         # Which pixels can hold a maximum depends on z where blocks overlap, so the draw jumps with z.
-        return super().reparameterized and self.hop == self.block
+        if self.hop != self.block:
+            return Path(event=False, contribution=False)
+        if inverse:
+            return super()._path(inverse)
+        return below_the_maximum(self.index, self.differences, math.prod(self.block))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         pixels = x.flatten(2)
@@ -181,7 +194,9 @@ class OverlappingMaxPool(Transform):
         others, V = draw_through(self.differences, z.shape[0], self.differences.given(z, context), put)
         pixels = others.new_zeros((*z.shape[:2], self.cover.shape[0])).scatter(2, free, others)
         pixels = pixels.scatter(2, claimed, values.to(pixels.dtype))
-        return pixels.reshape(-1, *self.in_shape), V + _log_choice(logits, can_hold, place)
+        choice = _log_choice(logits, can_hold, place)
+        note_draw(choice)
+        return pixels.reshape(-1, *self.in_shape), V + choice
 
     def _claim(
         self, pixels: Tensor | None, values: Tensor | None, logits: Tensor | None

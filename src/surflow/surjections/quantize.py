@@ -60,10 +60,6 @@ class Dequantize(Transform):
         self.levels = levels
         self.noise = noise
 
-    @property
-    def reparameterized(self) -> bool:
-        return False  # the inverse is a floor, through which no gradient passes
-
     def _given(self, x: Tensor, context: Tensor | None) -> Tensor | None:
         if self.noise.context_shape is None:
             return None

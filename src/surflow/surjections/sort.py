@@ -8,10 +8,10 @@ from torch import Tensor
 from surflow.bijections.ordered import check_sortable
 from surflow.distribution import Distribution, Shape, as_shape
 from surflow.distributions.discrete import PlackettLuce
-from surflow.distributions.parametric import score
+from surflow.distributions.parametric import is_constant, score
 from surflow.errors import ShapeError
 from surflow.support import Ordered, Permutations
-from surflow.transform import Transform
+from surflow.transform import Path, Transform
 
 
 class Sort(Transform):
@@ -57,6 +57,13 @@ class Sort(Transform):
         super().__init__(shape, codomain=Ordered(by), context_shape=order.context_beyond(shape))
         self.by = by
         self.order = order
+
+    def _path(self, inverse: bool) -> Path:
+        if inverse:
+            return super()._path(inverse)
+        # Where two points exchange their positions, so do their other coordinates.
+        alone = self.by is None or self.in_shape[0] == 1
+        return Path(event=alone, contribution=is_constant(self.order), folds=True)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.by is None:
