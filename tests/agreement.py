@@ -37,6 +37,8 @@ _BINS = 6
 _FAR, _NEAR = 500.0, 1e-10
 # Standard errors beyond which a difference needs no second look.
 _SURE = 7.0
+# Independent estimates of every derivative, and half of the step of differences.
+_GROUPS, _STEP = 24, 0.05
 
 
 # -- broad laws -------------------------------------------------------------------------------------
@@ -422,8 +424,8 @@ def shifted(flow: sf.Flow, v: Directions, h: float) -> Iterator[None]:
                 p.copy_(value)
 
 
-def _along(flow: sf.Flow, v: Directions, value: Value, size: int, seed: int) -> float:
-    with seeded(seed):
+def _along(flow: sf.Flow, v: Directions, value: Value, size: int, seed: int, at: float = 0.0) -> float:
+    with shifted(flow, v, at), seeded(seed):
         mean = value(size, True)
         if not mean.requires_grad:
             return 0.0
@@ -431,16 +433,13 @@ def _along(flow: sf.Flow, v: Directions, value: Value, size: int, seed: int) -> 
     return sum((g * step).sum().item() for g, step in zip(grads, v, strict=True) if g is not None)
 
 
-def _differences(flow: sf.Flow, v: Directions, value: Value, size: int, seed: int, h: float) -> float:
-    """Central differences with common random numbers at h and at 2 h, and from both that of no step."""
-    found = []
-    for step in (h, 2 * h):
-        sides = []
-        for sign in (1, -1):
-            with torch.no_grad(), shifted(flow, v, sign * step), seeded(seed):
-                sides.append(value(size, False).item())
-        found.append((sides[0] - sides[1]) / (2 * step))
-    return (4 * found[0] - found[1]) / 3
+def _difference(flow: sf.Flow, v: Directions, value: Value, size: int, seed: int, h: float) -> float:
+    """A central difference with common random numbers."""
+    sides = []
+    for sign in (1, -1):
+        with torch.no_grad(), shifted(flow, v, sign * h), seeded(seed):
+            sides.append(value(size, False).item())
+    return (sides[0] - sides[1]) / (2 * h)
 
 
 def _mean(values: list[float]) -> tuple[float, float]:
@@ -448,87 +447,102 @@ def _mean(values: list[float]) -> tuple[float, float]:
     return t.mean().item(), (t.std() / math.sqrt(len(t))).item()
 
 
-def compare(
-    what: str,
-    flow: sf.Flow,
-    value: Value,
-    seed: int,
-    *,
-    random: bool,
-    groups: int = 24,
-    h: float = 0.03,
-) -> Slope:
-    """``value(size, graded)``, a mean over so many rows per group, differentiated both ways along one direction."""
+def _mean_over_strata(values: list[float]) -> tuple[float, float]:
+    """The same of values one from each of many strata, of which neighbours are alike."""
+    t = torch.tensor(values, dtype=torch.float64)
+    return t.mean().item(), (t.diff().square().mean() / (2 * len(t))).sqrt().item()
+
+
+def compare(what: str, flow: sf.Flow, value: Value, seed: int, *, random: bool) -> Slope:
+    """A mean differentiated both ways along one direction.
+
+    A difference over a step is the mean of the derivative over it, whatever kinks networks have in between: gradients
+    are taken at places all over the step, so that it may be wide, as common random numbers need where something jumps.
+    """
     v = directions(flow, seed)
     slope = Slope(what)
-    if not random:
-        try:
-            slope.gradient = _along(flow, v, value, 1, seed)
-        except sf.BoundError:
-            slope.refused = True
-            return slope
-        for step in (1e-4, 1e-5, 1e-6):  # a kink of a network may lie within one of them
-            slope.difference = _differences(flow, v, value, 1, seed, step)
-            slope.difference_error = 1e-5 * (1 + abs(slope.gradient)) * (1e-4 / step) ** 0.5
-            if slope.z <= 3:
-                return slope
-        slope.wrong = f"{what}: gradient {slope.gradient:.6f}, differences {slope.difference:.6f}"
-        return slope
-    for more, first in ((1, 0), (6, 10_000)):  # what differs by chance does not do so twice
-        seeds = [seed + first + i for i in range(groups)]
-        try:
-            slope.gradient, slope.gradient_error = _mean([_along(flow, v, value, more, s) for s in seeds])
-        except sf.BoundError:
-            slope.refused = True
-            return slope
-        slope.difference, slope.difference_error = _mean(
-            [_differences(flow, v, value, 4 * more, s + 5_000, h) for s in seeds]
-        )
-        if not math.isfinite(slope.gradient):
-            break
-        # Rounding, and what the two steps leave of the bias.
-        slope.difference_error = math.hypot(slope.difference_error, 1e-4 * (1 + abs(slope.gradient)))
-        if slope.z <= 3:
-            return slope
-        if slope.z > _SURE:
-            break
-    slope.wrong = (
-        f"{what}: gradient {slope.gradient:.4f} +- {slope.gradient_error:.4f}, differences {slope.difference:.4f} "
-        f"+- {slope.difference_error:.4f}"
-    )
+    try:
+        _compare_slopes(flow, v, value, seed, slope, random)
+    except sf.BoundError:
+        slope.refused = True
     return slope
 
 
-def _affordable(flow: sf.Flow, rows: int) -> int:
-    """Fewer rows where they cost much; known from the networks, not from a clock: a seed gives the same again."""
+def _compare_slopes(flow: sf.Flow, v: Directions, value: Value, seed: int, slope: Slope, random: bool) -> None:
+    if not random:
+        slope.gradient = _along(flow, v, value, 1, seed)
+        for h in (1e-4, 1e-5, 1e-6):  # a kink may lie within one of them
+            slope.difference = _difference(flow, v, value, 1, seed, h)
+            slope.difference_error = 1e-5 * (1 + abs(slope.gradient)) * (1e-4 / h) ** 0.5
+            if slope.z <= 3:
+                return
+    for size, first in ((1, 0), (6, 10_000)) if random else ():  # what differs by chance does not do so twice
+        generator = torch.Generator().manual_seed(seed + first)
+        places = (torch.arange(_GROUPS) + torch.rand(_GROUPS, generator=generator)) / _GROUPS
+        seeds = range(seed + first, seed + first + _GROUPS)
+        slope.gradient, slope.gradient_error = _mean_over_strata(
+            [_along(flow, v, value, size, s, _STEP * (2 * u - 1)) for s, u in zip(seeds, places.tolist(), strict=True)]
+        )
+        slope.difference, slope.difference_error = _mean(
+            [_difference(flow, v, value, 4 * size, s + 5_000, _STEP) for s in seeds]
+        )
+        slope.difference_error = math.hypot(slope.difference_error, 1e-4 * (1 + abs(slope.gradient)))  # rounding
+        if slope.z <= 3:
+            return
+        if slope.z > _SURE or math.isnan(slope.z):
+            break
+    slope.wrong = (
+        f"{slope.what}: gradient {slope.gradient:.6f} +- {slope.gradient_error:.6f}, differences "
+        f"{slope.difference:.6f} +- {slope.difference_error:.6f}"
+    )
+
+
+def _affordable(flow: sf.Flow, times: int) -> int:
+    """Fewer draws where they cost much; known from the networks, not from a clock: a seed gives the same again."""
     dear = any(isinstance(part, sf.ConvNet | sf.CausalTransformer) for part in flow.modules())
-    return rows // 8 if dear else rows
+    return max(1, times // 8) if dear else times
 
 
-def bound_slope(flow: sf.Flow, context: Tensor | None, seed: int, rows: int = 400) -> Slope:
-    """The gradient of the mean elbo, or log-density, of a few events."""
-    rows = _affordable(flow, rows)
-    x = flow.sample(4 if context is None else (4,), context, seed=seed).reshape(-1, *flow.event_shape)
+# Different events, and contexts, that a mean is taken over.
+_DIFFERENT = 200
+
+
+def _contexts(flow: sf.Flow, seed: int) -> Tensor | None:
+    if flow.context_shape is None:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(_DIFFERENT, *flow.context_shape, dtype=torch.float64, generator=generator)
+
+
+def _repeated(x: Tensor | None, times: int) -> Tensor | None:
+    return None if x is None else x.repeat(times, *[1] * (x.ndim - 1))
+
+
+def bound_slope(flow: sf.Flow, seed: int, times: int = 8) -> Slope:
+    """The gradient of the mean elbo, or log-density, of some events; of a bound, with so many draws of each."""
+    context = _contexts(flow, seed)
+    x = flow.sample(_DIFFERENT if context is None else (), context, seed=seed)
 
     def value(size: int, graded: bool) -> Tensor:
-        n = rows * size if not flow.exact else 1
-        many = x.repeat(n, *[1] * (x.ndim - 1))
-        return flow.elbo(many, expanded(context, len(many))).mean()
+        times_ = 1 if flow.exact else size * _affordable(flow, times)
+        many = _repeated(x, times_)
+        assert many is not None
+        return flow.elbo(many, _repeated(context, times_)).mean()
 
     return compare("elbo", flow, value, seed, random=not flow.exact)
 
 
-def sample_slope(flow: sf.Flow, context: Tensor | None, seed: int, rows: int = 1600) -> Slope:
+def sample_slope(flow: sf.Flow, seed: int, times: int = 8) -> Slope:
     """The gradient of the mean of a bounded smooth function of draws, by ``rsample``."""
-    rows = _affordable(flow, rows)
+    context = _contexts(flow, seed)
     generator = torch.Generator().manual_seed(seed)
     weights = torch.randn(2, math.prod(flow.event_shape), dtype=torch.float64, generator=generator)
     periodic = torch.tensor(_periodic(flow.support, flow.event_shape))
 
     def value(size: int, graded: bool) -> Tensor:
-        n = rows * size
+        n = size * _affordable(flow, times)
         draw = flow.rsample if graded else flow.sample
-        x = draw(n if context is None else (n,), context).reshape(n, -1)
+        x = draw(n * _DIFFERENT if context is None else (n,), context).reshape(n * _DIFFERENT, -1)
         # An angle's function has to close; what is far away counts little.
         features = torch.where(periodic, (x + weights[1]).cos(), x.asinh())
         return (features * weights[0] + 0.5).sum(1).sin().mean()

@@ -583,7 +583,7 @@ def check(seed: int, draws: int, gradients: bool, refused: Counter[str] | None =
     row |= {"exact": flow.exact, "z": found.worst_z, "mass": found.mass, "error": found.error}
     row |= {"integral": found.integral, "integral_error": found.integral_error, "wrong": found.wrong}
     if gradients and any(p.requires_grad for p in flow.parameters()):
-        for slope in (bound_slope(flow, context, seed), sample_slope(flow, context, seed)):
+        for slope in (bound_slope(flow, seed), sample_slope(flow, seed)):
             row[slope.what] = "refused" if slope.refused else slope.z
             row["wrong"] = [*row["wrong"], *([slope.wrong] if slope.wrong else [])]
     return row
