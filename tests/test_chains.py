@@ -91,6 +91,52 @@ def test_what_is_wrong_is_found(base: Tilted, bound: bool) -> None:
     assert bool(found.wrong) == wrong, found
 
 
+def _turned() -> sf.Flow:
+    """A law of an angle that a parameter turns round the circle."""
+    return sf.Flow([sf.Elementwise(1, map=sf.CircularSplineMap(3))], base=sf.UniformCircle(1))
+
+
+def _folded() -> sf.Flow:
+    """A law given z whose learned signs change where a learned function of z does."""
+    return sf.Flow(
+        [sf.ConditionalLinear(1, 1, hidden=(8,)), sf.Abs(1, sf.Bernoulli(1, learned=True))], sf.HalfNormal(1)
+    )
+
+
+REDUCED = {
+    "a decoder that takes an angle as a number": lambda: sf.Flow(
+        [sf.VAE(_turned(), sf.Normal(1, context_shape=1))], base=sf.UniformCircle(1)
+    ),
+    "a decoder that jumps as the latent moves": lambda: sf.Flow(
+        [sf.VAE(sf.Normal(1, context_shape=1), _folded())], base=sf.Normal(1)
+    ),
+    "a dropped part whose law jumps as what is kept moves": lambda: sf.Flow(
+        [sf.Augment(1, sf.Normal(1, learned=True)), sf.Reverse(2), sf.Slice(2, 1, _folded())], base=sf.Normal(1)
+    ),
+    "signs after learned noise": lambda: sf.Flow(
+        [sf.Augment(1, sf.Normal(1, learned=True)), sf.Abs(2, sf.Bernoulli(2, learned=True))], base=sf.HalfNormal(2)
+    ),
+    "learned bits": lambda: sf.Flow(
+        [sf.Log(1), sf.Exp(1), sf.Inverse(sf.Abs(1, sf.Bernoulli(1, context_shape=1)))],
+        base=sf.Logistic(1, learned=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_gradients_of_chains_that_random_ones_were_reduced_to(name: str) -> None:
+    torch.manual_seed(1)
+    flow = moved(REDUCED[name]()).double()
+    with torch.no_grad():
+        for part in flow.modules():  # what jumps, jumps far
+            if isinstance(part, sf.Bernoulli) and isinstance(part.raw, torch.nn.Parameter):
+                part.raw.fill_(4.0)
+            elif isinstance(part, sf.VAE) and part.codomain == sf.circle:
+                part.decoder.net = sf.MLP(1, (2, 1), (8,)).double()
+    slope = bound_slope(flow, 3, times=20)
+    assert not slope.wrong, slope.wrong
+
+
 def test_a_gradient_that_misses_a_jump_is_found() -> None:
     """The noise decides the sign of its coordinate, whose probability is learned: no path leads through the jump."""
     flow = moved(
