@@ -628,7 +628,7 @@ def summary(rows: list[dict[str, Any]], refused: Counter[str]) -> dict[str, Any]
         "largest_z_of_draws_and_scores": max(row["z"] for row in rows),
         "largest_mass_minus_1_in_errors": max(abs(row["mass"] - 1) / max(row["error"], 1e-9) for row in rows),
         "integrals": sum(row["integral"] is not None for row in rows),
-        "largest_integral_minus_1": max(abs((row["integral"] or 1) - 1) for row in rows),
+        "largest_integral_minus_1": max((abs(row["integral"] - 1) for row in rows if row["integral"]), default=0.0),
     }
     for what in ("elbo", "rsample"):
         of = [row[what] for row in rows if what in row]
