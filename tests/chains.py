@@ -584,7 +584,7 @@ def check(seed: int, draws: int, gradients: bool, refused: Counter[str] | None =
     row |= {"integral": found.integral, "integral_error": found.integral_error, "wrong": found.wrong}
     if gradients and any(p.requires_grad for p in flow.parameters()):
         for slope in (bound_slope(flow, seed), sample_slope(flow, seed)):
-            row[slope.what] = "refused" if slope.refused else slope.z
+            row[slope.what] = "refused" if slope.refused else "overflows" if slope.overflows else slope.z
             row["wrong"] = [*row["wrong"], *([slope.wrong] if slope.wrong else [])]
     return row
 
@@ -632,10 +632,11 @@ def summary(rows: list[dict[str, Any]], refused: Counter[str]) -> dict[str, Any]
     }
     for what in ("elbo", "rsample"):
         of = [row[what] for row in rows if what in row]
-        zs = [z for z in of if z != "refused"]
+        zs = [z for z in of if not isinstance(z, str)]
         result[f"{what}_gradients"] = {
             "checked": len(zs),
-            "refused": len(of) - len(zs),
+            "refused": of.count("refused"),
+            "overflow": of.count("overflows"),
             "largest_difference_in_errors": max(zs, default=None),
         }
     result["wrong"] = [
