@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from surflow import gradients
 from surflow.bridges import bridge
-from surflow.distribution import Distribution, Shape, check_context, check_rows, chunks, hold_draws, rows_at_once
+from surflow.distribution import Distribution, Jumps, Shape, check_context, check_rows, chunks, hold_draws, rows_at_once
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
 from surflow.support import Support, type_for
 from surflow.transform import Transform, layer_name
@@ -123,9 +123,9 @@ class Flow(Distribution):
     def _no_rsample(self) -> str | None:
         return gradients.of_draws(self.transforms, self.base).refusal
 
-    @property
-    def continuous(self) -> bool:  # type: ignore[override]
-        return gradients.of_the_bound(self.transforms, self.base, of_events=True).refusal is None
+    def _jumps(self, *, event: bool, context: bool) -> Jumps:
+        learned = self.context_net is not None and any(p.requires_grad for p in self.context_net.parameters())
+        return gradients.jumps(self.transforms, self.base, event=event, context=context, learned_context=learned)
 
     @property
     def has_pole(self) -> bool:  # type: ignore[override]

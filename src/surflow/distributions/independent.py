@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Distribution, as_axes
+from surflow.distribution import Distribution, Jumps, as_axes
 from surflow.errors import ShapeError
 from surflow.support import product
 
@@ -57,9 +57,8 @@ class Independent(Distribution):
     def reparameterized(self) -> bool:  # type: ignore[override]
         return all(part.reparameterized for part in self.parts)
 
-    @property
-    def continuous(self) -> bool:  # type: ignore[override]
-        return all(part.continuous for part in self.parts)
+    def _jumps(self, *, event: bool, context: bool) -> Jumps:
+        return max(part._jumps(event=event, context=context) for part in self.parts)
 
     @property
     def has_pole(self) -> bool:  # type: ignore[override]

@@ -25,7 +25,7 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.distribution import Distribution, Shape, note_draw
+from surflow.distribution import Distribution, Jumps, Shape, note_draw
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
 from surflow.distributions.parametric import draw_through, score
@@ -171,7 +171,7 @@ class OverlappingMaxPool(Transform):
     def _path(self, inverse: bool) -> Path:
         # Which pixels can hold a maximum depends on z where blocks overlap, so the draw jumps with z.
         if self.hop != self.block:
-            return Path(event=False, contribution=False)
+            return Path(event=False, contribution=Jumps.LEARNED)
         if inverse:
             return super()._path(inverse)
         return below_the_maximum(self.index, self.differences, math.prod(self.block))

@@ -8,7 +8,7 @@ from torch import Tensor
 from surflow.bijections.ordered import check_sortable
 from surflow.distribution import Distribution, Shape, as_shape, check_integers
 from surflow.distributions.discrete import PlackettLuce
-from surflow.distributions.parametric import is_constant, score
+from surflow.distributions.parametric import jumps_of_choice, score
 from surflow.errors import ShapeError
 from surflow.support import Ordered, Permutations, type_for
 from surflow.transform import Path, Transform
@@ -63,7 +63,7 @@ class Sort(Transform):
             return super()._path(inverse)
         # Where two points exchange their positions, so do their other coordinates.
         alone = self.by is None or self.in_shape[0] == 1
-        return Path(event=alone, contribution=is_constant(self.order), folds=True)
+        return Path(event=alone, contribution=jumps_of_choice(self.order), folds=True)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.by is None:
