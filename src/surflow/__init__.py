@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from surflow._internal.configurable import Configurable
 from surflow._internal.kernels import compiled
+from surflow._internal.version import __version__
 from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Exp, Log, Logit, Rescale, Sigmoid, Softplus, Tanh
@@ -82,8 +83,6 @@ if TYPE_CHECKING:
     from surflow import data, evaluation, plots, presets, sbi
     from surflow.training import fit
 
-__version__ = "0.1.0"
-
 # Loaded when first used, because they stand on heavier packages than torch.
 _LAZY = {
     "fit": "surflow.training",
@@ -128,4 +127,5 @@ __all__ = [
     # errors
     "BoundError", "ConfigError", "DataError", "FileError", "NonFiniteError", "ShapeError", "SupportError",
     "SurflowError",
+    "__version__",
 ]  # fmt: skip

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from surflow import gradients
-from surflow._internal.bridges import bridge
 from surflow._internal.chunks import chunks, rows_at_once
 from surflow._internal.held_draws import hold_draws
 from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape, check_context, check_rows
+from surflow.bridges import bridge
 from surflow.distribution import Distribution
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
 from surflow.supports import Support
@@ -366,7 +366,7 @@ class Flow(Distribution):
 
     def save(self, path: str | Path) -> None:
         """Write the flow to one .safetensors file; :func:`surflow.load` reads it back. See :mod:`surflow.saving`."""
-        from surflow.serialization.files import save  # saving stands above the contract; imported where used
+        from surflow.serialization.files import save  # the one import upward: [tool.importlinter] says why
 
         save(self, path)
 

@@ -66,7 +66,7 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        from surflow import __version__
+        from surflow._internal.version import __version__
 
         typer.echo(__version__)
         raise typer.Exit()
