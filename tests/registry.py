@@ -76,7 +76,7 @@ TRANSFORMS = [
     Case("spline coupling, one bin", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL, map=sf.SplineMap(bins=1))),
     Case("circular coupling", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL, map=sf.CircularSplineMap(bins=5))),
     Case("positive coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.PositiveSplineMap(5, bound=2.0))),
-    Case("interval coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.IntervalSplineMap(5, -1.0, 3.0))),
+    Case("interval coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.IntervalSplineMap(5, low=-1.0, high=3.0))),
     Case("truncated coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.TruncatedMap(-1.0, 3.0))),
     Case("autoregressive", lambda: sf.Autoregressive(3, hidden=SMALL)),
     Case("autoregressive spline, context", lambda: sf.Autoregressive(2, CONTEXT, hidden=SMALL, map=sf.SplineMap(4))),
@@ -84,10 +84,10 @@ TRANSFORMS = [
     Case("autoregressive, one pass", lambda: sf.Autoregressive(2, CONTEXT, hidden=SMALL, passes=1)),
     Case("elementwise affine", lambda: sf.Elementwise(2)),
     Case("elementwise spline, context", lambda: sf.Elementwise(2, CONTEXT, map=sf.SplineMap(), hidden=SMALL)),
-    Case("orthonormal", lambda: sf.Orthonormal(2)),
-    Case("orthonormal, learned", lambda: sf.Orthonormal((3, 2, 2), learned=True)),
-    Case("linear", lambda: sf.Linear(2, [[1.0, 1.0], [1.0, -1.0]])),
-    Case("linear, image", lambda: sf.Linear((2, 2, 2), [[2.0, 1.0], [0.5, -1.0]])),
+    Case("orthonormal", lambda: sf.Orthogonal(2)),
+    Case("orthonormal, learned", lambda: sf.Orthogonal((3, 2, 2), learned=True)),
+    Case("linear", lambda: sf.Linear(2, matrix=[[1.0, 1.0], [1.0, -1.0]])),
+    Case("linear, image", lambda: sf.Linear((2, 2, 2), matrix=[[2.0, 1.0], [0.5, -1.0]])),
     Case("conditional linear", lambda: sf.ConditionalLinear(2, CONTEXT, hidden=SMALL)),
     Case("LU", lambda: sf.LULinear(2)),
     Case("LU, image", lambda: sf.LULinear((3, 2, 2))),
@@ -98,9 +98,9 @@ TRANSFORMS = [
     Case("exp", lambda: sf.Exp(2), reach=20),
     Case("log", lambda: sf.Log(2), latent_reach=20),
     Case("softplus", lambda: sf.Softplus(2), reach=20),
-    Case("sigmoid", lambda: sf.Sigmoid(2, -1.0, 4.0), reach=5),
-    Case("logit", lambda: sf.Logit(2, -1.0, 4.0), latent_reach=5),
-    Case("rescale", lambda: sf.Rescale(2, (-0.5, 3.5), (2.0, 12.0))),
+    Case("sigmoid", lambda: sf.Sigmoid(2, low=-1.0, high=4.0), reach=5),
+    Case("logit", lambda: sf.Logit(2, low=-1.0, high=4.0), latent_reach=5),
+    Case("rescale", lambda: sf.Rescale(2, start=(-0.5, 3.5), end=(2.0, 12.0))),
     Case("tanh", lambda: sf.Tanh(2), reach=2),
     Case("inverse tanh", lambda: sf.Inverse(sf.Tanh(2)), latent_reach=2),
     Case("log gaps", lambda: sf.LogGaps(2), latent_reach=10),
@@ -111,65 +111,95 @@ TRANSFORMS = [
     Case("permute, permutations", lambda: sf.Permute(2, support=sf.Permutations(2))),
     Case("reverse", lambda: sf.Reverse(3)),
     Case("reverse, product", lambda: sf.Reverse(2, support=sf.product([sf.real, sf.positive]))),
-    Case("permute, ordered points", lambda: sf.Permute((2, 3), [1, 0], support=sf.Ordered(by=0))),
-    Case("permute axes", lambda: sf.PermuteAxes((2, 3, 1), (1, 2, 0))),
+    Case("permute, ordered points", lambda: sf.Permute((2, 3), order=[1, 0], support=sf.Ordered(by=0))),
+    Case("permute axes", lambda: sf.PermuteAxes((2, 3, 1), axes=(1, 2, 0))),
     Case("reshape", lambda: sf.Reshape((2, 3), 6)),
-    Case("ravel", lambda: sf.Ravel((2, 1), 4)),
-    Case("ravel, points", lambda: sf.Ravel((3, 2), 4)),
+    Case("ravel", lambda: sf.RavelMultiIndex((2, 1), levels=4)),
+    Case("ravel, points", lambda: sf.RavelMultiIndex((3, 2), levels=4)),
     Case("squeeze", lambda: sf.Squeeze((1, 4, 2))),
     Case("squeeze, product", lambda: sf.Squeeze((2, 2, 2), support=sf.product([sf.positive, sf.real]))),
-    Case("on", lambda: sf.On(3, [2, 0], sf.Coupling(2, CONTEXT, hidden=SMALL))),
-    Case("on, support", lambda: sf.On(2, [1], sf.Exp(1)), reach=20),
+    Case("on", lambda: sf.On(3, part=[2, 0], layer=sf.Coupling(2, CONTEXT, hidden=SMALL))),
+    Case("on, support", lambda: sf.On(2, part=[1], layer=sf.Exp(1)), reach=20),
     # surjections
     Case("abs", lambda: sf.Abs(2)),
-    Case("abs, learned", lambda: sf.Abs(2, sf.Bernoulli(2, learned=True))),
-    Case("abs, conditional", lambda: sf.Abs(2, sf.Bernoulli(2, context_shape=2 + CONTEXT))),
-    Case("abs, joint", lambda: sf.Abs(2, sf.JointBernoulli(2, context_shape=2))),
+    Case("abs, learned", lambda: sf.Abs(2, signs=sf.Bernoulli(2, learned=True))),
+    Case("abs, conditional", lambda: sf.Abs(2, signs=sf.Bernoulli(2, context_shape=2 + CONTEXT))),
+    Case("abs, joint", lambda: sf.Abs(2, signs=sf.JointBernoulli(2, context_shape=2))),
     Case("abs, interval", lambda: sf.Abs(2, support=sf.Interval(-3.0, 3.0))),
     Case("max", lambda: sf.Max(2)),
     Case("max, exponential", lambda: sf.Max(2, differences=sf.Exponential(1, context_shape=1)), latent_reach=10),
     Case(
         "max, learned and conditional",
-        lambda: sf.Max(2, sf.Categorical(1, 2, context_shape=1 + CONTEXT), _positive_flow(1 + CONTEXT)),
+        lambda: sf.Max(
+            2, index=sf.Categorical(1, levels=2, context_shape=1 + CONTEXT), differences=_positive_flow(1 + CONTEXT)
+        ),
         latent_reach=10,
     ),
-    Case("max pool", lambda: sf.MaxPool((1, 1, 2), (1, 2))),
-    Case("max pool, image", lambda: sf.MaxPool((2, 4, 4), 2)),
-    Case("integer max pool", lambda: sf.IntegerMaxPool((1, 1, 2), 4, (1, 2), sf.BlockLevels((1, 1, 1), 4, 2, width=8))),
+    Case("max pool", lambda: sf.MaxPool((1, 1, 2), kernel_size=(1, 2))),
+    Case("max pool, image", lambda: sf.MaxPool((2, 4, 4), kernel_size=2)),
+    Case(
+        "integer max pool",
+        lambda: sf.IntegerMaxPool(
+            (1, 1, 2),
+            levels=4,
+            kernel_size=(1, 2),
+            pixels=sf.BlockwiseDiscretizedLogistic((1, 1, 1), levels=4, positions=2, width=8),
+        ),
+    ),
     Case(
         "integer max pool, context",
-        lambda: sf.IntegerMaxPool((2, 4, 2), 9, 2, sf.BlockLevels((2, 2, 1), 9, 4, CONTEXT, width=8)),
+        lambda: sf.IntegerMaxPool(
+            (2, 4, 2),
+            levels=9,
+            kernel_size=2,
+            pixels=sf.BlockwiseDiscretizedLogistic((2, 2, 1), levels=9, positions=4, context_shape=CONTEXT, width=8),
+        ),
     ),
     Case(
         "integer max pool, categorical",
-        lambda: sf.IntegerMaxPool((1, 1, 2), 4, (1, 2), sf.Categorical((2, 1, 1), 4, learned=True)),
+        lambda: sf.IntegerMaxPool(
+            (1, 1, 2), levels=4, kernel_size=(1, 2), pixels=sf.Categorical((2, 1, 1), levels=4, learned=True)
+        ),
     ),
     Case(
         "integer max pool, categorical with context",
-        lambda: sf.IntegerMaxPool((2, 2, 4), 3, 2, sf.Categorical((8, 1, 2), 3, (2 + CONTEXT, 1, 2))),
+        lambda: sf.IntegerMaxPool(
+            (2, 2, 4),
+            levels=3,
+            kernel_size=2,
+            pixels=sf.Categorical((8, 1, 2), levels=3, context_shape=(2 + CONTEXT, 1, 2)),
+        ),
     ),
-    Case("overlapping max pool", lambda: sf.OverlappingMaxPool((1, 3, 3), 2, 1)),
+    Case("overlapping max pool", lambda: sf.OverlappingMaxPool((1, 3, 3), kernel_size=2, stride=1)),
     Case("sort", lambda: sf.Sort(2)),
     Case("sort, learned", lambda: sf.Sort(2, order=sf.PlackettLuce(2, context_shape=2))),
     Case("sort of points", lambda: sf.Sort((2, 3), by=1)),
-    Case("sort of integers", lambda: sf.SortIntegers(2, 5)),
-    Case("sort of more integers", lambda: sf.SortIntegers(6, 3)),
+    Case("sort of integers", lambda: sf.SortIntegers(2, levels=5)),
+    Case("sort of more integers", lambda: sf.SortIntegers(6, levels=3)),
     Case("slice", lambda: sf.Slice(2, keep=1)),
-    Case("slice, conditional", lambda: sf.Slice(2, 1, sf.Normal(1, context_shape=1 + CONTEXT))),
+    Case("slice, conditional", lambda: sf.Slice(2, keep=1, dropped=sf.Normal(1, context_shape=1 + CONTEXT))),
     Case(
         "slice of integers",
         lambda: sf.Slice(
-            (2, 1, 1), 1, sf.LogisticLevels((1, 1, 1), 6, (1, 1, 1), net=sf.ConvNet(1, 14, 8)), support=sf.Integers(6)
+            (2, 1, 1),
+            keep=1,
+            dropped=sf.DiscretizedLogisticMixture(
+                (1, 1, 1), levels=6, context_shape=(1, 1, 1), net=sf.ConvNet(1, 14, 8)
+            ),
+            support=sf.Integers(6),
         ),
     ),
-    Case("slice, another support", lambda: sf.Slice(2, 1, sf.HalfNormal(1, context_shape=1))),
-    Case("slice, dropped bound", lambda: sf.Slice(2, 1, sf.Flow([sf.Augment(1, 1)], base=sf.Normal(2)))),
-    Case("augment", lambda: sf.Augment(1, 1)),
-    Case("augment, conditional", lambda: sf.Augment(2, sf.Normal(1, context_shape=2 + CONTEXT))),
-    Case("dequantize", lambda: sf.Dequantize(2, 5)),
-    Case("dequantize, variational", lambda: sf.Dequantize(2, 5, _dequantizer(2))),
-    Case("ragged cells", lambda: sf.RaggedCells((3, 2), 3, -1.0, 3.0)),
-    Case("ragged cells, few", lambda: sf.RaggedCells((2, 1), 3, 0.0, 2.0)),
+    Case("slice, another support", lambda: sf.Slice(2, keep=1, dropped=sf.HalfNormal(1, context_shape=1))),
+    Case(
+        "slice, dropped bound",
+        lambda: sf.Slice(2, keep=1, dropped=sf.Flow([sf.Augment(1, noise=1)], base=sf.Normal(2))),
+    ),
+    Case("augment", lambda: sf.Augment(1, noise=1)),
+    Case("augment, conditional", lambda: sf.Augment(2, noise=sf.Normal(1, context_shape=2 + CONTEXT))),
+    Case("dequantize", lambda: sf.Dequantize(2, levels=5)),
+    Case("dequantize, variational", lambda: sf.Dequantize(2, levels=5, noise=_dequantizer(2))),
+    Case("ragged cells", lambda: sf.RaggedCells((3, 2), cells=3, low=-1.0, high=3.0)),
+    Case("ragged cells, few", lambda: sf.RaggedCells((2, 1), cells=3, low=0.0, high=2.0)),
     # stochastic
     Case("random permutation", lambda: sf.RandomPermutation(2)),
     Case("random permutation of points", lambda: sf.RandomPermutation((2, 3))),
@@ -183,10 +213,10 @@ TRANSFORMS = [
             sf.Normal((2, 1), context_shape=1),
         ),
     ),
-    Case("VAE, discrete", lambda: sf.VAE(sf.Normal(1, context_shape=2), sf.Categorical(2, 5, context_shape=1))),
+    Case("VAE, discrete", lambda: sf.VAE(sf.Normal(1, context_shape=2), sf.Categorical(2, levels=5, context_shape=1))),
     # combinators
     Case("inverse", lambda: sf.Inverse(sf.Coupling(2, CONTEXT, hidden=SMALL))),
-    Case("inverse abs", lambda: sf.Inverse(sf.Abs(2, sf.Bernoulli(2, context_shape=2)))),
+    Case("inverse abs", lambda: sf.Inverse(sf.Abs(2, signs=sf.Bernoulli(2, context_shape=2)))),
 ]
 
 DISTRIBUTIONS = [
@@ -198,28 +228,36 @@ DISTRIBUTIONS = [
     Case("half-normal", lambda: sf.HalfNormal(2, initial=0.3)),
     Case("half-normal, conditional", lambda: sf.HalfNormal(1, CONTEXT)),
     Case("exponential", lambda: sf.Exponential(2, learned=True)),
-    Case("uniform", lambda: sf.Uniform(2, -1.0, 3.0)),
+    Case("uniform", lambda: sf.Uniform(2, low=-1.0, high=3.0)),
     Case("uniform on the circle", lambda: sf.UniformCircle(2)),
     Case("bernoulli", lambda: sf.Bernoulli(2)),
     Case("bernoulli, conditional", lambda: sf.Bernoulli(2, CONTEXT)),
     Case("joint bernoulli", lambda: sf.JointBernoulli(2, learned=True)),
     Case("joint bernoulli, conditional", lambda: sf.JointBernoulli(2, CONTEXT)),
-    Case("categorical", lambda: sf.Categorical(2, 5, learned=True)),
-    Case("categorical, conditional", lambda: sf.Categorical(2, 3, CONTEXT)),
-    Case("levels", lambda: sf.LogisticLevels(2, 7, learned=True)),
-    Case("levels, autoregressive", lambda: sf.AutoregressiveLevels((1, 2, 1), 6, width=8)),
-    Case("levels, autoregressive, patches", lambda: sf.AutoregressiveLevels((1, 2, 2), 4, CONTEXT, patch=2, width=8)),
-    Case("levels, autoregressive, grid", lambda: sf.AutoregressiveLevels((2, 2, 2), 2, width=8)),
-    Case("levels, autoregressive, context", lambda: sf.AutoregressiveLevels(2, 5, CONTEXT, width=8)),
-    Case("levels, conditional", lambda: sf.LogisticLevels(2, 9, CONTEXT, components=2)),
-    Case("ascending", lambda: sf.AscendingCategorical(2, 5, width=8)),
-    Case("ascending, context", lambda: sf.AscendingCategorical(3, 3, CONTEXT, width=8)),
+    Case("categorical", lambda: sf.Categorical(2, levels=5, learned=True)),
+    Case("categorical, conditional", lambda: sf.Categorical(2, levels=3, context_shape=CONTEXT)),
+    Case("levels", lambda: sf.DiscretizedLogisticMixture(2, levels=7, learned=True)),
+    Case("levels, autoregressive", lambda: sf.AutoregressiveDiscretizedLogistic((1, 2, 1), levels=6, width=8)),
+    Case(
+        "levels, autoregressive, patches",
+        lambda: sf.AutoregressiveDiscretizedLogistic((1, 2, 2), levels=4, context_shape=CONTEXT, patch=2, width=8),
+    ),
+    Case("levels, autoregressive, grid", lambda: sf.AutoregressiveDiscretizedLogistic((2, 2, 2), levels=2, width=8)),
+    Case(
+        "levels, autoregressive, context",
+        lambda: sf.AutoregressiveDiscretizedLogistic(2, levels=5, context_shape=CONTEXT, width=8),
+    ),
+    Case(
+        "levels, conditional", lambda: sf.DiscretizedLogisticMixture(2, levels=9, context_shape=CONTEXT, components=2)
+    ),
+    Case("ascending", lambda: sf.AscendingCategorical(2, levels=5, width=8)),
+    Case("ascending, context", lambda: sf.AscendingCategorical(3, levels=3, context_shape=CONTEXT, width=8)),
     Case("Plackett-Luce", lambda: sf.PlackettLuce(3, learned=True)),
     Case("Plackett-Luce, conditional", lambda: sf.PlackettLuce(2, CONTEXT)),
     Case("mixture", lambda: sf.Mixture([sf.Normal(2, learned=True) for _ in range(3)])),
     Case("mixture, conditional", lambda: sf.Mixture([sf.Normal(1, CONTEXT), sf.Logistic(1)])),
-    Case("independent", lambda: sf.Independent([sf.HalfNormal(1, CONTEXT), sf.UniformCircle(1)])),
-    Case("flow", lambda: sf.Flow([sf.Coupling(2, hidden=SMALL), sf.Orthonormal(2)], base=sf.Normal(2))),
+    Case("independent", lambda: sf.Joint([sf.HalfNormal(1, CONTEXT), sf.UniformCircle(1)])),
+    Case("flow", lambda: sf.Flow([sf.Coupling(2, hidden=SMALL), sf.Orthogonal(2)], base=sf.Normal(2))),
     Case("flow, conditional", lambda: sf.Flow([sf.Coupling(2, CONTEXT, hidden=SMALL)], base=sf.Normal(2, CONTEXT))),
     Case("flow, abs", lambda: sf.Flow([sf.Abs(2), sf.Log(2)], base=sf.Normal(2))),
     Case("flow, without layers", lambda: sf.Flow([], base=sf.Normal(2))),
@@ -231,22 +269,22 @@ def base_for(support: Support, shape: tuple[int, ...]) -> sf.Distribution:
     if isinstance(support, Positive):
         return sf.Flow([sf.Log(shape)], base=sf.Normal(shape))
     if isinstance(support, Interval):
-        return sf.Uniform(shape, support.low, support.high)
+        return sf.Uniform(shape, low=support.low, high=support.high)
     if isinstance(support, Circle):
         return sf.UniformCircle(shape)
     if isinstance(support, Integers):
-        return sf.Categorical(shape, support.levels)
+        return sf.Categorical(shape, levels=support.levels)
     if isinstance(support, Ordered) and support.levels:
-        return sf.AscendingCategorical(shape[0], support.levels, width=8)
+        return sf.AscendingCategorical(shape[0], levels=support.levels, width=8)
     if isinstance(support, Ordered):
         return sf.Flow([sf.LogGaps(shape, by=support.by)], base=sf.Normal(shape))
     if isinstance(support, Permutations):
         return sf.PlackettLuce(support.size, learned=True)
     if isinstance(support, Ragged):
-        layer = sf.RaggedCells(shape, 3, support.low, support.high)
+        layer = sf.RaggedCells(shape, cells=3, low=support.low, high=support.high)
         return sf.Flow([layer], base=base_for(layer.codomain, layer.out_shape))
     if isinstance(support, Product):
-        return sf.Independent([base_for(part, (n, *shape[1:])) for part, n in support.parts])
+        return sf.Joint([base_for(part, (n, *shape[1:])) for part, n in support.parts])
     return sf.Normal(shape)
 
 

@@ -65,9 +65,9 @@ def _inside(layer: dict, times: int) -> dict[str, Any]:
 _BIG = 2**24
 
 ATTACKS: dict[str, dict[str, Any]] = {
-    "powers of integers": _flow(_of("Ravel", shape=[2**19, 1], levels=2**20)),
+    "powers of integers": _flow(_of("RavelMultiIndex", shape=[2**19, 1], levels=2**20)),
     "powers of integers, in a grid of cells": _flow(_of("RaggedCells", shape=[2**19, 1], cells=3, low=0.0, high=1.0)),
-    "powers of negative integers": _flow(_of("Ravel", shape=[2**19, 1], levels=-7)),
+    "powers of negative integers": _flow(_of("RavelMultiIndex", shape=[2**19, 1], levels=-7)),
     "an integer of many digits": _flow(_of("Exp", shape=10**4000)),
     "a negative integer": _flow(_of("Reverse", shape=-(2**62))),
     "a list of coordinates": _flow(_of("Reverse", shape=_BIG)),
@@ -80,12 +80,14 @@ ATTACKS: dict[str, dict[str, Any]] = {
     "axes": _flow(_of("PermuteAxes", shape=[1] * 40_000, axes=list(range(40_000)))),
     "many coordinates": _flow(_of("Exp", shape=[10**6] * 10)),
     "a transformer's places": _flow(base=_of("AscendingCategorical", size=_BIG, levels=1, width=4)),
-    "an image's patches": _flow(base=_of("AutoregressiveLevels", event_shape=[1, 4096, 4096], levels=2, width=4)),
+    "an image's patches": _flow(
+        base=_of("AutoregressiveDiscretizedLogistic", event_shape=[1, 4096, 4096], levels=2, width=4)
+    ),
     "layers in a network": _flow(base=_of("AscendingCategorical", size=2, levels=2, width=4, layers=2**22)),
     "blocks in a network": _net(_of("ConvNet", inputs=1, outputs=1, width=1, blocks=2**20)),
     "layers stated": _net(_of("MLP", in_shape=1, out_shape=2, hidden=[1] * 2**15)),
     "wide layers": _net(_of("MLP", in_shape=1, out_shape=2, hidden=[2**18, 2**18])),
-    "networks": _flow(base=_of("BlockLevels", z_shape=[1, 1, 1], levels=2, places=2**20)),
+    "networks": _flow(base=_of("BlockwiseDiscretizedLogistic", z_shape=[1, 1, 1], levels=2, places=2**20)),
     "pieces": _flow(*[_of("Exp", shape=2), _of("Log", shape=2)] * 10_000),
     "pieces within each other": _flow(*[_inside(_of("Exp", shape=2), 28)] * 400),
     "deeper pieces": _flow(_inside(_of("Exp", shape=2), 70)),
@@ -95,7 +97,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
     ),
     "overlapping blocks": _flow(_of("OverlappingMaxPool", shape=[1, 1000, 1000], block=2, hop=1)),
     "one long column": _flow(_of("OverlappingMaxPool", shape=[1, 2**19, 1], block=[2, 1], hop=[2, 1])),
-    "matrices": _flow(*[_of("Orthonormal", shape=1024)] * 40),
+    "matrices": _flow(*[_of("Orthogonal", shape=1024)] * 40),
     "components": _net(_of("Summary", shape=2**19, components=2**19)),
     "a long text": _flow(_of("Exp", shape="2" * 10**6)),
     "a long name": _flow(_of("E" * 10**6)),
@@ -133,7 +135,7 @@ def _refused(path: Path) -> str:
 def _warm() -> None:
     """Torch prepares its meta device at the first call."""
     with Budget(0, 0):
-        sf.Orthonormal(2)
+        sf.Orthogonal(2)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

@@ -173,12 +173,14 @@ def test_every_preset_for_points_trains_and_comes_back(name: str, tmp_path: Path
 
 def test_only_a_rounding_that_nothing_learns_before_may_be_trained_behind() -> None:
     data = torch.rand(100, 1) * 4
-    grid = [sf.Rescale(1, (0.0, 4.0), (0.0, 4.0)), sf.Inverse(sf.Dequantize(1, 4))]
-    flow = sf.Flow(grid, base=sf.Categorical(1, 4, learned=True))
+    grid = [sf.Rescale(1, start=(0.0, 4.0), end=(0.0, 4.0)), sf.Inverse(sf.Dequantize(1, levels=4))]
+    flow = sf.Flow(grid, base=sf.Categorical(1, levels=4, learned=True))
     sf.fit(flow, data, steps=3, progress=False)
     learns = sf.Elementwise(1, map=sf.IntervalSplineMap(4, low=0, high=4))
     with pytest.raises(sf.BoundError, match="no gradient"):
-        sf.fit(sf.Flow([learns, grid[1]], base=sf.Categorical(1, 4, learned=True)), data, steps=3, progress=False)
+        sf.fit(
+            sf.Flow([learns, grid[1]], base=sf.Categorical(1, levels=4, learned=True)), data, steps=3, progress=False
+        )
 
 
 @pytest.mark.parametrize("name", ["permute-flow", "sort-flow"])
@@ -193,13 +195,13 @@ def test_presets_for_points_say_what_they_expect(name: str) -> None:
 
 def test_a_ravel_has_cells_that_floats_hold() -> None:
     x = torch.cartesian_prod(*[torch.arange(5.0)] * 3).T.unsqueeze(0)
-    layer = sf.Ravel((3, 125), 5)
+    layer = sf.RavelMultiIndex((3, 125), levels=5)
     z, _ = layer(x)
     assert torch.equal(z[0], torch.arange(125.0)) and torch.equal(layer.inverse(z)[0], x)
     with pytest.raises(sf.ShapeError, match="cells at most"):
-        sf.Ravel((4, 2), 100)
+        sf.RavelMultiIndex((4, 2), levels=100)
     with pytest.raises(sf.ShapeError, match="points of shape"):
-        sf.Ravel((3,), 5)
+        sf.RavelMultiIndex((3,), levels=5)
 
 
 def test_a_latent_of_a_set_does_not_see_the_order_and_helps() -> None:
@@ -333,7 +335,7 @@ def test_integers_in_order_are_learned() -> None:
     kinds, number = dice.unique(dim=0, return_counts=True)
     p = number / number.sum()
     entropy = -(p * p.log()).sum().item()
-    law = sf.AscendingCategorical(3, 4, width=16, layers=1)
+    law = sf.AscendingCategorical(3, levels=4, width=16, layers=1)
     sf.fit(law, dice, steps=300, lr=1e-2, progress=False, seed=0)
     gap = -(p * law.log_prob(kinds)).sum().item() - entropy
     assert -1e-5 < gap < 0.02
@@ -407,7 +409,7 @@ def test_points_are_drawn_in_their_own_cells_however_far_from_zero_the_box_lies(
     for offset in (0.0, -0.5, 0.1, 1.0, -30.0, 1e3, -1e4, 1e5, 1e6):
         for width, cells in ((1.0, 3), (0.37, 28), (30.0, 100)):
             low = offset * width
-            layer = sf.RaggedCells((3, 40), cells, low, low + width).to(dtype)
+            layer = sf.RaggedCells((3, 40), cells=cells, low=low, high=low + width).to(dtype)
             z = torch.randint(cells**2 + 1, (100, 40)).to(type_for(dtype, cells**2))
             # Four floats in a cell are room enough.
             if 4 * torch.finfo(z.dtype).eps * max(-low, low + width) > width / cells:
@@ -424,7 +426,7 @@ def test_points_are_drawn_in_their_own_cells_however_far_from_zero_the_box_lies(
 
 @pytest.mark.parametrize("low", [0.0, 1000.0, -5000.0])
 def test_points_are_uniform_within_their_cell(low: float) -> None:
-    layer = sf.RaggedCells((2, 50_000), 4, low, low + 1)
+    layer = sf.RaggedCells((2, 50_000), cells=4, low=low, high=low + 1)
     x, _ = layer.inverse(torch.full((1, 50_000), 2.0))
     share = 4 * (x[0, 0] - low) - 2
     assert abs(share.mean() - 0.5) < 0.01 and abs(share.var() - 1 / 12) < 0.003

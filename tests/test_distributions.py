@@ -158,7 +158,7 @@ def test_fixed_families_in_closed_form() -> None:
 
 
 def test_supports_of_independent_parts() -> None:
-    both = sf.Independent([sf.HalfNormal(1), sf.HalfNormal(2), sf.Normal(1)])
+    both = sf.Joint([sf.HalfNormal(1), sf.HalfNormal(2), sf.Normal(1)])
     assert isinstance(both.support, Product) and both.event_shape == (4,)
     assert both.support == sf.product([sf.positive] * 3 + [sf.real])
 

@@ -14,7 +14,7 @@ from surflow.distributions.parametric import Parametric
 
 
 def test_an_order_must_be_a_law_of_permutations() -> None:
-    for order in (sf.Categorical(2, 2), sf.Bernoulli(2)):
+    for order in (sf.Categorical(2, levels=2), sf.Bernoulli(2)):
         with pytest.raises(sf.ShapeError, match="PlackettLuce"):
             sf.Sort(2, order=order)
 
@@ -25,10 +25,10 @@ def _bound() -> sf.Flow:
 
 
 def test_no_wrapping_hides_a_bound() -> None:
-    assert not sf.On(3, [0, 1], sf.Abs(2, _bound())).exact
+    assert not sf.On(3, part=[0, 1], layer=sf.Abs(2, signs=_bound())).exact
     with pytest.raises(sf.BoundError, match="encoder"):
-        sf.Inverse(sf.On(3, [0, 1], sf.Abs(2, _bound())))
-    decoder = sf.Flow([sf.Augment(2, 1), sf.Slice(3, 2)], base=sf.Normal(2, context_shape=1))
+        sf.Inverse(sf.On(3, part=[0, 1], layer=sf.Abs(2, signs=_bound())))
+    decoder = sf.Flow([sf.Augment(2, noise=1), sf.Slice(3, keep=2)], base=sf.Normal(2, context_shape=1))
     with pytest.raises(sf.BoundError, match="encoder"):
         sf.Inverse(sf.VAE(sf.Normal(1, context_shape=2), decoder))
 
@@ -40,15 +40,20 @@ def test_rounding_never_leaves_an_interval(dtype: torch.dtype) -> None:
     for x in (0.0, 1.0, 1 - torch.finfo(dtype).eps / 2):
         assert spline.log_prob(torch.full((1, 500), x, dtype=dtype)).isfinite().all()
     for low, high in torch.randn(100, 2).sort(1).values.tolist():
-        sigmoid = sf.Flow([sf.Sigmoid(1, low, high)], base=sf.Uniform(1, low, high)).to(dtype)
+        sigmoid = sf.Flow([sf.Sigmoid(1, low=low, high=high)], base=sf.Uniform(1, low=low, high=high)).to(dtype)
         assert sigmoid.log_prob(torch.tensor([[40.0], [-40.0], [17.0]], dtype=dtype)).isfinite().all()
 
 
 def test_integers_are_scored_as_numbers() -> None:
     byte = torch.full((1, 1), 200, dtype=torch.uint8)
-    for law in (sf.Uniform(1, 0, 256), sf.Categorical(1, 256), sf.Normal(1), sf.Mixture([sf.Uniform(1, 0, 256)])):
+    for law in (
+        sf.Uniform(1, low=0, high=256),
+        sf.Categorical(1, levels=256),
+        sf.Normal(1),
+        sf.Mixture([sf.Uniform(1, low=0, high=256)]),
+    ):
         assert torch.equal(law.log_prob(byte), law.log_prob(byte.float()))
-    flow = sf.Flow([sf.Dequantize(2, 4), sf.Logit(2, 0, 4), sf.Coupling(2)], base=sf.Normal(2)).double()
+    flow = sf.Flow([sf.Dequantize(2, levels=4), sf.Logit(2, low=0, high=4), sf.Coupling(2)], base=sf.Normal(2)).double()
     x = torch.randint(4, (30, 2))
     assert flow.elbo(x).dtype == torch.float64
     flow.account(x), flow.initialize(x)
@@ -64,7 +69,7 @@ def test_types_that_do_not_fit_are_named() -> None:
     with pytest.raises(sf.DataError, match=r"ndarray: pass torch\.as_tensor"):
         flow.log_prob(np.zeros((1, 2)))
     with pytest.raises(sf.ConfigError, match="cannot tell 256 levels"):
-        sf.Dequantize(2, 256)(torch.full((1, 2), 100.0).bfloat16())
+        sf.Dequantize(2, levels=256)(torch.full((1, 2), 100.0).bfloat16())
 
 
 def test_initial_scales_have_no_hidden_limits() -> None:
@@ -81,10 +86,10 @@ def test_the_origin_of_the_plane_has_finite_gradients() -> None:
 
 
 def test_what_carries_no_gradient_says_so() -> None:
-    integers = sf.Flow([sf.Dequantize(2, 5), sf.Logit(2, 0, 5), sf.Elementwise(2)], base=sf.Normal(2))
+    integers = sf.Flow([sf.Dequantize(2, levels=5), sf.Logit(2, low=0, high=5), sf.Elementwise(2)], base=sf.Normal(2))
     with pytest.raises(sf.BoundError, match="Dequantize rounds"):
         integers.rsample(3)
-    folded = sf.Flow([sf.Inverse(sf.Abs(1, sf.Bernoulli(1, learned=True)))], base=sf.Normal(1, learned=True))
+    folded = sf.Flow([sf.Inverse(sf.Abs(1, signs=sf.Bernoulli(1, learned=True)))], base=sf.Normal(1, learned=True))
     folded.rsample(3).sum().backward()
 
 
@@ -95,7 +100,7 @@ def test_a_context_may_be_one_number(layer: type[sf.Transform]) -> None:
 
 
 def test_infinite_events_have_no_density_and_nan_stays_nan() -> None:
-    flow = sf.Flow([sf.Orthonormal(2)], base=sf.Normal(2))
+    flow = sf.Flow([sf.Orthogonal(2)], base=sf.Normal(2))
     assert flow.log_prob(torch.tensor([[math.inf, 0.0]])).item() == -math.inf
     positive = sf.Flow([sf.Log(1)], base=sf.Normal(1))
     assert positive.log_prob(torch.tensor([[math.nan]])).isnan().all()
@@ -122,13 +127,13 @@ def test_a_flow_as_a_base_is_fitted_too() -> None:
     [
         (lambda: sf.Flow(sf.Abs(2), base=sf.HalfNormal(2)), "list of transforms"),
         (lambda: sf.Inverse(sf.Normal(1)), "turns a Transform round"),
-        (lambda: sf.On(2, [0], sf.Normal(1)), "puts a Transform on a part"),
+        (lambda: sf.On(2, part=[0], layer=sf.Normal(1)), "puts a Transform on a part"),
         (lambda: sf.Squeeze((4, 4)), r"\(channels, height, width\)"),
         (lambda: sf.Max((3,)), "at least two coordinates"),
         (lambda: sf.Normal(-1), "expected a shape"),
         (lambda: sf.Coupling(2.5), "expected a shape"),
         (lambda: sf.Normal(2).sample(-1), "expected a shape"),
-        (lambda: sf.Slice(3, 2, support=sf.product([sf.positive, sf.real, sf.real])), "3 coordinates"),
+        (lambda: sf.Slice(3, keep=2, support=sf.product([sf.positive, sf.real, sf.real])), "3 coordinates"),
         (
             lambda: sf.Flow([sf.Coupling(2, 4)], sf.Normal(2), context_net=torch.nn.Linear(3, 4)),
             "in_shape and out_shape",
@@ -174,17 +179,19 @@ SCALARS: dict[str, Callable[[], sf.Distribution]] = {
     "logistic": lambda: sf.Logistic(()),
     "half-normal": lambda: sf.HalfNormal((), learned=True),
     "exponential": lambda: sf.Exponential(()),
-    "uniform": lambda: sf.Uniform((), -1, 3),
+    "uniform": lambda: sf.Uniform((), low=-1, high=3),
     "circle": lambda: sf.UniformCircle(()),
     "bernoulli": lambda: sf.Bernoulli((), 3),
     "joint bernoulli": lambda: sf.JointBernoulli((), learned=True),
-    "categorical": lambda: sf.Categorical((), 4, learned=True),
-    "levels": lambda: sf.LogisticLevels((), 7, learned=True),
-    "autoregressive levels": lambda: sf.AutoregressiveLevels((), 5, width=8),
+    "categorical": lambda: sf.Categorical((), levels=4, learned=True),
+    "levels": lambda: sf.DiscretizedLogisticMixture((), levels=7, learned=True),
+    "autoregressive levels": lambda: sf.AutoregressiveDiscretizedLogistic((), levels=5, width=8),
     "mixture": lambda: sf.Mixture([sf.HalfNormal(()), sf.Exponential((), learned=True)]),
     "flow": lambda: sf.Flow([sf.Abs(()), sf.Log(()), sf.Elementwise((), 3, map=sf.SplineMap())], base=sf.Normal(())),
     "flow on an interval": lambda: sf.Flow([sf.Logit(()), sf.Standardize(()), sf.Reshape((), 1)], base=sf.Normal(1)),
-    "flow of integers": lambda: sf.Flow([sf.Dequantize((), 5), sf.Rescale((), (0, 5), (0, 1))], base=sf.Uniform(())),
+    "flow of integers": lambda: sf.Flow(
+        [sf.Dequantize((), levels=5), sf.Rescale((), start=(0, 5), end=(0, 1))], base=sf.Uniform(())
+    ),
     "flow on a circle": lambda: sf.Flow([sf.Elementwise((), map=sf.CircularSplineMap())], base=sf.UniformCircle(())),
 }
 
@@ -210,20 +217,20 @@ def test_events_may_be_single_numbers(name: str) -> None:
     [
         lambda: sf.Coupling(()),
         lambda: sf.Autoregressive(()),
-        lambda: sf.Orthonormal(()),
+        lambda: sf.Orthogonal(()),
         lambda: sf.LULinear(()),
-        lambda: sf.Linear((), [[1.0]]),
+        lambda: sf.Linear((), matrix=[[1.0]]),
         lambda: sf.ConditionalLinear((), 3),
         lambda: sf.ActNorm(()),
         lambda: sf.Permute(()),
         lambda: sf.Reverse(()),
-        lambda: sf.Slice((), 1),
-        lambda: sf.Augment((), 1),
-        lambda: sf.On((), [0], sf.Exp(1)),
+        lambda: sf.Slice((), keep=1),
+        lambda: sf.Augment((), noise=1),
+        lambda: sf.On((), part=[0], layer=sf.Exp(1)),
         lambda: sf.RandomPermutation(()),
-        lambda: sf.SortIntegers((), 3),
-        lambda: sf.Independent([sf.Normal(())]),
-        lambda: sf.AscendingCategorical((), 3),
+        lambda: sf.SortIntegers((), levels=3),
+        lambda: sf.Joint([sf.Normal(())]),
+        lambda: sf.AscendingCategorical((), levels=3),
     ],
 )
 def test_what_needs_an_axis_says_so(build: Callable[[], object]) -> None:
@@ -237,20 +244,23 @@ OUTSIDE: dict[str, tuple[Callable[[], sf.Distribution], list[list[float]]]] = {
     "logarithm": (lambda: sf.Flow([sf.Log(2), sf.Coupling(2)], sf.Normal(2)), [[math.inf, 1.0], [-1.0, 1.0]]),
     "log-odds": (lambda: sf.Flow([sf.Logit(2), sf.Coupling(2)], sf.Normal(2)), [[math.inf, 0.5], [-0.5, 0.5]]),
     "parts": (
-        lambda: sf.Flow([sf.On(2, [1], sf.Log(1)), sf.Coupling(2)], sf.Normal(2)),
+        lambda: sf.Flow([sf.On(2, part=[1], layer=sf.Log(1)), sf.Coupling(2)], sf.Normal(2)),
         [[math.inf, 1.0], [0.0, -1.0]],
     ),
     "gaps": (lambda: sf.Flow([sf.LogGaps(2), sf.Coupling(2)], sf.Normal(2)), [[1.0, 0.0], [0.0, math.inf]]),
-    "integers": (lambda: sf.Flow([sf.Dequantize(2, 3), sf.Logit(2, 0, 3), sf.Coupling(2)], sf.Normal(2)), [[3, 0]]),
+    "integers": (
+        lambda: sf.Flow([sf.Dequantize(2, levels=3), sf.Logit(2, low=0, high=3), sf.Coupling(2)], sf.Normal(2)),
+        [[3, 0]],
+    ),
     "bound": (lambda: sf.Flow([sf.VAE(sf.Normal(1, 2), sf.Normal(2, 1))], sf.Normal(1)), [[math.inf, 0.0]]),
     "normal": (lambda: sf.Normal(2, learned=True), [[math.inf, 0.0], [0.0, -math.inf]]),
     "logistic": (lambda: sf.Logistic(2, learned=True), [[math.inf, 0.0]]),
     "half-normal": (lambda: sf.HalfNormal(2, learned=True), [[math.inf, 1.0], [-1.0, 1.0]]),
     "mixture": (lambda: sf.Mixture([sf.Normal(2, learned=True), sf.Logistic(2, learned=True)]), [[math.inf, 0.0]]),
-    "independent": (lambda: sf.Independent([sf.Normal(1, learned=True), sf.Exponential(1, learned=True)]), [[0, -1]]),
-    "categories": (lambda: sf.Categorical(2, 3, learned=True), [[3, 0], [math.inf, 0]]),
+    "independent": (lambda: sf.Joint([sf.Normal(1, learned=True), sf.Exponential(1, learned=True)]), [[0, -1]]),
+    "categories": (lambda: sf.Categorical(2, levels=3, learned=True), [[3, 0], [math.inf, 0]]),
     "orders": (lambda: sf.PlackettLuce(2, learned=True), [[1, 1], [math.inf, 0]]),
-    "ascending": (lambda: sf.AscendingCategorical(2, 3, width=8), [[2, 1], [math.inf, 0]]),
+    "ascending": (lambda: sf.AscendingCategorical(2, levels=3, width=8), [[2, 1], [math.inf, 0]]),
 }
 
 

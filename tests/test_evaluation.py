@@ -59,7 +59,7 @@ def exact_flow(size=2):
 
 def bound_flow():
     torch.manual_seed(0)
-    return sf.Flow([sf.Augment(2, 1), sf.Coupling(3, hidden=(8,))], base=sf.Normal(3))
+    return sf.Flow([sf.Augment(2, noise=1), sf.Coupling(3, hidden=(8,))], base=sf.Normal(3))
 
 
 # -- the Gaussian baseline --------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_the_gap_of_a_wrong_law_is_its_divergence():
 
 def test_a_uniform_model_costs_log2_levels_bits():
     x = torch.randint(256, (300, 2, 3), generator=torch.Generator().manual_seed(0)).float()
-    flow = sf.Flow([sf.Dequantize((2, 3), 256)], base=sf.Uniform((2, 3), 0, 256))
+    flow = sf.Flow([sf.Dequantize((2, 3), levels=256)], base=sf.Uniform((2, 3), low=0, high=256))
     splits = splits_of(part(x), part(x), part(x), levels=256)
     found = by_metric(evaluate(flow, splits))
     assert found["bits_per_dim"]["value"] == pytest.approx(8, abs=1e-6)

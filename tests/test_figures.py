@@ -124,7 +124,7 @@ def _small(name):
 
 
 def test_coverage_of_plateaus_is_uniform():
-    post = sf.Uniform(1, 0.0, 1.0)
+    post = sf.Uniform(1, low=0.0, high=1.0)
     truth, draws = post.sample(500, seed=1), post.sample((199, 500), seed=2)
     level = expected_coverage(post.log_prob(truth), post.log_prob(draws.flatten(0, 1)).reshape(199, 500))
     assert kstest(level, "uniform").pvalue > 0.01

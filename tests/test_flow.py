@@ -37,13 +37,13 @@ def test_supports_must_fit_and_the_message_names_what_fits_between() -> None:
     with pytest.raises(sf.SupportError, match="LogGaps"):
         sf.Flow([sf.Sort(3)], base=sf.Normal(3))
     with pytest.raises(sf.SupportError, match="Dequantize"):
-        sf.Flow([sf.Inverse(sf.Dequantize(2, 4)), sf.Coupling(2)], base=sf.Normal(2))
+        sf.Flow([sf.Inverse(sf.Dequantize(2, levels=4)), sf.Coupling(2)], base=sf.Normal(2))
     sf.Flow([sf.Abs(2)], base=sf.HalfNormal(2))
 
 
 def test_shapes_contexts_and_repeats_are_refused() -> None:
     with pytest.raises(sf.ShapeError, match=r"ends in shape \(1,\), but the base Normal expects \(2,\)"):
-        sf.Flow([sf.Slice(2, 1)], base=sf.Normal(2))
+        sf.Flow([sf.Slice(2, keep=1)], base=sf.Normal(2))
     with pytest.raises(sf.ShapeError, match="share one context"):
         sf.Flow([sf.Coupling(2, 3), sf.Coupling(2, 4)], base=sf.Normal(2))
     layer = sf.Coupling(2)
@@ -62,25 +62,25 @@ def test_shapes_contexts_and_repeats_are_refused() -> None:
 
 
 def test_a_bound_is_never_passed_off_as_a_density() -> None:
-    flow = sf.Flow([sf.Augment(2, 1)], base=sf.Normal(3))
+    flow = sf.Flow([sf.Augment(2, noise=1)], base=sf.Normal(3))
     x = torch.randn(4, 2)
     assert not flow.exact
     with pytest.raises(sf.BoundError, match=r"not exact: 0: Augment.*elbo.*importance_samples=k"):
         flow.log_prob(x)
     assert flow.elbo(x).shape == flow.log_prob(x, importance_samples=3).shape == (4,)
     with pytest.raises(sf.BoundError, match="encoder"):
-        sf.VAE(encoder=sf.Flow([sf.Augment(1, 1)], base=sf.Normal(2)), decoder=sf.Normal(1, context_shape=1))
+        sf.VAE(encoder=sf.Flow([sf.Augment(1, noise=1)], base=sf.Normal(2)), decoder=sf.Normal(1, context_shape=1))
     with pytest.raises(sf.BoundError, match="encoder"):
-        sf.Inverse(sf.Slice(2, 1, sf.Flow([sf.Augment(1, 1)], base=sf.Normal(2))))
+        sf.Inverse(sf.Slice(2, keep=1, dropped=sf.Flow([sf.Augment(1, noise=1)], base=sf.Normal(2))))
 
 
 def test_exactness_follows_from_the_layers() -> None:
     assert sf.Flow([sf.Abs(2), sf.Log(2)], base=sf.Normal(2)).exact
-    assert sf.Flow([sf.Slice(3, 2)], base=sf.Normal(2)).exact
-    assert sf.Flow([sf.Inverse(sf.Augment(2, 1))], base=sf.Normal(2)).exact
+    assert sf.Flow([sf.Slice(3, keep=2)], base=sf.Normal(2)).exact
+    assert sf.Flow([sf.Inverse(sf.Augment(2, noise=1))], base=sf.Normal(2)).exact
     assert not sf.Flow([sf.RandomPermutation(2)], base=sf.Normal(2)).exact
-    bound = sf.Flow([sf.Augment(1, 1)], base=sf.Normal(2))
-    assert not sf.Flow([sf.Slice(2, 1, bound)], base=sf.Normal(1)).exact
+    bound = sf.Flow([sf.Augment(1, noise=1)], base=sf.Normal(2))
+    assert not sf.Flow([sf.Slice(2, keep=1, dropped=bound)], base=sf.Normal(1)).exact
     assert not sf.Flow([], base=bound).exact
 
 
@@ -92,7 +92,7 @@ def test_importance_weighting_rises_to_the_closed_form(name: str) -> None:
     if name == "augment":
         # z = (x, u) ~ N(0, I) rotated: z = O (x, u), so x ~ N(0, I); q(u|x) is N(x W, 0.8^2), not the true posterior.
         noise = sf.Normal(1, context_shape=2, net=_linear(torch.tensor([[0.5, -0.3]]), math.log(0.8)))
-        flow = sf.Flow([sf.Augment(2, noise), sf.Orthonormal(3)], base=sf.Normal(3)).double()
+        flow = sf.Flow([sf.Augment(2, noise=noise), sf.Orthogonal(3)], base=sf.Normal(3)).double()
         exact = torch.distributions.MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double()).log_prob(x)
     elif name == "vae":
         weight, s = torch.tensor([[1.0], [0.5]]), 0.7
@@ -104,8 +104,8 @@ def test_importance_weighting_rises_to_the_closed_form(name: str) -> None:
     else:
         # x = (z, r): z ~ N(0, 1), r ~ N(0, 1) by way of an augmented pair with a mismatched encoder.
         noise = sf.Normal(1, context_shape=1, net=_linear(torch.tensor([[0.4]]), math.log(0.9)))
-        dropped = sf.Flow([sf.Augment(1, noise)], base=sf.Normal(2))
-        flow = sf.Flow([sf.Slice(2, 1, dropped)], base=sf.Normal(1)).double()
+        dropped = sf.Flow([sf.Augment(1, noise=noise)], base=sf.Normal(2))
+        flow = sf.Flow([sf.Slice(2, keep=1, dropped=dropped)], base=sf.Normal(1)).double()
         exact = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(1)
     means, previous = [], -math.inf
     for k in (1, 10, 100, 1000):
@@ -120,7 +120,7 @@ def test_importance_weighting_rises_to_the_closed_form(name: str) -> None:
 
 def test_importance_weighting_is_the_same_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """One row of a thousand draws and many small chunks estimate the same number."""
-    flow = sf.Flow([sf.Augment(2, sf.Normal(1, context_shape=2)), sf.Orthonormal(3)], base=sf.Normal(3))
+    flow = sf.Flow([sf.Augment(2, noise=sf.Normal(1, context_shape=2)), sf.Orthogonal(3)], base=sf.Normal(3))
     x = torch.randn(50, 2)
     whole = flow.log_prob(x, importance_samples=1000)
     monkeypatch.setattr("surflow.distribution._ELEMENTS_AT_ONCE", 700)
@@ -130,7 +130,7 @@ def test_importance_weighting_is_the_same_in_chunks(monkeypatch: pytest.MonkeyPa
 
 def test_uniform_dequantisation_of_a_uniform_model_scores_exactly_eight_bits() -> None:
     shape = (1, 4, 4)
-    flow = sf.Flow([sf.Dequantize(shape, 256)], base=sf.Uniform(shape, 0, 256))
+    flow = sf.Flow([sf.Dequantize(shape, levels=256)], base=sf.Uniform(shape, low=0, high=256))
     bits = -flow.elbo(torch.randint(256, (10, *shape))) / (16 * math.log(2))
     assert torch.allclose(bits, torch.full((10,), 8.0))
     assert flow.sample(100, seed=0).max() <= 255
@@ -166,12 +166,12 @@ def test_a_context_network_stands_before_every_layer() -> None:
 
 
 def test_code_round_trip_and_account() -> None:
-    flow = sf.Flow([sf.Standardize(2), sf.Coupling(2, hidden=(8,)), sf.Orthonormal(2)], base=sf.Normal(2)).double()
+    flow = sf.Flow([sf.Standardize(2), sf.Coupling(2, hidden=(8,)), sf.Orthogonal(2)], base=sf.Normal(2)).double()
     x = torch.randn(100, 2).double() * 5 + 2
     flow.initialize(x)
     assert torch.allclose(flow.decode(flow.encode(x)), x, atol=1e-10)
     account = flow.account(x)
-    assert [row.name for row in account] == ["Standardize", "Coupling", "Orthonormal", "Normal"]
+    assert [row.name for row in account] == ["Standardize", "Coupling", "Orthogonal", "Normal"]
     assert sum(row.nats for row in account) == pytest.approx(flow.log_prob(x).mean().item())
     assert all(row.exact for row in account)
 
@@ -191,7 +191,7 @@ def test_draws_carry_gradients_where_the_mathematics_allows() -> None:
     flow = sf.Flow([sf.Abs(2), sf.Log(2), sf.Coupling(2, hidden=(8,))], base=sf.Normal(2))
     flow.rsample(10).sum().backward()
     assert flow.transforms[2].net.layers[-1].weight.grad.abs().sum() > 0
-    learned = sf.Flow([sf.Abs(2, sf.Bernoulli(2, learned=True))], base=sf.HalfNormal(2))
+    learned = sf.Flow([sf.Abs(2, signs=sf.Bernoulli(2, learned=True))], base=sf.HalfNormal(2))
     with pytest.raises(sf.BoundError, match="discrete"):
         learned.rsample(10)
 

@@ -41,7 +41,7 @@ def _line(low: float = -8.0, high: float = 8.0, points: int = 4000) -> tuple[Ten
 
 def _augmented(layers: Callable[[], list[sf.Transform]], base: Callable[[], sf.Distribution], noise) -> tuple:
     """A chain behind added noise, and its bound as an integral over the noise."""
-    flow = sf.Flow([sf.Augment(1, noise), *layers()], base=base()).double()
+    flow = sf.Flow([sf.Augment(1, noise=noise), *layers()], base=base()).double()
     _spread(flow)
     x = torch.tensor([[0.7]]).double()
     u, width = _line()
@@ -57,10 +57,10 @@ def _augmented(layers: Callable[[], list[sf.Transform]], base: Callable[[], sf.D
 
 def _dequantized() -> tuple:
     noise = sf.Flow([sf.Logit(1), sf.Elementwise(1, 1)], base=sf.Logistic(1))
-    fold = sf.Abs(1, sf.Bernoulli(1, learned=True), support=sf.Interval(-1.5, 1.5))
-    spline = sf.Elementwise(1, map=sf.IntervalSplineMap(4, 0.0, 1.5))
-    layers = [sf.Rescale(1, (0, 3), (-1.5, 1.5)), fold, spline]
-    flow = sf.Flow([sf.Dequantize(1, 3, noise), *layers], base=sf.Uniform(1, 0, 1.5)).double()
+    fold = sf.Abs(1, signs=sf.Bernoulli(1, learned=True), support=sf.Interval(-1.5, 1.5))
+    spline = sf.Elementwise(1, map=sf.IntervalSplineMap(4, low=0.0, high=1.5))
+    layers = [sf.Rescale(1, start=(0, 3), end=(-1.5, 1.5)), fold, spline]
+    flow = sf.Flow([sf.Dequantize(1, levels=3, noise=noise), *layers], base=sf.Uniform(1, low=0, high=1.5)).double()
     _spread(flow)
     x = torch.tensor([[1.0]]).double()
     t, width = _line(-30.0, 30.0, 20_000)
@@ -76,7 +76,7 @@ def _dequantized() -> tuple:
 
 def _signs_encoded() -> tuple:
     signs = sf.Bernoulli(2, context_shape=2)
-    flow = sf.Flow([sf.Inverse(sf.Abs(2, signs))], base=sf.Normal(2, learned=True)).double()
+    flow = sf.Flow([sf.Inverse(sf.Abs(2, signs=signs))], base=sf.Normal(2, learned=True)).double()
     _spread(flow)
     x = torch.tensor([[0.7, 1.2]]).double()
     b = torch.tensor(list(itertools.product([0.0, 1.0], repeat=2))).double()
@@ -89,9 +89,9 @@ def _signs_encoded() -> tuple:
 
 
 def _categories() -> tuple:
-    encoder = sf.Categorical(1, 3, context_shape=2)
+    encoder = sf.Categorical(1, levels=3, context_shape=2)
     decoder = sf.Bernoulli(2, context_shape=1)
-    flow = sf.Flow([sf.VAE(encoder, decoder)], base=sf.Categorical(1, 3, learned=True)).double()
+    flow = sf.Flow([sf.VAE(encoder, decoder)], base=sf.Categorical(1, levels=3, learned=True)).double()
     _spread(flow)
     x = torch.tensor([[1.0, 0.0]]).double()
     k = torch.arange(3.0).double()[:, None]
@@ -122,7 +122,7 @@ def _mixture_encoded() -> tuple:
 
 def _maximum_encoded() -> tuple:
     """An encoder that draws both an index and a difference."""
-    layer = sf.Max(2, sf.Categorical(1, 2, learned=True), sf.HalfNormal(1, context_shape=1))
+    layer = sf.Max(2, index=sf.Categorical(1, levels=2, learned=True), differences=sf.HalfNormal(1, context_shape=1))
     flow = sf.Flow([sf.Inverse(layer)], base=sf.Normal(2, learned=True)).double()
     _spread(flow)
     x = torch.tensor([[0.4]]).double()
@@ -146,7 +146,7 @@ def _nested() -> tuple:
     noise, encoder = sf.Normal(1, context_shape=2), sf.Normal(1, context_shape=1)
 
     signs = sf.Bernoulli(2, learned=True)
-    inner = sf.Flow([sf.Augment(1, noise), sf.Abs(2, signs)], base=sf.HalfNormal(2, learned=True))
+    inner = sf.Flow([sf.Augment(1, noise=noise), sf.Abs(2, signs=signs)], base=sf.HalfNormal(2, learned=True))
     flow = sf.Flow([sf.VAE(encoder, inner)], base=sf.Normal(1)).double()
     _spread(flow)
     x = torch.tensor([[0.4]]).double()
@@ -179,12 +179,12 @@ class _Beside(sf.Transform):
 
 HELD = {
     "signs that are not fair": lambda: _augmented(
-        lambda: [sf.Abs(2, sf.Bernoulli(2, learned=True))],
+        lambda: [sf.Abs(2, signs=sf.Bernoulli(2, learned=True))],
         lambda: sf.HalfNormal(2, learned=True),
         sf.Normal(1, context_shape=1),
     ),
     "index": lambda: _augmented(
-        lambda: [sf.Max(2, sf.Categorical(1, 2, learned=True))],
+        lambda: [sf.Max(2, index=sf.Categorical(1, levels=2, learned=True))],
         lambda: sf.Normal(1, learned=True),
         sf.Normal(1, learned=True),
     ),
@@ -255,10 +255,10 @@ def test_baselines_leave_their_own_draw_out() -> None:
 def test_draws_that_nothing_after_jumps_for_stay_reparameterised() -> None:
     """A score-function term has noise; where the gradient of the draw is right, there is none."""
     fine = [
-        sf.Flow([sf.Augment(2, sf.Normal(2, context_shape=2)), sf.Coupling(4)], base=sf.Normal(4)),
-        sf.Flow([sf.Augment(1, sf.Normal(1, learned=True)), sf.Abs(2)], base=sf.HalfNormal(2)),
-        sf.Flow([sf.Augment(1, sf.Normal(1, learned=True)), sf.Max(2)], base=sf.Normal(1)),
-        sf.Flow([sf.Dequantize(2, 4), sf.Logit(2, 0, 4), sf.Coupling(2)], base=sf.Normal(2)),
+        sf.Flow([sf.Augment(2, noise=sf.Normal(2, context_shape=2)), sf.Coupling(4)], base=sf.Normal(4)),
+        sf.Flow([sf.Augment(1, noise=sf.Normal(1, learned=True)), sf.Abs(2)], base=sf.HalfNormal(2)),
+        sf.Flow([sf.Augment(1, noise=sf.Normal(1, learned=True)), sf.Max(2)], base=sf.Normal(1)),
+        sf.Flow([sf.Dequantize(2, levels=4), sf.Logit(2, low=0, high=4), sf.Coupling(2)], base=sf.Normal(2)),
         sf.Flow([sf.VAE(sf.Normal(1, 2), sf.Bernoulli(2, 1)), sf.Elementwise(1)], base=sf.Normal(1)),
         sf.Flow([sf.RandomPermutation(3), sf.Coupling(3), sf.Sort(3), sf.LogGaps(3)], base=sf.Normal(3)),
     ]
@@ -269,18 +269,23 @@ def test_draws_that_nothing_after_jumps_for_stay_reparameterised() -> None:
 def test_what_has_no_unbiased_gradient_is_refused_by_fit_and_by_backward() -> None:
     signs, one = sf.Bernoulli(2, learned=True), torch.randn(50, 1)
     refused = {
-        "Abs jumps": sf.Flow([sf.Augment(1, 1), sf.Coupling(2), sf.Abs(2, signs)], base=sf.HalfNormal(2)),
-        "Log has a pole": sf.Flow([sf.Augment(1, 1), sf.Coupling(2), sf.Abs(2), sf.Log(2)], base=sf.Normal(2)),
+        "Abs jumps": sf.Flow([sf.Augment(1, noise=1), sf.Coupling(2), sf.Abs(2, signs=signs)], base=sf.HalfNormal(2)),
+        "Log has a pole": sf.Flow([sf.Augment(1, noise=1), sf.Coupling(2), sf.Abs(2), sf.Log(2)], base=sf.Normal(2)),
         "the base Flow": sf.Flow(
-            [sf.Augment(1, 1), sf.Coupling(2), sf.Abs(2)], base=sf.Flow([sf.Log(2)], base=sf.Normal(2))
+            [sf.Augment(1, noise=1), sf.Coupling(2), sf.Abs(2)], base=sf.Flow([sf.Log(2)], base=sf.Normal(2))
         ),
-        "Max jumps": sf.Flow([sf.Augment(1, 2), sf.Coupling(3), sf.Max(3)], base=sf.Normal(1)),
+        "Max jumps": sf.Flow([sf.Augment(1, noise=2), sf.Coupling(3), sf.Max(3)], base=sf.Normal(1)),
         "On(Abs) jumps": sf.Flow(
-            [sf.Augment(1, 1), sf.LULinear(2), sf.On(2, [0], sf.Abs(1, sf.Bernoulli(1, learned=True)))],
-            base=sf.Independent([sf.HalfNormal(1), sf.Normal(1)]),
+            [
+                sf.Augment(1, noise=1),
+                sf.LULinear(2),
+                sf.On(2, part=[0], layer=sf.Abs(1, signs=sf.Bernoulli(1, learned=True))),
+            ],
+            base=sf.Joint([sf.HalfNormal(1), sf.Normal(1)]),
         ),
         "Inverse(Dequantize) rounds": sf.Flow(
-            [sf.Elementwise(1), sf.Sigmoid(1, 0, 4), sf.Inverse(sf.Dequantize(1, 4))], base=sf.Categorical(1, 4)
+            [sf.Elementwise(1), sf.Sigmoid(1, low=0, high=4), sf.Inverse(sf.Dequantize(1, levels=4))],
+            base=sf.Categorical(1, levels=4),
         ),
     }
     for reason, flow in refused.items():
@@ -310,7 +315,7 @@ def test_layers_that_draw_by_themselves_are_refused_where_what_follows_jumps() -
 
     smooth = sf.Flow([OwnNoise(), sf.Coupling(2)], base=sf.Normal(2))
     assert smooth.estimator().refusal is None
-    jumps = sf.Flow([OwnNoise(), sf.Abs(2, sf.Bernoulli(2, learned=True))], base=sf.HalfNormal(2))
+    jumps = sf.Flow([OwnNoise(), sf.Abs(2, signs=sf.Bernoulli(2, learned=True))], base=sf.HalfNormal(2))
     assert "Abs jumps" in str(jumps.estimator().refusal)
 
 
@@ -324,7 +329,7 @@ def test_rsample_refuses_what_jumps_and_accepts_what_does_not() -> None:
     fixed = sf.Flow([sf.Coupling((2, 2)), onto_cone, sf.Inverse(sf.Sort((2, 2), by=0))], base=sf.Normal((2, 2)))
     assert fixed.rsample(3).requires_grad
     with pytest.raises(sf.BoundError, match="OverlappingMaxPool"):
-        pool = sf.Inverse(sf.OverlappingMaxPool((1, 1, 3), (1, 2), 1))
+        pool = sf.Inverse(sf.OverlappingMaxPool((1, 1, 3), kernel_size=(1, 2), stride=1))
         sf.Flow([pool], base=sf.Normal((1, 1, 3), learned=True)).rsample(2)
     encoder = sf.Mixture([sf.Normal(1, context_shape=2), sf.Normal(1, context_shape=2)])
     assert sf.Flow([sf.VAE(encoder, sf.Normal(2, context_shape=1))], base=sf.Normal(1)).rsample(3).requires_grad
@@ -350,7 +355,7 @@ def test_a_bound_is_not_handed_out_with_draws() -> None:
     with pytest.raises(sf.BoundError, match="importance_samples"):
         flow.sample_and_log_prob(5)
     with pytest.raises(sf.BoundError, match="bound"):
-        sf.Independent([flow, sf.Normal(1)]).sample_and_log_prob(5)
+        sf.Joint([flow, sf.Normal(1)]).sample_and_log_prob(5)
     x, log_prob = sf.Flow([sf.Abs(1)], base=sf.HalfNormal(1)).sample_and_log_prob(5)
     assert x.shape == (5, 1) and log_prob.shape == (5,)
 
@@ -368,8 +373,8 @@ def test_learned_discrete_encoders_train() -> None:
             return torch.stack([2 - 4 * k, torch.full_like(k, math.log(0.5))], 1)
 
     decoder = sf.Normal(1, context_shape=1, net=Components())
-    layer = sf.VAE(sf.Categorical(1, 2, context_shape=1), decoder)
-    flow = sf.Flow([layer], base=sf.Categorical(1, 2, learned=True))
+    layer = sf.VAE(sf.Categorical(1, levels=2, context_shape=1), decoder)
+    flow = sf.Flow([layer], base=sf.Categorical(1, levels=2, learned=True))
     sf.fit(flow, x, steps=400, lr=2e-2, progress=False)
     log_p = torch.logaddexp(
         torch.distributions.Normal(-2.0, 0.5).log_prob(x) + math.log(0.3),

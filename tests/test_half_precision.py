@@ -92,7 +92,7 @@ def test_orders_by_others_that_are_rounded_are_refused(dtype: torch.dtype) -> No
 @pytest.mark.parametrize("learned", [False, True])
 def test_the_place_of_a_maximum_is_any_of_many_and_scored_as_itself(dtype: torch.dtype, learned: bool) -> None:
     n = 2 * BEYOND[dtype]
-    layer = sf.Max(n, sf.Categorical(1, n, learned=learned), sf.Exponential(n - 1)).to(dtype)
+    layer = sf.Max(n, index=sf.Categorical(1, levels=n, learned=learned), differences=sf.Exponential(n - 1)).to(dtype)
     if learned:  # all but the last two places are as good as impossible: one even, one odd
         with torch.no_grad():
             layer.index.raw[:-2] = -60.0
@@ -111,13 +111,13 @@ def test_the_place_of_a_maximum_is_any_of_many_and_scored_as_itself(dtype: torch
 def test_events_of_many_levels_are_drawn_and_scored_in_a_type_that_holds_them(dtype: torch.dtype) -> None:
     levels = BEYOND[dtype] + 1
     for law in (
-        sf.Categorical(1, levels),
-        sf.Categorical(1, levels, learned=True),
-        sf.Flow([], base=sf.Categorical(1, levels, learned=True)),
-        sf.Mixture([sf.Categorical(1, levels), sf.Categorical(1, levels, learned=True)]),
-        sf.LogisticLevels(1, levels, learned=True),
-        sf.AutoregressiveLevels(1, levels, width=8),
-        sf.AscendingCategorical(1, levels, width=8),
+        sf.Categorical(1, levels=levels),
+        sf.Categorical(1, levels=levels, learned=True),
+        sf.Flow([], base=sf.Categorical(1, levels=levels, learned=True)),
+        sf.Mixture([sf.Categorical(1, levels=levels), sf.Categorical(1, levels=levels, learned=True)]),
+        sf.DiscretizedLogisticMixture(1, levels=levels, learned=True),
+        sf.AutoregressiveDiscretizedLogistic(1, levels=levels, width=8),
+        sf.AscendingCategorical(1, levels=levels, width=8),
     ):
         law = law.to(dtype)
         x = law.sample(20_000 if levels < 1000 else 2000)
@@ -136,20 +136,25 @@ def test_layers_of_many_integers_there_and_back(dtype: torch.dtype) -> None:
     side = 20 if dtype == torch.bfloat16 else 50
     assert side**2 >= BEYOND[dtype]
     points = torch.randint(side, (30, 2, 40))
-    z, _ = sf.Ravel((2, 40), side)(points.to(dtype))
+    z, _ = sf.RavelMultiIndex((2, 40), levels=side)(points.to(dtype))
     assert torch.equal(z.long(), points[:, 0] * side + points[:, 1])
-    assert torch.equal(sf.Ravel((2, 40), side).inverse(z)[0].long(), points)
-    cells = sf.RaggedCells((3, 40), side, 0.0, 1.0).to(dtype)
+    assert torch.equal(sf.RavelMultiIndex((2, 40), levels=side).inverse(z)[0].long(), points)
+    cells = sf.RaggedCells((3, 40), cells=side, low=0.0, high=1.0).to(dtype)
     number = torch.randint(side**2 + 1, (30, 40)).float()
     x, _ = cells.inverse(number)
     assert torch.equal(cells(x)[0], number)
     with pytest.raises(sf.DataError, match="whatever the type of the parameters"):
         cells.inverse(number.to(dtype))
     flow = sf.Flow(
-        [sf.VAE(sf.Normal(1, context_shape=2), sf.Categorical(2, 9000, context_shape=1))], base=sf.Normal(1)
+        [sf.VAE(sf.Normal(1, context_shape=2), sf.Categorical(2, levels=9000, context_shape=1))], base=sf.Normal(1)
     ).to(dtype)
     assert flow.elbo(flow.sample(4)).isfinite().all()
-    pool = sf.IntegerMaxPool((1, 2, 2), 9000, 2, sf.BlockLevels((1, 1, 1), 9000, 4, 2, width=8)).to(dtype)
+    pool = sf.IntegerMaxPool(
+        (1, 2, 2),
+        levels=9000,
+        kernel_size=2,
+        pixels=sf.BlockwiseDiscretizedLogistic((1, 1, 1), levels=9000, positions=4, context_shape=2, width=8),
+    ).to(dtype)
     image, V = pool.inverse(torch.full((4, 1, 1, 1), 8999.0), torch.zeros(4, 2, dtype=dtype))
     assert (image.amax((1, 2, 3)) == 8999).all() and V.isfinite().all()
 
@@ -157,7 +162,7 @@ def test_layers_of_many_integers_there_and_back(dtype: torch.dtype) -> None:
 @HALVES
 def test_ties_of_integers_are_counted(dtype: torch.dtype) -> None:
     n = BEYOND[dtype] + 100
-    layer = sf.SortIntegers(n, 2)
+    layer = sf.SortIntegers(n, levels=2)
     ones = n // 3
     z = (torch.arange(n) >= n - ones).to(dtype)[None]
     expected = math.lgamma(ones + 1) + math.lgamma(n - ones + 1) - math.lgamma(n + 1)

@@ -182,8 +182,8 @@ def _images(n: int, shape: tuple[int, ...] = (1, 4, 4), levels: int = 256) -> to
 
 @pytest.mark.parametrize("dequantised", [False, True])
 def test_a_uniform_model_has_exactly_eight_bits_per_dimension(dequantised: bool) -> None:
-    layers = [sf.Dequantize(SHAPE, LEVELS)] if dequantised else []
-    base = sf.Uniform(SHAPE, 0.0, float(LEVELS)) if dequantised else sf.Categorical(SHAPE, LEVELS)
+    layers = [sf.Dequantize(SHAPE, levels=LEVELS)] if dequantised else []
+    base = sf.Uniform(SHAPE, low=0.0, high=float(LEVELS)) if dequantised else sf.Categorical(SHAPE, levels=LEVELS)
     flow = sf.Flow(layers, base=base).double()
     x = _images(10, SHAPE).double()
     bits = -flow.elbo(x) / (math.log(2) * math.prod(SHAPE))
@@ -193,7 +193,7 @@ def test_a_uniform_model_has_exactly_eight_bits_per_dimension(dequantised: bool)
 def test_a_histogram_of_every_pixel_scores_its_closed_form() -> None:
     x = (torch.rand(500, 1, 2, 2) ** 3 * 8).floor()
     counts = torch.stack([(x == v).double().sum(0) for v in range(8)]) + 1
-    law = sf.Categorical((1, 2, 2), 8, learned=True).double()
+    law = sf.Categorical((1, 2, 2), levels=8, learned=True).double()
     with torch.no_grad():
         law.raw.copy_(counts.log())
     p = counts / counts.sum(0)
@@ -202,14 +202,14 @@ def test_a_histogram_of_every_pixel_scores_its_closed_form() -> None:
     rows = {row["metric"]: row["value"] for row in evaluate(sf.Flow([], base=law), splits)}
     assert rows["bits_per_dim"] == pytest.approx(expected.item(), rel=1e-10)
     # The same through two layers of integers: what is sliced off and what is kept are histograms, too.
-    kept, gone = sf.Categorical((1, 2, 1), 8, learned=True), sf.Categorical((1, 2, 1), 8, learned=True)
+    kept, gone = sf.Categorical((1, 2, 1), levels=8, learned=True), sf.Categorical((1, 2, 1), levels=8, learned=True)
     with torch.no_grad():
         for part, columns in ((kept, slice(0, 1)), (gone, slice(1, 2))):
             part.double().raw.copy_(counts[..., columns].log())
     levels = sf.Integers(8)
     halves = [
-        sf.PermuteAxes((1, 2, 2), (2, 1, 0), support=levels),
-        sf.Slice((2, 2, 1), 1, _moved(gone), support=levels),
+        sf.PermuteAxes((1, 2, 2), axes=(2, 1, 0), support=levels),
+        sf.Slice((2, 2, 1), keep=1, dropped=_moved(gone), support=levels),
     ]
     flow = sf.Flow(halves, base=_moved(kept))
     torch.testing.assert_close(flow.log_prob(x.double()), law.log_prob(x.double()), rtol=1e-10, atol=1e-10)
@@ -217,13 +217,13 @@ def test_a_histogram_of_every_pixel_scores_its_closed_form() -> None:
 
 def _moved(law: sf.Categorical) -> sf.Flow:
     """A law of (1, 2, 1) as one of (1, 2, 1) with its axes as they are after PermuteAxes."""
-    return sf.Flow([sf.PermuteAxes((1, 2, 1), (2, 1, 0), support=law.support)], base=law)
+    return sf.Flow([sf.PermuteAxes((1, 2, 1), axes=(2, 1, 0), support=law.support)], base=law)
 
 
 @pytest.mark.parametrize("size", [0.3, 3.0, 30.0, 300.0])
 def test_masses_of_levels_sum_to_one_however_wild(size: float) -> None:
     for levels in (2, 5, 256):
-        law = sf.LogisticLevels(3, levels, components=3, learned=True)
+        law = sf.DiscretizedLogisticMixture(3, levels=levels, components=3, learned=True)
         with torch.no_grad():
             law.raw.copy_(size * torch.randn_like(law.raw))
         v = torch.arange(float(levels))[:, None].expand(-1, 3)
@@ -259,7 +259,7 @@ def test_half_precision_draws_from_the_law_that_it_scores() -> None:
         low = flow.log_prob(x)
     full = flow.log_prob(x)
     assert low.dtype == torch.float32 and (low - full).abs().median() < 0.05 * full.abs().median()
-    law = sf.LogisticLevels(1, 256, learned=True).to(torch.bfloat16)
+    law = sf.DiscretizedLogisticMixture(1, levels=256, learned=True).to(torch.bfloat16)
     with torch.no_grad():
         law.raw.normal_()
     v = torch.arange(256.0)[:, None]
@@ -271,7 +271,7 @@ def test_half_precision_draws_from_the_law_that_it_scores() -> None:
 def test_patches_one_after_the_other_have_mass_one_and_the_law_they_are_drawn_from(
     shape: tuple[int, ...], patch: int
 ) -> None:
-    law = sf.AutoregressiveLevels(shape, 2, patch=patch, width=8, layers=1)
+    law = sf.AutoregressiveDiscretizedLogistic(shape, levels=2, patch=patch, width=8, layers=1)
     for p in law.parameters():
         torch.nn.init.normal_(p, std=0.5)
     x = ((torch.arange(2**16)[:, None] >> torch.arange(16)) & 1).float().reshape(-1, *shape)
@@ -287,22 +287,22 @@ def test_patches_one_after_the_other_have_mass_one_and_the_law_they_are_drawn_fr
 
 def test_an_image_is_drawn_patch_by_patch() -> None:
     """Rising masses of the place within a patch end where they belong in the image."""
-    law = sf.AutoregressiveLevels((2, 4, 6), 256, patch=2, width=8, layers=1)
+    law = sf.AutoregressiveDiscretizedLogistic((2, 4, 6), levels=256, patch=2, width=8, layers=1)
     with torch.no_grad():  # the j-th integer of a patch is at its highest or zero, and j decides
         law.net.bias[:, 0], law.net.bias[:, 1] = -100.0, -100.0
         law.net.bias[torch.arange(8), torch.tensor([0, 1, 1, 0, 1, 0, 0, 0])] = 100.0
     x = law.sample(3, seed=0)
     first, second = torch.tensor([[0.0, 1], [1, 0]]), torch.tensor([[1.0, 0], [0, 0]])
     assert torch.equal(x, 255 * torch.stack([part.tile(2, 3) for part in (first, second)]).expand(3, -1, -1, -1))
-    assert sf.AutoregressiveLevels((2, 3, 3), 4, width=8).sample(3, seed=0).is_contiguous()
+    assert sf.AutoregressiveDiscretizedLogistic((2, 3, 3), levels=4, width=8).sample(3, seed=0).is_contiguous()
     with pytest.raises(sf.ShapeError, match="patches of 4 x 4"):
-        sf.AutoregressiveLevels((1, 6, 8), 256, patch=4)
+        sf.AutoregressiveDiscretizedLogistic((1, 6, 8), levels=256, patch=4)
     with pytest.raises(sf.ShapeError, match="expects images"):
-        sf.AutoregressiveLevels(16, 256, patch=2)
+        sf.AutoregressiveDiscretizedLogistic(16, levels=256, patch=2)
 
 
 def test_between_two_samples_lie_samples() -> None:
-    law = sf.AutoregressiveLevels((1, 2, 2), 5, 2, patch=2, width=8, layers=1)
+    law = sf.AutoregressiveDiscretizedLogistic((1, 2, 2), levels=5, context_shape=2, patch=2, width=8, layers=1)
     for p in law.parameters():
         torch.nn.init.normal_(p, std=0.5)
     context = torch.randn(1, 2).expand(20_000, 2)
@@ -317,7 +317,7 @@ def test_between_two_samples_lie_samples() -> None:
 
 
 def test_pixels_below_a_maximum_have_it_and_nothing_above() -> None:
-    law = sf.BlockLevels((2, 3, 3), 256, 4, width=8)
+    law = sf.BlockwiseDiscretizedLogistic((2, 3, 3), levels=256, positions=4, width=8)
     for p in law.parameters():
         torch.nn.init.normal_(p, std=0.3)
     z = _images(50, (2, 3, 3))
@@ -332,7 +332,12 @@ def test_pixels_below_a_maximum_have_it_and_nothing_above() -> None:
 
 
 def test_blocks_of_any_sides_are_pooled() -> None:
-    layer = sf.IntegerMaxPool((2, 4, 6), 9, (2, 3), sf.BlockLevels((2, 2, 2), 9, 6, width=8))
+    layer = sf.IntegerMaxPool(
+        (2, 4, 6),
+        levels=9,
+        kernel_size=(2, 3),
+        pixels=sf.BlockwiseDiscretizedLogistic((2, 2, 2), levels=9, positions=6, width=8),
+    )
     x = _images(5, (2, 4, 6), 9)
     z, V = layer(x)
     assert torch.equal(z, torch.nn.functional.max_pool2d(x, (2, 3)))
@@ -340,25 +345,25 @@ def test_blocks_of_any_sides_are_pooled() -> None:
     torch.testing.assert_close(layer(back)[1], again, rtol=1e-4, atol=1e-4)
     assert torch.equal(layer(back)[0], z) and V.shape == (5,)
     with pytest.raises(sf.ShapeError, match="tile the image"):
-        sf.IntegerMaxPool((1, 5, 4), 9)
+        sf.IntegerMaxPool((1, 5, 4), levels=9)
     with pytest.raises(sf.ShapeError, match="expects pixels of shape"):
-        sf.IntegerMaxPool((1, 4, 4), 9, 2, sf.Categorical((3, 2, 2), 9))
+        sf.IntegerMaxPool((1, 4, 4), levels=9, kernel_size=2, pixels=sf.Categorical((3, 2, 2), levels=9))
 
 
 def _categorical_pool(levels: int, pixels: sf.Categorical, size: float = 1.0) -> sf.IntegerMaxPool:
     for p in pixels.parameters():
         torch.nn.init.normal_(p, std=size)
-    return sf.IntegerMaxPool((1, 2, 2), levels, pixels=pixels).double()
+    return sf.IntegerMaxPool((1, 2, 2), levels=levels, pixels=pixels).double()
 
 
 @pytest.mark.parametrize("size", [0.0, 1.0, 30.0])
 def test_categorical_pixels_are_conditioned_on_their_maximum(size: float) -> None:
     """p(b | max b = z) = p(b) / p(z), so that with p(z) as the base the chain is p(b) again: the chain rule."""
-    pixels = sf.Categorical((4, 1, 1), 3, learned=True)
+    pixels = sf.Categorical((4, 1, 1), levels=3, learned=True)
     layer = _categorical_pool(3, pixels, size)
     x = torch.cartesian_prod(*[torch.arange(3.0)] * 4).reshape(-1, 1, 2, 2).double()
     free = pixels.log_prob(x.reshape(-1, 4, 1, 1))
-    base = sf.Categorical((1, 1, 1), 3, learned=True).double()
+    base = sf.Categorical((1, 1, 1), levels=3, learned=True).double()
     with torch.no_grad():
         maxima = x.flatten(1).amax(1)
         base.raw.copy_(torch.stack([free[maxima == v].logsumexp(0) for v in range(3)]).reshape(3, 1, 1, 1))
@@ -373,8 +378,8 @@ def test_categorical_pixels_are_conditioned_on_their_maximum(size: float) -> Non
 
 
 def test_categorical_pixels_given_their_maxima_and_a_context() -> None:
-    pixels = sf.Categorical((4, 1, 1), 4, (1 + 3, 1, 1))
-    flow = sf.Flow([_categorical_pool(4, pixels)], base=sf.Categorical((1, 1, 1), 4)).double()
+    pixels = sf.Categorical((4, 1, 1), levels=4, context_shape=(1 + 3, 1, 1))
+    flow = sf.Flow([_categorical_pool(4, pixels)], base=sf.Categorical((1, 1, 1), levels=4)).double()
     assert flow.context_shape == (3,)
     x = torch.cartesian_prod(*[torch.arange(4.0)] * 4).reshape(-1, 1, 2, 2).double()
     for context in torch.randn(3, 3).double():
@@ -390,18 +395,18 @@ def test_categorical_pixels_given_their_maxima_and_a_context() -> None:
 @pytest.mark.parametrize(
     "pixels",
     [
-        sf.LogisticLevels((4, 1, 1), 2),
-        sf.AutoregressiveLevels((4, 1, 1), 2, width=8),
+        sf.DiscretizedLogisticMixture((4, 1, 1), levels=2),
+        sf.AutoregressiveDiscretizedLogistic((4, 1, 1), levels=2, width=8),
         sf.Bernoulli((4, 1, 1)),
-        sf.Mixture([sf.Categorical((4, 1, 1), 2)]),
-        sf.Flow([], base=sf.BlockLevels((1, 1, 1), 2, width=8)),
-        sf.BlockLevels((2, 1, 1), 2, 2, width=8),
+        sf.Mixture([sf.Categorical((4, 1, 1), levels=2)]),
+        sf.Flow([], base=sf.BlockwiseDiscretizedLogistic((1, 1, 1), levels=2, width=8)),
+        sf.BlockwiseDiscretizedLogistic((2, 1, 1), levels=2, positions=2, width=8),
     ],
     ids=lambda pixels: type(pixels).__name__,
 )
 def test_pixels_that_may_miss_their_maximum_are_refused(pixels: sf.Distribution) -> None:
     with pytest.raises(sf.ShapeError, match="the largest of every block is z"):
-        sf.IntegerMaxPool((1, 2, 2), 2, pixels=pixels)
+        sf.IntegerMaxPool((1, 2, 2), levels=2, pixels=pixels)
 
 
 # -- presets ----------------------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ def test_inverses_of_steep_splines_lose_the_digits_of_rounding_alone(
 MAPS = {
     "line": (sf.SplineMap(), -7.0, 7.0),
     "positive": (sf.PositiveSplineMap(), 0.0, 7.0),
-    "interval": (sf.IntervalSplineMap(8, -1.0, 3.0), -1.0, 3.0),
+    "interval": (sf.IntervalSplineMap(8, low=-1.0, high=3.0), -1.0, 3.0),
     "circle": (sf.CircularSplineMap(), -math.pi, math.pi),
     "truncated": (sf.TruncatedMap(-1.0, 3.0), -1.0, 3.0),
 }

@@ -27,7 +27,7 @@ def perturb(module: torch.nn.Module, scale: float = 0.3) -> torch.nn.Module:
 
 def pieces_given_z(z_shape: tuple[int, ...], d_shape: tuple[int, ...], levels: int) -> dict[str, sf.Distribution]:
     return {
-        "index": sf.Categorical(z_shape, levels, context_shape=z_shape),
+        "index": sf.Categorical(z_shape, levels=levels, context_shape=z_shape),
         "differences": sf.HalfNormal(d_shape, context_shape=z_shape),
     }
 
@@ -52,7 +52,7 @@ def test_draws_follow_the_density_of_max(conditional: bool) -> None:
 
 
 def test_differences_of_max_skip_the_maximum_in_ascending_order() -> None:
-    layer = sf.Max(4, sf.Categorical(1, 4, learned=True), sf.HalfNormal(3, learned=True))
+    layer = sf.Max(4, index=sf.Categorical(1, levels=4, learned=True), differences=sf.HalfNormal(3, learned=True))
     perturb(layer)
     x = torch.tensor([[1.0, 5.0, 3.0, 4.0]], dtype=torch.float64)
     d = torch.tensor([[4.0, 2.0, 1.0]], dtype=torch.float64)
@@ -75,7 +75,7 @@ def test_uniform_places_and_exponential_differences_of_max_pool() -> None:
     for block in ((2, 2), (2, 3), (1, 2), (4, 1)):
         b = block[0] * block[1]
         d_shape = (2 * (b - 1), 4 // block[0], 6 // block[1])
-        z, V = sf.MaxPool((2, 4, 6), block, differences=sf.Exponential(d_shape, initial=0.5))(x)
+        z, V = sf.MaxPool((2, 4, 6), kernel_size=block, differences=sf.Exponential(d_shape, initial=0.5))(x)
         pooled = F.max_pool2d(x, block)
         fall = (pooled.repeat_interleave(block[0], 2).repeat_interleave(block[1], 3) - x).flatten(1).sum(1)
         blocks, pixels = 48 // b, 48
@@ -86,7 +86,7 @@ def test_uniform_places_and_exponential_differences_of_max_pool() -> None:
 def test_max_pool_of_one_block_is_max() -> None:
     x = torch.randn(5, 1, 2, 3).double()
     scale = torch.randn(1, 5).double()
-    pool, vector = sf.MaxPool((1, 2, 3), (2, 3)).double(), sf.Max(6).double()
+    pool, vector = sf.MaxPool((1, 2, 3), kernel_size=(2, 3)).double(), sf.Max(6).double()
     with torch.no_grad():
         pool.differences.raw.copy_(scale.reshape(1, 5, 1, 1))
         vector.differences.raw.copy_(scale)
@@ -94,12 +94,12 @@ def test_max_pool_of_one_block_is_max() -> None:
 
 
 def test_context_reaches_both_pieces() -> None:
-    index, overlapping_index = (sf.Categorical((1, 2, 2), 2, context_shape=(3, 2, 2)) for _ in range(2))
+    index, overlapping_index = (sf.Categorical((1, 2, 2), levels=2, context_shape=(3, 2, 2)) for _ in range(2))
     pieces = {"index": index, "differences": sf.HalfNormal((1, 2, 2), context_shape=(3, 2, 2))}
     overlapping = {"index": overlapping_index, "differences": sf.HalfNormal((1, 2), context_shape=(3, 2, 2))}
     for layer in (
-        sf.MaxPool((1, 2, 4), (1, 2), **pieces),
-        sf.OverlappingMaxPool((1, 2, 3), (1, 2), (1, 1), **overlapping),
+        sf.MaxPool((1, 2, 4), kernel_size=(1, 2), **pieces),
+        sf.OverlappingMaxPool((1, 2, 3), kernel_size=(1, 2), stride=(1, 1), **overlapping),
     ):
         perturb(layer)
         assert layer.context_shape == (2,)
@@ -111,9 +111,14 @@ def test_context_reaches_both_pieces() -> None:
 def test_the_maximum_is_found_again_where_differences_vanish(dtype: torch.dtype) -> None:
     """Differences far below the spacing of floats at z: the place of the maximum must survive."""
     layers: list[tuple[sf.Transform, Tensor]] = [
-        (sf.Max(5, sf.Categorical(1, 5, learned=True), sf.HalfNormal(4, initial=1e-30)), torch.full((50, 1), 255.0)),
         (
-            sf.OverlappingMaxPool((1, 5, 5), 3, 2, differences=sf.HalfNormal((1, 21), initial=1e-30)),
+            sf.Max(5, index=sf.Categorical(1, levels=5, learned=True), differences=sf.HalfNormal(4, initial=1e-30)),
+            torch.full((50, 1), 255.0),
+        ),
+        (
+            sf.OverlappingMaxPool(
+                (1, 5, 5), kernel_size=3, stride=2, differences=sf.HalfNormal((1, 21), initial=1e-30)
+            ),
             torch.rand(50, 1, 2, 2),
         ),
     ]
@@ -126,7 +131,7 @@ def test_the_maximum_is_found_again_where_differences_vanish(dtype: torch.dtype)
 
 def test_ties_in_the_data_stay_finite() -> None:
     x = torch.zeros(2, 1, 4, 4)
-    for layer in (sf.MaxPool((1, 4, 4), 2), sf.OverlappingMaxPool((1, 4, 4), 3, 1)):
+    for layer in (sf.MaxPool((1, 4, 4), kernel_size=2), sf.OverlappingMaxPool((1, 4, 4), kernel_size=3, stride=1)):
         z, V = layer(x)
         assert (z == 0).all() and V.isfinite().all()
 
@@ -135,7 +140,7 @@ def test_ties_in_the_data_stay_finite() -> None:
 def test_every_z_comes_back_from_overlapping_blocks(block: int, hop: int) -> None:
     """forward(inverse(z)) is z to the last bit, for any z, with the same V; the last column of blocks may be cut."""
     for shape in ((2, block, block), (1, block + 2 * hop, block + 3 * hop), (2, block + hop + 1, block + 5)):
-        layer = perturb(sf.OverlappingMaxPool(shape, block, hop))
+        layer = perturb(sf.OverlappingMaxPool(shape, kernel_size=block, stride=hop))
         z = torch.randn(40, *layer.out_shape).double()
         x, V = layer.inverse(z)
         again, V_again = layer(x)
@@ -177,13 +182,13 @@ def by_hand(x: Tensor, layer: sf.OverlappingMaxPool) -> tuple[Tensor, float]:
     [((1, 5, 6), 2, 1), ((1, 7, 7), 3, 2), ((1, 6, 5), (3, 2), (1, 2)), ((1, 5, 8), (2, 4), (2, 1)), ((1, 6, 6), 4, 3)],
 )
 def test_the_definition_by_hand(shape: tuple[int, ...], block: int, hop: int) -> None:
-    layer = sf.OverlappingMaxPool(shape, block, hop)
+    layer = sf.OverlappingMaxPool(shape, kernel_size=block, stride=hop)
     layer = sf.OverlappingMaxPool(
         shape,
-        block,
-        hop,
-        sf.Categorical(layer.out_shape, layer.index.levels, learned=True),
-        sf.Exponential(layer.differences.event_shape),
+        kernel_size=block,
+        stride=hop,
+        index=sf.Categorical(layer.out_shape, levels=layer.index.levels, learned=True),
+        differences=sf.Exponential(layer.differences.event_shape),
     )
     perturb(layer, 1.0)
     x = torch.randn(6, *shape).double()
@@ -202,14 +207,14 @@ def test_importance_sampled_mass_of_overlapping_blocks(size: int, block: int, ho
     """
     if block > size:
         with pytest.raises(sf.ShapeError, match="fits into"):
-            sf.OverlappingMaxPool((1, size, size), block, hop)
+            sf.OverlappingMaxPool((1, size, size), kernel_size=block, stride=hop)
         return
-    layer = sf.OverlappingMaxPool((1, size, size), block, hop)
+    layer = sf.OverlappingMaxPool((1, size, size), kernel_size=block, stride=hop)
     z_shape, d_shape = layer.out_shape, layer.differences.event_shape
     pieces: dict[str, sf.Distribution] = {"differences": sf.HalfNormal(d_shape, learned=True, initial=1.5)}
     if size == 3 and block == 2:
         pieces = pieces_given_z(z_shape, d_shape, layer.index.levels)
-    layer = sf.OverlappingMaxPool((1, size, size), block, hop, **pieces)
+    layer = sf.OverlappingMaxPool((1, size, size), kernel_size=block, stride=hop, **pieces)
     flow = perturb(sf.Flow([layer], base=sf.Normal(layer.out_shape)), 0.1)
     n, D, freedom = (40_000, 9, 12) if size == 3 else (120_000, 16, 16)
     draws = flow.sample(40_000).flatten(1)
@@ -237,15 +242,17 @@ def test_importance_sampled_mass_of_overlapping_blocks(size: int, block: int, ho
 
 def test_without_overlap_it_is_max_pool() -> None:
     x = torch.randn(6, 2, 6, 4).double()
-    pool = sf.MaxPool((2, 6, 4), (3, 2), differences=sf.HalfNormal((10, 2, 2), initial=0.7))
-    layer = sf.OverlappingMaxPool((2, 6, 4), (3, 2), (3, 2), differences=sf.HalfNormal((2, 20), initial=0.7))
+    pool = sf.MaxPool((2, 6, 4), kernel_size=(3, 2), differences=sf.HalfNormal((10, 2, 2), initial=0.7))
+    layer = sf.OverlappingMaxPool(
+        (2, 6, 4), kernel_size=(3, 2), stride=(3, 2), differences=sf.HalfNormal((2, 20), initial=0.7)
+    )
     for one, other in zip(layer(x), pool(x), strict=True):
         assert torch.allclose(one, other, atol=1e-12)
 
 
 def test_the_latent_has_full_dimension() -> None:
     """Every coordinate of z is a pixel of its own, where pooled maxima repeat pixels."""
-    layer = sf.OverlappingMaxPool((1, 7, 7), 3, 2)
+    layer = sf.OverlappingMaxPool((1, 7, 7), kernel_size=3, stride=2)
     for _ in range(20):
         x = torch.randn(1, 1, 7, 7)
         jacobian = torch.autograd.functional.jacobian(lambda x: layer(x)[0].flatten(), x).reshape(9, 49)
@@ -254,7 +261,11 @@ def test_the_latent_has_full_dimension() -> None:
 
 def test_further_layers_and_a_normal_base_follow() -> None:
     flow = sf.Flow(
-        [sf.OverlappingMaxPool((1, 7, 7), 3, 2), sf.Reshape((1, 3, 3), 9), sf.Coupling(9, hidden=(8,))],
+        [
+            sf.OverlappingMaxPool((1, 7, 7), kernel_size=3, stride=2),
+            sf.Reshape((1, 3, 3), 9),
+            sf.Coupling(9, hidden=(8,)),
+        ],
         base=sf.Normal(9),
     )
     assert flow.exact and flow.sample(3, seed=0).shape == (3, 1, 7, 7)
@@ -263,14 +274,14 @@ def test_further_layers_and_a_normal_base_follow() -> None:
 
 def test_reparameterization_is_known() -> None:
     assert sf.Max(3).reparameterized
-    assert not sf.Max(3, sf.Categorical(1, 3, learned=True)).reparameterized
-    assert sf.OverlappingMaxPool((1, 4, 4), 2, 2).reparameterized
-    assert not sf.OverlappingMaxPool((1, 4, 4), 2, 1).reparameterized
+    assert not sf.Max(3, index=sf.Categorical(1, levels=3, learned=True)).reparameterized
+    assert sf.OverlappingMaxPool((1, 4, 4), kernel_size=2, stride=2).reparameterized
+    assert not sf.OverlappingMaxPool((1, 4, 4), kernel_size=2, stride=1).reparameterized
 
 
 @pytest.mark.parametrize(
     "layer",
-    [sf.Max(3), sf.MaxPool((2, 4, 4), (2, 1)), sf.OverlappingMaxPool((2, 5, 5), 3, 2)],
+    [sf.Max(3), sf.MaxPool((2, 4, 4), kernel_size=(2, 1)), sf.OverlappingMaxPool((2, 5, 5), kernel_size=3, stride=2)],
     ids=lambda layer: type(layer).__name__,
 )
 def test_compiles_in_both_directions(layer: sf.Transform) -> None:
@@ -286,25 +297,25 @@ def test_compiles_in_both_directions(layer: sf.Transform) -> None:
 
 def test_errors_say_what_to_do() -> None:
     with pytest.raises(sf.ShapeError, match="pad the images to 6 x 8"):
-        sf.MaxPool((1, 5, 7), 2)
+        sf.MaxPool((1, 5, 7), kernel_size=2)
     with pytest.raises(sf.ShapeError, match="at least two"):
         sf.Max(1)
     with pytest.raises(sf.ShapeError, match="channels, height, width"):
-        sf.MaxPool((4, 4), 2)
+        sf.MaxPool((4, 4), kernel_size=2)
     with pytest.raises(sf.ShapeError, match="hop from 1 to the block"):
-        sf.OverlappingMaxPool((1, 6, 6), 2, 3)
+        sf.OverlappingMaxPool((1, 6, 6), kernel_size=2, stride=3)
     with pytest.raises(sf.ShapeError, match=r"integers\(4\)"):
-        sf.MaxPool((1, 4, 4), 2, index=sf.Categorical((1, 2, 2), 3))
+        sf.MaxPool((1, 4, 4), kernel_size=2, index=sf.Categorical((1, 2, 2), levels=3))
     with pytest.raises(sf.ShapeError, match="on positive"):
         sf.Max(3, differences=sf.Normal(2))
     with pytest.raises(sf.ShapeError, match="share one context"):
-        sf.Max(3, sf.Categorical(1, 3, context_shape=2), sf.HalfNormal(2, context_shape=4))
+        sf.Max(3, index=sf.Categorical(1, levels=3, context_shape=2), differences=sf.HalfNormal(2, context_shape=4))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the tracer itself
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of shapes
 def test_overlapping_max_pool_can_be_traced() -> None:
-    layer = sf.OverlappingMaxPool((2, 5, 5), 3, 2)
+    layer = sf.OverlappingMaxPool((2, 5, 5), kernel_size=3, stride=2)
     traced = torch.jit.trace(layer, (torch.randn(3, 2, 5, 5),), check_trace=False)
     x = torch.randn(7, 2, 5, 5)  # other data, and more of them
     for found, expected in zip(traced(x), layer(x), strict=True):

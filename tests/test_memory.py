@@ -56,7 +56,7 @@ def _exact() -> sf.Flow:
 
 def _bound() -> sf.Flow:
     """z = (x, u) rotated: x is standard normal, and the encoder of u is not the posterior."""
-    return sf.Flow([Watch(2), sf.Augment(2, sf.Logistic(1)), sf.Orthonormal(3)], base=sf.Normal(3)).double()
+    return sf.Flow([Watch(2), sf.Augment(2, noise=sf.Logistic(1)), sf.Orthogonal(3)], base=sf.Normal(3)).double()
 
 
 # -- scoring -----------------------------------------------------------------------------------------
@@ -156,8 +156,8 @@ def test_gradients_reach_draws_of_all_chunks(few_rows: None) -> None:
 def _deep() -> sf.Flow:
     """Layers that draw in either direction, networks with dropout, one of everything that could be drawn anew."""
     net = torch.nn.Sequential(torch.nn.Linear(1, 16), torch.nn.Dropout(0.5), torch.nn.Linear(16, 4))
-    layers: list[sf.Transform] = [sf.Augment(2, sf.Normal(1, context_shape=2)), sf.LULinear(3), sf.Coupling(3)]
-    layers += [sf.RandomPermutation(3), sf.Coupling(3, map=sf.SplineMap()), sf.Slice(3, 2)]
+    layers: list[sf.Transform] = [sf.Augment(2, noise=sf.Normal(1, context_shape=2)), sf.LULinear(3), sf.Coupling(3)]
+    layers += [sf.RandomPermutation(3), sf.Coupling(3, map=sf.SplineMap()), sf.Slice(3, keep=2)]
     layers += [sf.Coupling(2, net=torch.nn.Sequential(net, torch.nn.Flatten(), torch.nn.Linear(4, 2))), sf.Abs(2)]
     torch.manual_seed(0)
     flow = sf.Flow(layers, base=sf.HalfNormal(2, learned=True)).double()
@@ -221,7 +221,7 @@ def test_fit_learns_the_same_with_recomputation() -> None:
     losses = []
     for recompute in (False, True):
         torch.manual_seed(0)
-        flow = sf.Flow([sf.Augment(2, 1), sf.Coupling(3, hidden=(8,)), sf.Reverse(3)], base=sf.Normal(3))
+        flow = sf.Flow([sf.Augment(2, noise=1), sf.Coupling(3, hidden=(8,)), sf.Reverse(3)], base=sf.Normal(3))
         flow.recompute = recompute
         losses.append(sf.fit(flow, x, steps=20, batch_size=50, progress=False).losses())
     torch.testing.assert_close(*map(torch.tensor, losses))

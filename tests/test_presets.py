@@ -77,7 +77,7 @@ def test_none_and_nested_objects_survive_toml(tmp_path: Path) -> None:
         [
             sf.Abs(2, signs=sf.JointBernoulli(2, context_shape=4)),
             sf.Log(2),
-            sf.On(2, [1], sf.Elementwise(1, 2, map=sf.SplineMap(4, bound=2.0))),
+            sf.On(2, part=[1], layer=sf.Elementwise(1, 2, map=sf.SplineMap(4, bound=2.0))),
         ],
         base=sf.Normal(2, learned=True),
         context_net=sf.ContextColumns([None, None], None, [1.0, 2.0]),

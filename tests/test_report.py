@@ -114,7 +114,7 @@ def test_figures_of_the_page_are_those_of_the_rows(tmp_path):
 
 def test_a_bound_is_called_one(tmp_path):
     torch.manual_seed(0)
-    flow = sf.Flow([sf.Augment(2, 1), sf.Coupling(3, hidden=(8,))], base=sf.Normal(3))
+    flow = sf.Flow([sf.Augment(2, noise=1), sf.Coupling(3, hidden=(8,))], base=sf.Normal(3))
     page, pictures = make(tmp_path, flow, table(torch.randn(200, 2), ["a", "b"]))
     assert "tightness" in pictures and "density" in pictures
     assert "upper bound" in page and ">exact density<" not in page
@@ -128,7 +128,11 @@ def test_integer_images_by_class(tmp_path):
     shape = splits.event_shape
     size = math.prod(shape)
     net = splits.context.network()
-    layers = [sf.Dequantize(shape, splits.levels), sf.Logit(shape, 0, splits.levels), sf.Reshape(shape, size)]
+    layers = [
+        sf.Dequantize(shape, levels=splits.levels),
+        sf.Logit(shape, low=0, high=splits.levels),
+        sf.Reshape(shape, size),
+    ]
     coupling = sf.Coupling(size, net.out_shape, hidden=(8,))
     flow = sf.Flow([*layers, coupling], base=sf.Normal(size), context_net=net)
     splits.test = Part(splits.test.x[:100], splits.test.context[:100])

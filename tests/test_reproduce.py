@@ -157,7 +157,7 @@ def test_results_that_cannot_be_written_are_refused_before_any_trial(tmp_path: P
 
 def test_symmetry_lines_of_a_moved_and_turned_fold_are_the_moved_and_turned_axes() -> None:
     # z = R (x - m): the fold of |z| is the pair of lines through m along the columns of R.
-    layer, turn = sf.Standardize(2), sf.Orthonormal(2)
+    layer, turn = sf.Standardize(2), sf.Orthogonal(2)
     layer.shift.copy_(torch.tensor([1.0, 2.0]))
     turn.matrix.copy_(torch.tensor([[1.0, 1.0], [-1.0, 1.0]]) / math.sqrt(2))
     flow = sf.Flow([layer, turn, sf.Abs(2)], base=sf.HalfNormal(2))

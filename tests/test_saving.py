@@ -124,7 +124,7 @@ def test_pieces_that_no_file_can_state_are_refused(tmp_path: Path) -> None:
     with pytest.raises(sf.FileError, match=r"transforms\[0\].net is a Linear.*Configurable"):
         sf.Flow([sf.Coupling(2, net=nn.Linear(1, 2))], base=sf.Normal(2)).save(path)
     with pytest.raises(sf.FileError, match=r"transforms\[0\].order is a tensor of shape \(2,\).*tolist"):
-        sf.Flow([sf.Permute(2, torch.tensor([1, 0]))], base=sf.Normal(2)).save(path)  # type: ignore[arg-type]
+        sf.Flow([sf.Permute(2, order=torch.tensor([1, 0]))], base=sf.Normal(2)).save(path)  # type: ignore[arg-type]
     with pytest.raises(sf.FileError, match="saved as"):
         _small().save(tmp_path / "flow.pt")
     with pytest.raises(sf.FileError, match="expected a Flow"):

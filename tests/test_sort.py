@@ -73,7 +73,7 @@ def test_places_with_high_scores_draw_small_values() -> None:
 
 @pytest.mark.parametrize("by", [0, 1])
 def test_points_move_as_columns(by: int) -> None:
-    layer = perturb(sf.Sort((2, 6), by, sf.PlackettLuce(6, context_shape=(2, 6))))
+    layer = perturb(sf.Sort((2, 6), by=by, order=sf.PlackettLuce(6, context_shape=(2, 6))))
     x = torch.randn(4, 2, 6).double()
     z, V = layer(x)
     assert layer.codomain == sf.Ordered(by) and layer.codomain.contains(z).all()
@@ -88,7 +88,7 @@ def test_points_move_as_columns(by: int) -> None:
 def test_the_order_takes_the_context_of_the_flow() -> None:
     for shape, given in (((4,), (6,)), ((2, 4), (4, 4))):
         by = None if len(shape) == 1 else 0
-        layer = perturb(sf.Sort(shape, by, sf.PlackettLuce(4, context_shape=given)))
+        layer = perturb(sf.Sort(shape, by=by, order=sf.PlackettLuce(4, context_shape=given)))
         assert layer.context_shape == (2,)
         x, context = torch.randn(3, *shape).double(), torch.randn(3, 2).double()
         assert (layer(x, context)[1] != layer(x, context + 1)[1]).all()
@@ -113,7 +113,7 @@ def test_log_gaps_by_hand() -> None:
 
 @pytest.mark.parametrize(("shape", "by"), [((5,), None), ((1,), None), ((3, 5), 1)])
 def test_log_gaps_there_and_back(shape: tuple[int, ...], by: int | None) -> None:
-    layer = sf.LogGaps(shape, by)
+    layer = sf.LogGaps(shape, by=by)
     z = torch.randn(20, *shape).double()
     before = z.clone()
     x, V = layer.inverse(z)

@@ -40,11 +40,11 @@ def rearrangements(shape: Shape) -> Iterator[tuple[str, Build]]:
         for order in itertools.permutations(range(size)):
             yield (
                 f"Permute({order}, axis={axis})",
-                lambda s, order=order, axis=axis: sf.Permute(shape, order, axis=axis, support=s),
+                lambda s, order=order, axis=axis: sf.Permute(shape, order=order, axis=axis, support=s),
             )
     yield "Reverse", lambda s: sf.Reverse(shape, support=s)
     for axes in itertools.permutations(range(len(shape))):
-        yield f"PermuteAxes({axes})", lambda s, axes=axes: sf.PermuteAxes(shape, axes, support=s)
+        yield f"PermuteAxes({axes})", lambda s, axes=axes: sf.PermuteAxes(shape, axes=axes, support=s)
     size = math.prod(shape)
     for n in (1, 2, 3):
         for out in itertools.product(range(1, size + 1), repeat=n):
@@ -115,19 +115,19 @@ def test_which_rearrangements_keep_a_support() -> None:
     assert sf.Permute((2, 5), axis=1, support=points).codomain == points
     assert sf.RandomPermutation((2, 5), support=points).codomain == points
     assert sf.Permute((3, 5), axis=1, support=ragged).codomain == ragged
-    assert sf.Permute((3, 5), [1, 0, 2], support=ragged).codomain == ragged
-    assert sf.Permute((3, 5), [2, 0, 1], support=sf.Ordered(by=0)).codomain == sf.Ordered(by=1)
+    assert sf.Permute((3, 5), order=[1, 0, 2], support=ragged).codomain == ragged
+    assert sf.Permute((3, 5), order=[2, 0, 1], support=sf.Ordered(by=0)).codomain == sf.Ordered(by=1)
     assert sf.Reverse((2, 5), support=sf.Ordered(by=0)).codomain == sf.Ordered(by=1)
-    assert sf.PermuteAxes((2, 5), (0, 1), support=sf.Ordered(by=1)).codomain == sf.Ordered(by=1)
-    assert sf.PermuteAxes((2, 3, 4), (0, 2, 1), support=points).codomain == points
+    assert sf.PermuteAxes((2, 5), axes=(0, 1), support=sf.Ordered(by=1)).codomain == sf.Ordered(by=1)
+    assert sf.PermuteAxes((2, 3, 4), axes=(0, 2, 1), support=points).codomain == points
     assert sf.Reshape((2, 3), (2, 3), support=ragged).codomain == ragged
     assert sf.Squeeze((2, 4, 4), support=points).codomain == sf.product([sf.positive] * 4 + [sf.real] * 4)
     for build in (
-        lambda: sf.Permute((3, 5), [0, 2, 1], support=ragged),
-        lambda: sf.Permute(3, [1, 0, 2], support=sf.Ordered()),
+        lambda: sf.Permute((3, 5), order=[0, 2, 1], support=ragged),
+        lambda: sf.Permute(3, order=[1, 0, 2], support=sf.Ordered()),
         lambda: sf.Permute(2, support=points),
         lambda: sf.Permute((2, 5), support=sf.Ordered(by=0)),
-        lambda: sf.PermuteAxes((2, 2), (1, 0), support=points),
+        lambda: sf.PermuteAxes((2, 2), axes=(1, 0), support=points),
         lambda: sf.RandomPermutation(2, support=points),
         lambda: sf.RandomPermutation((2, 5), support=sf.Ordered(by=0)),
     ):
@@ -139,12 +139,14 @@ def test_which_rearrangements_keep_a_support() -> None:
 def test_what_ties_coordinates_together_is_not_taken_apart(support: Support) -> None:
     law = base_for(support, (2, 2) if support == sf.Ordered(by=0) else (2,))
     for build in (
-        lambda: sf.Slice((4, *law.event_shape[1:]), 2, law),
-        lambda: sf.Slice((4, *law.event_shape[1:]), 2, support=support),
-        lambda: sf.Augment(law.event_shape, 2, support=support),
-        lambda: sf.On((3, *law.event_shape[1:]), [0, 1], sf.Permute(law.event_shape, [0, 1], support=support)),
-        lambda: sf.On((3, *law.event_shape[1:]), [0, 1], sf.Abs(law.event_shape), rest=support),
-        lambda: sf.Independent([law, sf.Normal(law.event_shape)]),
+        lambda: sf.Slice((4, *law.event_shape[1:]), keep=2, dropped=law),
+        lambda: sf.Slice((4, *law.event_shape[1:]), keep=2, support=support),
+        lambda: sf.Augment(law.event_shape, noise=2, support=support),
+        lambda: sf.On(
+            (3, *law.event_shape[1:]), part=[0, 1], layer=sf.Permute(law.event_shape, order=[0, 1], support=support)
+        ),
+        lambda: sf.On((3, *law.event_shape[1:]), part=[0, 1], layer=sf.Abs(law.event_shape), rest=support),
+        lambda: sf.Joint([law, sf.Normal(law.event_shape)]),
         lambda: sf.product([support, support]),
         lambda: sf.product([support, sf.real]),
     ):
@@ -179,7 +181,10 @@ def test_a_support_of_other_events_is_refused(support: Support, shape: Shape) ->
 
 def test_vectors_of_integers_are_sorted_whole() -> None:
     """Sorted along one axis and in order along another, a matrix of integers lost mass."""
-    for build in (lambda: sf.SortIntegers((2, 2), 3), lambda: sf.AscendingCategorical((2, 2), 3, width=8)):
+    for build in (
+        lambda: sf.SortIntegers((2, 2), levels=3),
+        lambda: sf.AscendingCategorical((2, 2), levels=3, width=8),
+    ):
         with pytest.raises(sf.ShapeError, match="vectors"):
             build()
 

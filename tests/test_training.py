@@ -35,7 +35,13 @@ def gaussian(event: int = 1) -> sf.Flow:
 def noisy() -> sf.Flow:
     """Augmentation noise, an initialised layer, a network."""
     torch.manual_seed(1)
-    layers = [sf.ActNorm(2), sf.Augment(2, 2), sf.Coupling(4, hidden=(8,)), sf.Reverse(4), sf.Coupling(4, hidden=(8,))]
+    layers = [
+        sf.ActNorm(2),
+        sf.Augment(2, noise=2),
+        sf.Coupling(4, hidden=(8,)),
+        sf.Reverse(4),
+        sf.Coupling(4, hidden=(8,)),
+    ]
     return sf.Flow(layers, base=sf.Normal(4))
 
 
@@ -78,7 +84,7 @@ def test_weights_count_rows():
 def test_the_bound_of_a_linear_gaussian_chain_is_trained_to_the_optimum_of_its_density():
     # x = z's first half with z normal: the marginal of the sliced part is a normal with learned scale.
     x = 2 * rows(2000, 1)
-    flow = sf.Flow([sf.Augment(1, sf.Normal(1, learned=True))], base=sf.Normal(2, learned=True))
+    flow = sf.Flow([sf.Augment(1, noise=sf.Normal(1, learned=True))], base=sf.Normal(2, learned=True))
     fit(flow, x, steps=600, lr=0.05, batch_size=2000, progress=False)
     best = 0.5 * math.log(2 * math.pi * math.e) + x.std(correction=0).log().item()
     assert -flow.elbo(x).mean().item() == pytest.approx(best, abs=0.01)
@@ -274,7 +280,7 @@ def test_importance_samples_tighten_the_training_loss():
 
 
 def noisy_bound() -> sf.Flow:
-    flow = sf.Flow([sf.Augment(1, sf.Normal(1, learned=True))], base=sf.Normal(2))
+    flow = sf.Flow([sf.Augment(1, noise=sf.Normal(1, learned=True))], base=sf.Normal(2))
     flow.transforms[0].layer.dropped.raw.data[1] = 0.7  # noise of another scale than the base expects
     return flow
 

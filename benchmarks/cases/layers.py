@@ -117,7 +117,7 @@ def _dequantize(bare: bool) -> Model:
 
     if bare:
         return torch_models.layer([], forward, inverse, x, z)
-    layer = sf.Dequantize(shape, _LEVELS)
+    layer = sf.Dequantize(shape, levels=_LEVELS)
     return torch_models.layer([], layer, layer.inverse, x, z)
 
 
@@ -133,7 +133,7 @@ def importance(samples: int) -> Model:
 
     import surflow as sf
 
-    chain = [sf.Dequantize(4, _LEVELS), sf.Logit(4, 0, _LEVELS), sf.Augment(4, 4)]
+    chain = [sf.Dequantize(4, levels=_LEVELS), sf.Logit(4, low=0, high=_LEVELS), sf.Augment(4, noise=4)]
     for _ in range(4):
         chain += [sf.Coupling(8, hidden=(64, 64)), sf.Reverse(8)]
     flow = sf.Flow(chain, base=sf.Normal(8))

@@ -115,7 +115,7 @@ def overhead(steps: int = 120, rounds: int = 15) -> list[Row]:
 
     def ours() -> float:
         torch.manual_seed(0)
-        pairs = [(sf.Coupling(2), sf.Orthonormal(2)) for _ in range(10)]
+        pairs = [(sf.Coupling(2), sf.Orthogonal(2)) for _ in range(10)]
         flow = sf.Flow([layer for pair in pairs for layer in pair], base=sf.Normal(2))
         times: list[float] = []
 
@@ -216,7 +216,7 @@ def bounds() -> list[Row]:
     """log p(x) minus the k-sample bound, in nats, for a rotated augmentation with a mismatched encoder."""
     torch.manual_seed(0)
     noise = sf.Normal(1, context_shape=2, net=_Linear([[0.5, -0.3]], math.log(0.8)))
-    flow = sf.Flow([sf.Augment(2, noise), sf.Orthonormal(3)], base=sf.Normal(3))
+    flow = sf.Flow([sf.Augment(2, noise=noise), sf.Orthogonal(3)], base=sf.Normal(3))
     x = torch.randn(2000, 2)
     exact = sf.Normal(2).log_prob(x)
     rows = []
@@ -250,9 +250,9 @@ def pooling(draws: int = 400_000) -> list[Row]:
         for block in range(2, size + 1):
             for hop in range(1, block + 1):
                 torch.manual_seed(0)
-                outline = sf.OverlappingMaxPool((1, size, size), block, hop)
+                outline = sf.OverlappingMaxPool((1, size, size), kernel_size=block, stride=hop)
                 differences = sf.HalfNormal(outline.differences.event_shape, initial=1.5)
-                layer = sf.OverlappingMaxPool((1, size, size), block, hop, differences=differences)
+                layer = sf.OverlappingMaxPool((1, size, size), kernel_size=block, stride=hop, differences=differences)
                 flow = sf.Flow([layer], base=sf.Normal(layer.out_shape)).double()
                 x, log_q = _student(flow.sample(40_000).flatten(1), draws, freedom=16)
                 weights = (flow.log_prob(x.reshape(-1, 1, size, size)) - log_q).exp()

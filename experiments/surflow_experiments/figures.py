@@ -198,7 +198,7 @@ def _likelihoods(seed: int) -> Values:
     gap = _collected(
         merit._against_truth, model.log_prob(shifted).double(), SimpleNamespace(truth=truth), shifted, None
     )
-    beyond = _collected(merit._likelihood, sf.Uniform(1, 0.0, 1.0), torch.rand(n, 1) / 0.97, None)
+    beyond = _collected(merit._likelihood, sf.Uniform(1, low=0.0, high=1.0), torch.rand(n, 1) / 0.97, None)
     return {
         "nll": _inside(found["nll"], model.entropy()[0]),
         "gap": _inside(gap["entropy_gap"], 0.02),

@@ -16,19 +16,23 @@ from surflow._internal.version import __version__
 from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Exp, Log, Logit, Rescale, Sigmoid, Softplus, Tanh
-from surflow.bijections.linear import ConditionalLinear, Linear, LULinear, Orthonormal
+from surflow.bijections.linear import ConditionalLinear, Linear, LULinear, Orthogonal
 from surflow.bijections.normalize import ActNorm, Standardize
 from surflow.bijections.ordered import LogGaps
 from surflow.bijections.polar import Polar
-from surflow.bijections.shape import Permute, PermuteAxes, Ravel, Reshape, Reverse, Squeeze
+from surflow.bijections.shape import Permute, PermuteAxes, RavelMultiIndex, Reshape, Reverse, Squeeze
 from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, PositiveSplineMap, SplineMap
 from surflow.bijections.truncated import TruncatedMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
 from surflow.distribution import Distribution
 from surflow.distributions.ascending import AscendingCategorical
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
-from surflow.distributions.independent import Independent
-from surflow.distributions.levels import AutoregressiveLevels, BlockLevels, LogisticLevels
+from surflow.distributions.joint import Joint
+from surflow.distributions.levels import (
+    AutoregressiveDiscretizedLogistic,
+    BlockwiseDiscretizedLogistic,
+    DiscretizedLogisticMixture,
+)
 from surflow.distributions.mixture import Mixture
 from surflow.distributions.normal import Exponential, HalfNormal, Logistic, Normal
 from surflow.distributions.uniform import Uniform, UniformCircle
@@ -106,16 +110,16 @@ __all__ = [
     "Configurable", "Distribution", "Flow", "Inverse", "On", "Transform", "load",
     # bijections
     "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "ConditionalLinear", "Coupling", "Elementwise",
-    "Exp", "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "Orthonormal", "Permute",
-    "PermuteAxes", "Polar", "PositiveSplineMap", "Ravel", "Rescale", "Reshape", "Reverse", "Sigmoid", "Softplus",
-    "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
+    "Exp", "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "Orthogonal", "Permute",
+    "PermuteAxes", "Polar", "PositiveSplineMap", "RavelMultiIndex", "Rescale", "Reshape", "Reverse", "Sigmoid",
+    "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RaggedCells",
     "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",
     # distributions
-    "AscendingCategorical", "AutoregressiveLevels", "Bernoulli", "BlockLevels", "Categorical", "Exponential",
-    "HalfNormal", "Independent", "JointBernoulli", "Logistic", "LogisticLevels", "Mixture", "Normal", "PlackettLuce",
-    "Uniform", "UniformCircle",
+    "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli", "BlockwiseDiscretizedLogistic",
+    "Categorical", "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint", "JointBernoulli", "Logistic",
+    "Mixture", "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports
     "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real", "Support",
     "circle", "positive", "product", "real", "unit_interval",

@@ -228,34 +228,34 @@ class On(Transform):
     V is the layer's. The layer keeps the number of coordinates. ``rest`` is the support of the others.
 
     >>> import torch, surflow as sf
-    >>> layer = sf.On(3, [0, 2], sf.Exp(2))
+    >>> layer = sf.On(3, part=[0, 2], layer=sf.Exp(2))
     >>> layer.codomain
     positive^1 x real^1 x positive^1
     >>> layer(torch.zeros(1, 3))[0]
     tensor([[1., 0., 1.]])
     """
 
-    def __init__(self, shape: int | Shape, part: list[int], layer: Transform, *, rest: Support = real) -> None:
-        shape = as_axes(self, shape)
+    def __init__(self, event_shape: int | Shape, *, part: list[int], layer: Transform, rest: Support = real) -> None:
+        event_shape = as_axes(self, event_shape)
         if not isinstance(layer, Transform):
             raise ShapeError(f"On puts a Transform on a part of the event, got {type(layer).__name__}")
-        expected = (len(part), *shape[1:])
-        if not part or len(set(part)) != len(part) or not all(0 <= i < shape[0] for i in part):
-            raise ShapeError(f"On expects distinct coordinates from 0 to {shape[0] - 1}, got {part}")
+        expected = (len(part), *event_shape[1:])
+        if not part or len(set(part)) != len(part) or not all(0 <= i < event_shape[0] for i in part):
+            raise ShapeError(f"On expects distinct coordinates from 0 to {event_shape[0] - 1}, got {part}")
         if layer.in_shape != expected or layer.out_shape != expected:
             raise ShapeError(
-                f"On({shape}, {part}, ...) expects a layer from {expected} to {expected}, "
+                f"On({event_shape}, {part}, ...) expects a layer from {expected} to {expected}, "
                 f"got {type(layer).__name__} from {layer.in_shape} to {layer.out_shape}"
             )
 
         def with_part(support: Support) -> Support:
-            whole = rest.coordinates(shape[0])
+            whole = rest.coordinates(event_shape[0])
             for i, coordinate in zip(part, support.coordinates(len(part)), strict=True):
                 whole[i] = coordinate
             return product(whole)
 
         super().__init__(
-            shape,
+            event_shape,
             domain=with_part(layer.domain),
             codomain=with_part(layer.codomain),
             context_shape=layer.context_shape,

@@ -19,7 +19,7 @@ RADIUS = 4.0
 
 
 def _couplings(pairs: int, hidden: int) -> list[sf.Transform]:
-    return [layer for _ in range(pairs) for layer in (sf.Coupling(2, hidden=(hidden, hidden)), sf.Orthonormal(2))]
+    return [layer for _ in range(pairs) for layer in (sf.Coupling(2, hidden=(hidden, hidden)), sf.Orthogonal(2))]
 
 
 def _nf(pairs: int = 20, hidden: int = 200) -> sf.Flow:
@@ -27,14 +27,14 @@ def _nf(pairs: int = 20, hidden: int = 200) -> sf.Flow:
 
 
 def _bottleneck(pairs: int = 20, hidden: int = 200) -> sf.Flow:
-    middle = [sf.Slice(2, keep=1), sf.Augment(1, 1)]
+    middle = [sf.Slice(2, keep=1), sf.Augment(1, noise=1)]
     before, after = (_couplings(pairs // 2, hidden) for _ in range(2))
     return sf.Flow([*before, *middle, *after], base=sf.Normal(2))
 
 
 def _max(pairs: int = 20, hidden: int = 200) -> sf.Flow:
     # The report's maximum had learned parameters.
-    largest = sf.Max(2, index=sf.Categorical(1, 2, learned=True), differences=sf.HalfNormal(1, learned=True))
+    largest = sf.Max(2, index=sf.Categorical(1, levels=2, learned=True), differences=sf.HalfNormal(1, learned=True))
     return sf.Flow([*_couplings(pairs, hidden), largest], base=sf.Normal(1))
 
 
@@ -59,9 +59,9 @@ def _abs_sort_slice(bins: int = 8) -> sf.Flow:
     from 0 to :math:`\pi / 4`. Given g, the logarithm of the smaller coordinate is that of the radius and a constant.
     At the diagonal, g = 0, the density is not zero, and towards an axis it falls as :math:`e^{-g}`.
     """
-    fold = [sf.Abs(2), sf.Log(2), sf.Sort(2), sf.LogGaps(2), sf.On(2, [1], sf.Exp(1))]
-    gap_first = sf.Permute(2, [1, 0], support=sf.product([sf.real, sf.positive]))
-    smaller = sf.On(2, [1], sf.Standardize(1), rest=sf.positive)
+    fold = [sf.Abs(2), sf.Log(2), sf.Sort(2), sf.LogGaps(2), sf.On(2, part=[1], layer=sf.Exp(1))]
+    gap_first = sf.Permute(2, order=[1, 0], support=sf.product([sf.real, sf.positive]))
+    smaller = sf.On(2, part=[1], layer=sf.Standardize(1), rest=sf.positive)
     drop = sf.Slice(2, keep=1, dropped=_near_normal(bins), support=sf.positive)
     gap = sf.Elementwise(1, map=sf.PositiveSplineMap(bins))
     return sf.Flow([*fold, gap_first, smaller, drop, gap], base=sf.Exponential(1))

@@ -39,7 +39,7 @@ def trained_apart(cell: Cell, splits: Splits) -> tuple[Trained, Trained]:
 
         def layers() -> Flow:
             flow = MODELS[cell.model](**cell.spec["options"])
-            return _flow(flow.transforms, sf.Categorical(flow.base.event_shape, LEVELS))
+            return _flow(flow.transforms, sf.Categorical(flow.base.event_shape, levels=LEVELS))
 
         made, rest = trained(cell, splits, layers), law.result()
     uniform = math.prod(made.flow.base.event_shape) * math.log(LEVELS)

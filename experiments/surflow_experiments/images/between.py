@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surflow.distributions.levels import AutoregressiveLevels, log_mass
+from surflow.distributions.levels import AutoregressiveDiscretizedLogistic, log_mass
 
 # Keeps what is drawn with the largest and smallest numbers finite.
 _LEAST = 1e-6
 
 
 @torch.no_grad()
-def between(law: AutoregressiveLevels, ends: tuple[Tensor, Tensor], context: Tensor, n: int) -> Tensor:
+def between(law: AutoregressiveDiscretizedLogistic, ends: tuple[Tensor, Tensor], context: Tensor, n: int) -> Tensor:
     """n codes on the way from one to the other, both included, (n, batch, *event).
 
     An integer v_i is where a uniform number meets its cumulative law given all before it, and that number is the
@@ -26,7 +26,7 @@ def between(law: AutoregressiveLevels, ends: tuple[Tensor, Tensor], context: Ten
     return torch.stack(way)
 
 
-def _cumulative(law: AutoregressiveLevels, raw: Tensor) -> tuple[Tensor, Tensor]:
+def _cumulative(law: AutoregressiveDiscretizedLogistic, raw: Tensor) -> tuple[Tensor, Tensor]:
     """Masses of all integers and of all up to each, (batch, places, levels), given raw numbers (batch, n, places)."""
     batch, _, places = raw.shape
     v = torch.arange(law.levels, dtype=raw.dtype).repeat(batch, places)
@@ -35,7 +35,7 @@ def _cumulative(law: AutoregressiveLevels, raw: Tensor) -> tuple[Tensor, Tensor]
     return mass, mass.cumsum(2)
 
 
-def _numbers(law: AutoregressiveLevels, x: Tensor, context: Tensor) -> Tensor:
+def _numbers(law: AutoregressiveDiscretizedLogistic, x: Tensor, context: Tensor) -> Tensor:
     """Gaussian numbers that x is drawn with; which of those that give the same integers, chance decides."""
     v = law.sequence(x)
     mass, below = _cumulative(law, law.net(v, law.flat(context)))
@@ -44,7 +44,7 @@ def _numbers(law: AutoregressiveLevels, x: Tensor, context: Tensor) -> Tensor:
     return torch.special.ndtri((upper - mass * torch.rand_like(mass)).clamp(_LEAST, 1 - _LEAST))
 
 
-def _decoded(law: AutoregressiveLevels, numbers: Tensor, context: Tensor) -> Tensor:
+def _decoded(law: AutoregressiveDiscretizedLogistic, numbers: Tensor, context: Tensor) -> Tensor:
     u = torch.special.ndtr(numbers)
 
     def find(place: slice, raw: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ _HIDDEN = (200, 200)
 
 
 def _pairs(size: int, n: int = 5, hidden: Sequence[int] = _HIDDEN) -> list[sf.Transform]:
-    pairs = ((sf.Coupling(size, DIGITS, hidden=hidden), sf.Orthonormal(size)) for _ in range(n))
+    pairs = ((sf.Coupling(size, DIGITS, hidden=hidden), sf.Orthogonal(size)) for _ in range(n))
     return [layer for pair in pairs for layer in pair]
 
 
@@ -25,8 +25,16 @@ def report(pairs: int = 5, hidden: Sequence[int] = _HIDDEN) -> sf.Flow:
     The report worked on the raw numbers from 0 to 256; here a logit and a standardisation come first, without which
     its couplings, whose scales end at e, could not even leave that range.
     """
-    layers: list[sf.Transform] = [sf.Dequantize(SHAPE, LEVELS), sf.Logit(SHAPE, 0, LEVELS), sf.Standardize(SHAPE)]
-    pools = [sf.MaxPool((1, 28, 28), 2), sf.MaxPool((1, 14, 14), 2), sf.OverlappingMaxPool((1, 7, 7), 3, 2)]
+    layers: list[sf.Transform] = [
+        sf.Dequantize(SHAPE, levels=LEVELS),
+        sf.Logit(SHAPE, low=0, high=LEVELS),
+        sf.Standardize(SHAPE),
+    ]
+    pools = [
+        sf.MaxPool((1, 28, 28), kernel_size=2),
+        sf.MaxPool((1, 14, 14), kernel_size=2),
+        sf.OverlappingMaxPool((1, 7, 7), kernel_size=3, stride=2),
+    ]
     for pool in pools:
         size = math.prod(pool.in_shape)
         layers += [sf.Reshape(pool.in_shape, size), *_pairs(size, pairs, hidden), sf.Reshape(size, pool.in_shape), pool]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import surflow as sf
 from surflow.data import Splits, load
-from surflow.distributions.levels import AutoregressiveLevels
+from surflow.distributions.levels import AutoregressiveDiscretizedLogistic
 from surflow.evaluation import frechet_distance, mean_and_error, scores
 from surflow.flow import Flow
 from surflow.surjections.integers import IntegerMaxPool
@@ -94,7 +94,7 @@ def _variations(flow: Flow, x: Tensor, context: Tensor, seed: int) -> dict[str, 
     Between two images lie those whose codes lie between theirs (:func:`between`), drawn with the same random numbers.
     """
     law = flow.base
-    if not (isinstance(flow.transforms[0], IntegerMaxPool) and isinstance(law, AutoregressiveLevels)):
+    if not (isinstance(flow.transforms[0], IntegerMaxPool) and isinstance(law, AutoregressiveDiscretizedLogistic)):
         return {}
     places = [(context[:, 0] == digit).nonzero()[:2, 0] for digit in range(DIGITS)]
     ends, context = torch.stack([x[place] for place in places], 1), context[[int(place[0]) for place in places]]

@@ -31,8 +31,8 @@ Pairs = tuple[Tensor, Tensor]
 
 def _folded_moons() -> sf.Flow:
     """The sum of the parameters is known up to its sign: fold it, and one moon is left."""
-    turned = sf.Linear(2, [[1.0, 1.0], [-1.0, 1.0]])
-    fold = [sf.On(2, [0], layer) for layer in (sf.Abs(1), sf.Inverse(sf.Softplus(1)))]
+    turned = sf.Linear(2, matrix=[[1.0, 1.0], [-1.0, 1.0]])
+    fold = [sf.On(2, part=[0], layer=layer) for layer in (sf.Abs(1), sf.Inverse(sf.Softplus(1)))]
     one_moon = presets.build("posterior", 2, context_shape=2, layers=3)
     return sf.Flow([turned, *fold, *one_moon.transforms], base=one_moon.base, context_net=Summary(2))
 

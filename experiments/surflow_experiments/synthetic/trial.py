@@ -16,7 +16,7 @@ from torch import Tensor
 from surflow import presets
 from surflow._internal.random import seeded
 from surflow.bijections.coupling import Coupling
-from surflow.bijections.linear import Orthonormal
+from surflow.bijections.linear import Orthogonal
 from surflow.bijections.normalize import Standardize
 from surflow.data import Synthetic, offset, skew, synthetic_set
 from surflow.distributions.discrete import Bernoulli
@@ -61,7 +61,7 @@ ROTATED = "rotated-middle"
 def build(name: str, classes: int | None, options: Mapping[str, Any]) -> Flow:
     """A preset, given the label where there are classes, or the one chain of the report that is none."""
     if name == ROTATED:
-        pairs = [(Coupling(2), Orthonormal(2)) for _ in range(5)]
+        pairs = [(Coupling(2), Orthogonal(2)) for _ in range(5)]
         before = [Standardize(2), *(layer for pair in pairs for layer in pair), Abs(2)]
         return Flow([*before, *presets.positive_splines(2, 0, (64, 64), 16)], base=HalfNormal(2))
     return presets.build(name, 2, context_net=None if classes is None else OneHot(classes), **options)

@@ -276,11 +276,11 @@ def _explain(detail: Any) -> str:
 
 
 def to_table(obj: Configurable | None) -> Any:
-    """An object as a TOML table, ``{class = "Abs", shape = 2}``: class and arguments side by side.
+    """An object as a TOML table, ``{class = "Abs", event_shape = 2}``: class and arguments side by side.
 
     >>> import surflow as sf
     >>> to_table(sf.Abs(2))
-    {'class': 'Abs', 'shape': 2}
+    {'class': 'Abs', 'event_shape': 2}
     """
     return _table(None if obj is None else describe(obj))
 
@@ -302,7 +302,7 @@ def from_table(table: Mapping[str, Any]) -> Any:
         ConfigError: for an unknown class or argument, named with its place.
         SurflowError: what building raises, e.g. ShapeError for a chain that does not fit.
 
-    >>> from_table({"class": "Abs", "shape": 2, "signs": {"class": "Bernoulli", "event_shape": 2}}).kind
+    >>> from_table({"class": "Abs", "event_shape": 2, "signs": {"class": "Bernoulli", "event_shape": 2}}).kind
     'inference surjection'
     """
     return build(_untable(table))

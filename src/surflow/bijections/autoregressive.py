@@ -45,7 +45,7 @@ class Autoregressive(Transform):
 
     def __init__(
         self,
-        shape: int | Shape,
+        event_shape: int | Shape,
         context_shape: int | Shape | None = None,
         *,
         map: UnivariateMap | None = None,
@@ -53,7 +53,7 @@ class Autoregressive(Transform):
         passes: int | None = None,
     ) -> None:
         univariate = AffineMap() if map is None else map
-        super().__init__(as_axes(self, shape), domain=univariate.domain, context_shape=context_shape)
+        super().__init__(as_axes(self, event_shape), domain=univariate.domain, context_shape=context_shape)
         size = math.prod(self.in_shape)
         self.passes = size if passes is None else passes
         if not 1 <= self.passes <= size:

@@ -50,7 +50,7 @@ class Coupling(Transform):
 
     def __init__(
         self,
-        shape: int | Shape,
+        event_shape: int | Shape,
         context_shape: int | Shape | None = None,
         *,
         map: UnivariateMap | None = None,
@@ -60,7 +60,7 @@ class Coupling(Transform):
         net: nn.Module | None = None,
     ) -> None:
         univariate = AffineMap() if map is None else map
-        super().__init__(as_axes(self, shape), domain=univariate.domain, context_shape=context_shape)
+        super().__init__(as_axes(self, event_shape), domain=univariate.domain, context_shape=context_shape)
         self.map = univariate
         self.axis = axis
         if mask is None:

@@ -26,8 +26,8 @@ class Exp(Transform):
     (tensor([[1.]]), tensor([0.]))
     """
 
-    def __init__(self, shape: int | Shape) -> None:
-        super().__init__(shape, codomain=positive)
+    def __init__(self, event_shape: int | Shape) -> None:
+        super().__init__(event_shape, codomain=positive)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return x.exp(), sum_event(x)
@@ -45,8 +45,8 @@ class Log(Inverse):
     tensor([[0.]])
     """
 
-    def __init__(self, shape: int | Shape) -> None:
-        super().__init__(Exp(shape))
+    def __init__(self, event_shape: int | Shape) -> None:
+        super().__init__(Exp(event_shape))
 
 
 class Softplus(Transform):
@@ -57,8 +57,8 @@ class Softplus(Transform):
     0.6931
     """
 
-    def __init__(self, shape: int | Shape) -> None:
-        super().__init__(shape, codomain=positive)
+    def __init__(self, event_shape: int | Shape) -> None:
+        super().__init__(event_shape, codomain=positive)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return -F.logsigmoid(-x), sum_event(F.logsigmoid(x))
@@ -75,12 +75,12 @@ class Sigmoid(Transform):
     .. math:: V = \sum_i \log(\mathrm{high} - \mathrm{low}) + \log \sigma(x_i) + \log \sigma(-x_i)
 
     >>> import torch, surflow as sf
-    >>> sf.Sigmoid(1, 0.0, 256.0)(torch.zeros(1, 1))[0].item()
+    >>> sf.Sigmoid(1, low=0.0, high=256.0)(torch.zeros(1, 1))[0].item()
     128.0
     """
 
-    def __init__(self, shape: int | Shape, low: float = 0.0, high: float = 1.0) -> None:
-        super().__init__(shape, codomain=Interval(low, high))
+    def __init__(self, event_shape: int | Shape, *, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__(event_shape, codomain=Interval(low, high))
         self.low, self.high, self.width = low, high, high - low
 
     def _contribution(self, x: Tensor) -> Tensor:
@@ -105,8 +105,8 @@ class Logit(Inverse):
     tensor([[0.]])
     """
 
-    def __init__(self, shape: int | Shape, low: float = 0.0, high: float = 1.0) -> None:
-        super().__init__(Sigmoid(shape, low, high))
+    def __init__(self, event_shape: int | Shape, *, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__(Sigmoid(event_shape, low=low, high=high))
 
 
 class Tanh(Transform):
@@ -119,8 +119,8 @@ class Tanh(Transform):
     True
     """
 
-    def __init__(self, shape: int | Shape) -> None:
-        super().__init__(shape, codomain=Interval(-1.0, 1.0))
+    def __init__(self, event_shape: int | Shape) -> None:
+        super().__init__(event_shape, codomain=Interval(-1.0, 1.0))
 
     def _contribution(self, x: Tensor) -> Tensor:
         # Even in x; taken at -|x|, where nothing cancels.
@@ -146,12 +146,12 @@ class Rescale(Transform):
         start, end: (a, b) and (c, d).
 
     >>> import torch, surflow as sf
-    >>> sf.Rescale(1, (-0.5, 27.5), (0.0, 28.0))(torch.zeros(1, 1))[0]
+    >>> sf.Rescale(1, start=(-0.5, 27.5), end=(0.0, 28.0))(torch.zeros(1, 1))[0]
     tensor([[0.5000]])
     """
 
-    def __init__(self, shape: int | Shape, start: tuple[float, float], end: tuple[float, float]) -> None:
-        super().__init__(shape, domain=Interval(*start), codomain=Interval(*end))
+    def __init__(self, event_shape: int | Shape, *, start: tuple[float, float], end: tuple[float, float]) -> None:
+        super().__init__(event_shape, domain=Interval(*start), codomain=Interval(*end))
         self.start, self.end = tuple(start), tuple(end)
         self.factor = (end[1] - end[0]) / (start[1] - start[0])
         self.contribution = math.prod(self.in_shape) * math.log(self.factor)

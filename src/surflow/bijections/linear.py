@@ -39,7 +39,7 @@ def random_orthonormal(size: int) -> Tensor:
     return (q * r.diagonal().sign()).contiguous()  # as files are read: products round alike before and after
 
 
-class Orthonormal(Transform):
+class Orthogonal(Transform):
     r"""z = O x across the first event axis, with O drawn at random when built; V = 0.
 
     Args:
@@ -49,20 +49,20 @@ class Orthonormal(Transform):
 
     >>> import torch, surflow as sf
     >>> x = torch.randn(5, 3)
-    >>> z, V = sf.Orthonormal(3)(x)
+    >>> z, V = sf.Orthogonal(3)(x)
     >>> torch.allclose(z.norm(dim=1), x.norm(dim=1)), V.abs().sum().item()
     (True, 0.0)
     """
 
     matrix: Tensor
 
-    def __init__(self, shape: int | Shape, learned: bool = False) -> None:
-        super().__init__(as_axes(self, shape))
+    def __init__(self, event_shape: int | Shape, *, learned: bool = False) -> None:
+        super().__init__(as_axes(self, event_shape))
         size = self.in_shape[0]
         self.register_buffer("matrix", random_orthonormal(size))
         self.skew = nn.Parameter(torch.zeros(size, size)) if learned else None
 
-    def _apply(self, fn: Callable, recurse: bool = True) -> Orthonormal:
+    def _apply(self, fn: Callable, recurse: bool = True) -> Orthogonal:
         before = self.matrix.dtype
         super()._apply(fn, recurse)
         if self.matrix.dtype != before:
@@ -101,15 +101,15 @@ class Linear(Transform):
         ConfigError: if it cannot be inverted.
 
     >>> import torch, surflow as sf
-    >>> z, V = sf.Linear(2, [[1, 1], [1, -1]])(torch.tensor([[3.0, 1.0]]))
+    >>> z, V = sf.Linear(2, matrix=[[1, 1], [1, -1]])(torch.tensor([[3.0, 1.0]]))
     >>> z, round(V.item(), 4)
     (tensor([[4., 2.]]), 0.6931)
     """
 
     matrix: Tensor
 
-    def __init__(self, shape: int | Shape, matrix: Sequence[Sequence[float]]) -> None:
-        super().__init__(as_axes(self, shape))
+    def __init__(self, event_shape: int | Shape, *, matrix: Sequence[Sequence[float]]) -> None:
+        super().__init__(as_axes(self, event_shape))
         size = self.in_shape[0]
         # As single precision has it: the determinant is of the matrix that is used, in whatever precision.
         w = torch.as_tensor(matrix, dtype=torch.float32)
@@ -149,8 +149,8 @@ class LULinear(Transform):
     order: Tensor
     signs: Tensor
 
-    def __init__(self, shape: int | Shape) -> None:
-        super().__init__(as_axes(self, shape))
+    def __init__(self, event_shape: int | Shape) -> None:
+        super().__init__(as_axes(self, event_shape))
         size = self.in_shape[0]
         self.positions = math.prod(self.in_shape[1:])
         permutation, lower, upper = torch.linalg.lu(random_orthonormal(size))
@@ -213,13 +213,13 @@ class ConditionalLinear(Transform):
 
     def __init__(
         self,
-        shape: int | Shape,
+        event_shape: int | Shape,
         context_shape: int | Shape,
         *,
         hidden: Sequence[int] = (64, 64),
         limit: float = 6.0,
     ) -> None:
-        super().__init__(as_axes(self, shape), context_shape=context_shape)
+        super().__init__(as_axes(self, event_shape), context_shape=context_shape)
         if not 0 < limit < math.inf:
             raise ConfigError(f"the limit of the log-scale must be positive and finite, got {limit}")
         self.size, self.limit = math.prod(self.in_shape), limit

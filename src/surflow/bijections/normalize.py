@@ -64,8 +64,8 @@ class Standardize(_ShiftScale):
     1.0
     """
 
-    def __init__(self, shape: int | Shape, center: bool = True) -> None:
-        super().__init__(shape)
+    def __init__(self, event_shape: int | Shape, *, center: bool = True) -> None:
+        super().__init__(event_shape)
         self.center = center
         self.register_buffer("shift", torch.zeros(self.in_shape))
         self.register_buffer("log_scale", torch.zeros(self.in_shape))
@@ -88,8 +88,8 @@ class ActNorm(_ShiftScale):
     (2,)
     """
 
-    def __init__(self, shape: int | Shape) -> None:
-        super().__init__(as_axes(self, shape))
+    def __init__(self, event_shape: int | Shape) -> None:
+        super().__init__(as_axes(self, event_shape))
         parameters = (self.in_shape[0], *[1] * (len(self.in_shape) - 1))
         self.shift = nn.Parameter(torch.zeros(parameters))
         self.log_scale = nn.Parameter(torch.zeros(parameters))

@@ -31,10 +31,10 @@ class LogGaps(Transform):
     (tensor([[-1.0000,  0.0000,  1.0986]]), -1.0986)
     """
 
-    def __init__(self, shape: int | Shape, by: int | None = None) -> None:
-        shape = as_shape(shape)
-        check_sortable(self, shape, by)
-        super().__init__(shape, domain=Ordered(by), codomain=real)
+    def __init__(self, event_shape: int | Shape, *, by: int | None = None) -> None:
+        event_shape = as_shape(event_shape)
+        check_sortable(self, event_shape, by)
+        super().__init__(event_shape, domain=Ordered(by), codomain=real)
         self.by = by
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -52,27 +52,31 @@ class Permute(_Rearrangement):
             a product are a product again, and need an order that is given.
 
     >>> import torch, surflow as sf
-    >>> sf.Permute(3, [2, 0, 1])(torch.tensor([[10.0, 11.0, 12.0]]))[0]
+    >>> sf.Permute(3, order=[2, 0, 1])(torch.tensor([[10.0, 11.0, 12.0]]))[0]
     tensor([[12., 10., 11.]])
     """
 
     order: Tensor
 
     def __init__(
-        self, shape: int | Shape, order: Sequence[int] | None = None, *, axis: int = 0, support: Support = real
+        self, event_shape: int | Shape, *, order: Sequence[int] | None = None, axis: int = 0, support: Support = real
     ) -> None:
-        shape = as_axes(self, shape)
-        if not 0 <= axis < len(shape):
-            raise ShapeError(f"axis must be from 0 to {len(shape) - 1} for events of shape {shape}, got {axis}")
-        size = shape[axis]
+        event_shape = as_axes(self, event_shape)
+        if not 0 <= axis < len(event_shape):
+            raise ShapeError(
+                f"axis must be from 0 to {len(event_shape) - 1} for events of shape {event_shape}, got {axis}"
+            )
+        size = event_shape[axis]
         places = torch.randperm(size) if order is None else torch.tensor(list(order))
         if places.shape != (size,) or not (places.sort().values == torch.arange(size)).all():
             raise ShapeError(f"order must name each of 0 to {size - 1} once, got {places.tolist()}")
         if order is None:  # what is drawn must not decide what the layer lands on
-            codomain = support.shuffled(shape, axis, "a Permute without order=")
+            codomain = support.shuffled(event_shape, axis, "a Permute without order=")
         else:
-            codomain = support.rearranged(lambda x: x.index_select(axis + 1, places.to(x.device)), shape, "Permute")
-        super().__init__(shape, domain=support, codomain=codomain)
+            codomain = support.rearranged(
+                lambda x: x.index_select(axis + 1, places.to(x.device)), event_shape, "Permute"
+            )
+        super().__init__(event_shape, domain=support, codomain=codomain)
         self.axis = axis
         self.register_buffer("order", places)
 
@@ -91,9 +95,9 @@ class Reverse(_Rearrangement):
     tensor([[12., 11., 10.]])
     """
 
-    def __init__(self, shape: int | Shape, *, support: Support = real) -> None:
-        codomain = support.rearranged(lambda x: x.flip(1), as_axes(self, shape), "Reverse")
-        super().__init__(shape, domain=support, codomain=codomain)
+    def __init__(self, event_shape: int | Shape, *, support: Support = real) -> None:
+        codomain = support.rearranged(lambda x: x.flip(1), as_axes(self, event_shape), "Reverse")
+        super().__init__(event_shape, domain=support, codomain=codomain)
 
     def _there(self, x: Tensor) -> Tensor:
         return x.flip(1)
@@ -106,18 +110,18 @@ class PermuteAxes(_Rearrangement):
     """The event's axes in another order: ``PermuteAxes((2, 50), (1, 0))`` transposes.
 
     >>> import torch, surflow as sf
-    >>> sf.PermuteAxes((2, 50), (1, 0)).out_shape
+    >>> sf.PermuteAxes((2, 50), axes=(1, 0)).out_shape
     (50, 2)
     """
 
-    def __init__(self, shape: Shape, axes: Sequence[int], *, support: Support = real) -> None:
-        shape = as_shape(shape)
-        if sorted(axes) != list(range(len(shape))):
-            raise ShapeError(f"axes must name each of 0 to {len(shape) - 1} once, got {tuple(axes)}")
+    def __init__(self, event_shape: Shape, *, axes: Sequence[int], support: Support = real) -> None:
+        event_shape = as_shape(event_shape)
+        if sorted(axes) != list(range(len(event_shape))):
+            raise ShapeError(f"axes must name each of 0 to {len(event_shape) - 1} once, got {tuple(axes)}")
         self.axes = [0, *(i + 1 for i in axes)]
-        codomain = support.rearranged(self._there, shape, "PermuteAxes")
-        super().__init__(shape, tuple(shape[i] for i in axes), domain=support, codomain=codomain)
-        self.axes_back = [0, *(list(axes).index(i) + 1 for i in range(len(shape)))]
+        codomain = support.rearranged(self._there, event_shape, "PermuteAxes")
+        super().__init__(event_shape, tuple(event_shape[i] for i in axes), domain=support, codomain=codomain)
+        self.axes_back = [0, *(list(axes).index(i) + 1 for i in range(len(event_shape)))]
 
     def _there(self, x: Tensor) -> Tensor:
         return x.permute(self.axes)
@@ -158,18 +162,20 @@ class Squeeze(_Rearrangement):
     (4, 14, 14)
     """
 
-    def __init__(self, shape: Shape, factor: int = 2, *, support: Support = real) -> None:
-        shape = as_shape(shape)
-        if len(shape) != 3:
-            raise ShapeError(f"Squeeze takes images of shape (channels, height, width), got {shape}")
-        channels, height, width = shape
+    def __init__(self, event_shape: Shape, *, factor: int = 2, support: Support = real) -> None:
+        event_shape = as_shape(event_shape)
+        if len(event_shape) != 3:
+            raise ShapeError(f"Squeeze takes images of shape (channels, height, width), got {event_shape}")
+        channels, height, width = event_shape
         if height % factor or width % factor:
             raise ShapeError(
-                f"Squeeze by {factor} needs height and width divisible by {factor}, got {tuple(shape)}: pad first"
+                f"Squeeze by {factor} needs height and width divisible by {factor}, got {tuple(event_shape)}: pad first"
             )
         out = (channels * factor**2, height // factor, width // factor)
         self.factor = factor
-        super().__init__(shape, out, domain=support, codomain=support.rearranged(self._there, shape, "Squeeze"))
+        super().__init__(
+            event_shape, out, domain=support, codomain=support.rearranged(self._there, event_shape, "Squeeze")
+        )
 
     def _there(self, x: Tensor) -> Tensor:
         blocks = x.unflatten(3, (-1, self.factor)).unflatten(2, (-1, self.factor))
@@ -181,7 +187,7 @@ class Squeeze(_Rearrangement):
         return blocks.permute(0, 1, 4, 2, 5, 3).reshape(-1, *self.in_shape)
 
 
-class Ravel(_Rearrangement):
+class RavelMultiIndex(_Rearrangement):
     r"""Points of integers as one integer each, (coordinates, points) to (points,): the number of their cell in a grid.
 
     .. math:: z_j = \sum_i x_{ij} L^{C - 1 - i}, \qquad V = 0
@@ -191,22 +197,24 @@ class Ravel(_Rearrangement):
         levels: L, of every coordinate.
 
     >>> import torch, surflow as sf
-    >>> sf.Ravel((2, 3), 28)(torch.tensor([[[0.0, 1, 27], [5, 0, 27]]]))[0]
+    >>> sf.RavelMultiIndex((2, 3), levels=28)(torch.tensor([[[0.0, 1, 27], [5, 0, 27]]]))[0]
     tensor([[  5.,  28., 783.]])
     """
 
-    def __init__(self, shape: Shape, levels: int) -> None:
-        shape = as_shape(shape)
-        if len(shape) != 2:
-            raise ShapeError(f"Ravel expects points of shape (coordinates, points), got {shape}")
+    def __init__(self, event_shape: Shape, *, levels: int) -> None:
+        event_shape = as_shape(event_shape)
+        if len(event_shape) != 2:
+            raise ShapeError(f"RavelMultiIndex expects points of shape (coordinates, points), got {event_shape}")
         # From two levels on, a large power of them is a number of megabytes.
-        if levels < 1 or (levels > 1 and shape[0] > math.log2(_LARGEST)) or levels ** shape[0] > _LARGEST:
+        if levels < 1 or (levels > 1 and event_shape[0] > math.log2(_LARGEST)) or levels ** event_shape[0] > _LARGEST:
             raise ShapeError(
-                f"Ravel expects a grid of {_LARGEST} cells at most, whose numbers every float holds, got {levels} "
-                f"levels in {shape[0]} coordinates"
+                f"RavelMultiIndex expects a grid of {_LARGEST} cells at most, whose numbers every float holds, got "
+                f"{levels} levels in {event_shape[0]} coordinates"
             )
-        super().__init__(shape, shape[1], domain=Integers(levels), codomain=Integers(levels ** shape[0]))
-        self.weights = [levels**i for i in reversed(range(shape[0]))]
+        super().__init__(
+            event_shape, event_shape[1], domain=Integers(levels), codomain=Integers(levels ** event_shape[0])
+        )
+        self.weights = [levels**i for i in reversed(range(event_shape[0]))]
         self.levels = levels
 
     def _there(self, x: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class SplineMap(_Spline):
 
     domain: Support = real
 
-    def __init__(self, bins: int = 8, bound: float = 5.0) -> None:
+    def __init__(self, bins: int = 8, *, bound: float = 5.0) -> None:
         self.bound = _checked(bound)
         super().__init__(Grid(bins, -bound, bound, fixed=(1, 1), tails=True))
 
@@ -62,7 +62,7 @@ class PositiveSplineMap(_Spline):
 
     domain: Support = positive
 
-    def __init__(self, bins: int = 8, bound: float = 5.0) -> None:
+    def __init__(self, bins: int = 8, *, bound: float = 5.0) -> None:
         self.bound = _checked(bound)
         super().__init__(Grid(bins, 0.0, bound, fixed=(0, 1), tails=True))
 
@@ -76,7 +76,7 @@ def _checked(bound: float) -> float:
 class IntervalSplineMap(_Spline):
     """Rational-quadratic spline of the interval [low, high] onto itself, with free slopes at its ends."""
 
-    def __init__(self, bins: int = 8, low: float = 0.0, high: float = 1.0) -> None:
+    def __init__(self, bins: int = 8, *, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__(Grid(bins, low, high))
         self.domain = Interval(low, high)
         self.low, self.high = low, high

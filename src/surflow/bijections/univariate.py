@@ -87,14 +87,14 @@ class Elementwise(Transform):
 
     def __init__(
         self,
-        shape: int | Shape,
+        event_shape: int | Shape,
         context_shape: int | Shape | None = None,
         *,
         map: UnivariateMap | None = None,
         hidden: Sequence[int] = (64, 64),
     ) -> None:
         univariate = AffineMap() if map is None else map
-        super().__init__(shape, domain=univariate.domain, context_shape=context_shape)
+        super().__init__(event_shape, domain=univariate.domain, context_shape=context_shape)
         self.map = univariate
         raw_shape = (self.map.n_parameters, *self.in_shape)
         self.raw = nn.Parameter(torch.zeros(raw_shape))

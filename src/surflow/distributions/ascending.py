@@ -30,7 +30,7 @@ class AscendingCategorical(Distribution):
 
     Source: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018 (the network).
 
-    >>> law = AscendingCategorical(2, 3, width=8)  # before training all that are possible are equally probable
+    >>> law = AscendingCategorical(2, levels=3, width=8)  # before training all that are possible are equally probable
     >>> round(law.log_prob(torch.tensor([[1.0, 1.0]])).exp().item() * 6, 4)
     1.0
     """
@@ -39,18 +39,18 @@ class AscendingCategorical(Distribution):
 
     def __init__(
         self,
-        size: int,
-        levels: int,
+        event_shape: int,
         context_shape: int | Shape | None = None,
         *,
+        levels: int,
         width: int = 96,
         layers: int = 3,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(as_axes(self, size), support=Ordered(levels=levels), context_shape=context_shape)
+        super().__init__(as_axes(self, event_shape), support=Ordered(levels=levels), context_shape=context_shape)
         self.levels = levels
         given = 0 if self.context_shape is None else math.prod(self.context_shape)
-        self.net = CausalTransformer(size, levels, levels, given, width=width, layers=layers, dropout=dropout)
+        self.net = CausalTransformer(event_shape, levels, levels, given, width=width, layers=layers, dropout=dropout)
 
     def _log_masses(self, raw: Tensor, least: Tensor) -> Tensor:
         """Of all integers, (batch, levels, places), given the least that are possible, (batch, places)."""

@@ -106,9 +106,9 @@ class Categorical(Parametric):
     def __init__(
         self,
         event_shape: int | Shape,
-        levels: int,
         context_shape: int | Shape | None = None,
         *,
+        levels: int,
         learned: bool = False,
         net: nn.Module | None = None,
     ) -> None:

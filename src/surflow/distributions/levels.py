@@ -27,7 +27,7 @@ _STEP = 0.25
 _ENDS = 2
 
 
-class LogisticLevels(Parametric):
+class DiscretizedLogisticMixture(Parametric):
     r"""Integers 0, ..., L - 1, independent given the context: a mixture of logistics, rounded, and two masses.
 
     .. math::
@@ -50,7 +50,7 @@ class LogisticLevels(Parametric):
 
     Source: Salimans et al., "PixelCNN++", arXiv 1701.05517 (the mixture, without the masses at the ends).
 
-    >>> law = LogisticLevels(1, 256)
+    >>> law = DiscretizedLogisticMixture(1, levels=256)
     >>> v = torch.arange(256.0)[:, None]
     >>> round(law.log_prob(v).exp().sum().item(), 4)
     1.0
@@ -61,9 +61,9 @@ class LogisticLevels(Parametric):
     def __init__(
         self,
         event_shape: int | Shape,
-        levels: int,
         context_shape: int | Shape | None = None,
         *,
+        levels: int,
         components: int = 4,
         learned: bool = False,
         net: nn.Module | None = None,
@@ -135,8 +135,8 @@ def draw_levels(raw: Tensor, top: Tensor) -> Tensor:
     return torch.where(which == 0, 0.0, torch.where(which == 1, top.to(kind), v)).to(top.dtype)
 
 
-class AutoregressiveLevels(Distribution):
-    r"""Integers one after the other, each given all before it and the context, by laws as :class:`LogisticLevels`.
+class AutoregressiveDiscretizedLogistic(Distribution):
+    r"""Integers one after the other, given all before and the context; each a :class:`DiscretizedLogisticMixture`.
 
     .. math:: \log p(v) = \sum_i \log p(v_i \mid v_{<i}, c)
 
@@ -155,7 +155,7 @@ class AutoregressiveLevels(Distribution):
     Source: van den Oord et al., "Pixel Recurrent Neural Networks", arXiv 1601.06759; Parmar et al., "Image
     Transformer", arXiv 1802.05751.
 
-    >>> law = AutoregressiveLevels((1, 4, 4), 256, patch=2, width=16)
+    >>> law = AutoregressiveDiscretizedLogistic((1, 4, 4), levels=256, patch=2, width=16)
     >>> law.sample(3, seed=0).shape
     torch.Size([3, 1, 4, 4])
     """
@@ -165,9 +165,9 @@ class AutoregressiveLevels(Distribution):
     def __init__(
         self,
         event_shape: int | Shape,
-        levels: int,
         context_shape: int | Shape | None = None,
         *,
+        levels: int,
         patch: int = 1,
         components: int = 4,
         width: int = 96,
@@ -178,8 +178,8 @@ class AutoregressiveLevels(Distribution):
         image = len(self.event_shape) == 3
         if patch < 1 or (patch > 1 and not image) or any(side % patch for side in self.event_shape[1:]):
             raise ShapeError(
-                f"AutoregressiveLevels expects images (channels, height, width) that patches of {patch} x {patch} "
-                f"tile, got {self.event_shape}"
+                f"AutoregressiveDiscretizedLogistic expects images (channels, height, width) that patches of {patch} x "
+                f"{patch} tile, got {self.event_shape}"
             )
         self.levels, self.patch = levels, patch
         self.context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
@@ -233,15 +233,15 @@ class AutoregressiveLevels(Distribution):
         return v.reshape(-1, *self.event_shape).contiguous()
 
 
-class BlockLevels(BlocksGivenMaxima):
+class BlockwiseDiscretizedLogistic(BlocksGivenMaxima):
     r"""The pixels of every block of an image, given the largest of each: integers, one place of all blocks after
     the other.
 
     .. math:: \log p(b \mid z, c) = \sum_j \log p(b_j \mid b_{<j}, z, c), \qquad \max_j b_j = z
 
-    At every place the pixels are independent given all at earlier places, by a law as :class:`LogisticLevels` with
-    t = z, whose parameters a convolutional network computes; at the last one, a pixel of a block that has not
-    reached its maximum yet is that maximum.
+    At every position the pixels are independent given all at earlier positions, each by a
+    :class:`DiscretizedLogisticMixture` with t = z, whose parameters a convolutional network computes; at the last one,
+    a pixel of a block that has not reached its maximum yet is that maximum.
 
     Args:
         z_shape: (channels, height, width) of the maxima.
@@ -263,22 +263,22 @@ class BlockLevels(BlocksGivenMaxima):
     def __init__(
         self,
         z_shape: Shape,
-        levels: int,
-        places: int = 4,
         context_shape: int | Shape | None = None,
         *,
+        levels: int,
+        positions: int = 4,
         components: int = 4,
         width: int = 64,
         blocks: int = 2,
     ) -> None:
-        super().__init__(z_shape, levels, places, context_shape)
+        super().__init__(z_shape, levels, positions, context_shape)
         assert self.context_shape is not None  # for the type checker: z is part of it
         channels = self.z_shape[0]
         # z and the places so far, whether the maximum was met, and the context.
         n, numbers = raw_parameters(components), self.context_shape[0]
         self.nets = nn.ModuleList(
             ConvNet(channels * (1 + j) + numbers, n * channels, width, blocks, levels, context=numbers)
-            for j in range(places)
+            for j in range(positions)
         )
 
     def _raw(self, j: int, z: Tensor, rest: Tensor, met: Tensor, before: Sequence[Tensor]) -> Tensor:

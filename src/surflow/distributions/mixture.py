@@ -22,7 +22,7 @@ class Mixture(Distribution):
         components: distributions of one event shape, support and context, with exact densities.
 
     >>> import torch, surflow as sf
-    >>> mixture = sf.Mixture([sf.Uniform(1, 0, 1), sf.Uniform(1, 0, 1)])
+    >>> mixture = sf.Mixture([sf.Uniform(1, low=0, high=1), sf.Uniform(1, low=0, high=1)])
     >>> round(mixture.log_prob(torch.full((1, 1), 0.5)).exp().item(), 6)
     1.0
     """

@@ -36,11 +36,11 @@ class Uniform(_Uniform):
     r"""Uniform on the box from ``low`` to ``high`` in every coordinate; log p = -D log(high - low) inside.
 
     >>> import torch, surflow as sf
-    >>> sf.Uniform(2, 0, 4).log_prob(torch.tensor([[1.0, 1.0], [5.0, 1.0]])).exp()
+    >>> sf.Uniform(2, low=0, high=4).log_prob(torch.tensor([[1.0, 1.0], [5.0, 1.0]])).exp()
     tensor([0.0625, 0.0000])
     """
 
-    def __init__(self, event_shape: int | Shape, low: float = 0.0, high: float = 1.0) -> None:
+    def __init__(self, event_shape: int | Shape, *, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__(event_shape, low, high, Interval(low, high))
 
 

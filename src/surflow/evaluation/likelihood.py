@@ -52,7 +52,7 @@ def scores(
         importance_samples: k of the k-sample bound, for a flow that is not exact; an exact model returns its density.
 
     >>> import torch, surflow as sf
-    >>> scores(sf.Uniform(1, 0, 2), torch.ones(3, 1)).exp()
+    >>> scores(sf.Uniform(1, low=0, high=2), torch.ones(3, 1)).exp()
     tensor([0.5000, 0.5000, 0.5000], dtype=torch.float64)
     """
     k = 1 if model.exact or importance_samples is None else importance_samples

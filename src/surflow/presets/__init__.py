@@ -165,9 +165,9 @@ def to_real(shape: Shape, support: Support) -> list[Transform]:
         if isinstance(kind, Positive):
             layer: Transform = Log(inner)
         elif isinstance(kind, Interval):
-            layer = Logit(inner, kind.low, kind.high)
+            layer = Logit(inner, low=kind.low, high=kind.high)
         else:
             raise SupportError(f"presets start from supports that map to the real line, not from {support!r}")
-        layers.append(layer if len(part) == shape[0] else On(shape, part, layer, rest=product(left)))
+        layers.append(layer if len(part) == shape[0] else On(shape, part=part, layer=layer, rest=product(left)))
         left = [real if coordinate == kind else coordinate for coordinate in left]
     return layers

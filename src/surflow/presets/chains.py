@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Softplus
-from surflow.bijections.linear import LULinear, Orthonormal
+from surflow.bijections.linear import LULinear, Orthogonal
 from surflow.bijections.normalize import Standardize
 from surflow.bijections.ordered import LogGaps
 from surflow.bijections.shape import Reverse
@@ -62,7 +62,7 @@ def _splines(size: int, context: int, layers: int, hidden: Sequence[int], bins: 
 
 def _couplings(size: int, context: int, layers: int, hidden: Sequence[int]) -> list[Transform]:
     """Pairs of an affine coupling and a fixed random rotation."""
-    pairs = [(_coupling(size, context, hidden), Orthonormal(size)) for _ in range(layers)]
+    pairs = [(_coupling(size, context, hidden), Orthogonal(size)) for _ in range(layers)]
     return [layer for pair in pairs for layer in pair]
 
 
@@ -103,7 +103,7 @@ def _nf(size: int, context: int, *, layers: int = 10, hidden: Sequence[int] = (6
 
 def _abs(size: int, context: int, signs: Distribution, layers: int, hidden: Sequence[int]) -> Chain:
     rest, base = _nf(size, context, layers=layers, hidden=hidden)
-    return [Abs(size, signs), _positive_to_real(size), *rest], base
+    return [Abs(size, signs=signs), _positive_to_real(size), *rest], base
 
 
 def _joint_signs(size: int, context: int) -> Distribution:
@@ -145,7 +145,7 @@ def positive_splines(size: int, context: int, hidden: Sequence[int], bins: int) 
 @preset("abs-spline")
 def _abs_spline(size: int, context: int, *, hidden: Sequence[int] = (64, 64), bins: int = 16) -> Chain:
     """absolute value with joint signs, then splines that stay positive: the best one for the plane"""
-    chain = [Standardize(size, center=False), Abs(size, _joint_signs(size, context))]
+    chain = [Standardize(size, center=False), Abs(size, signs=_joint_signs(size, context))]
     return [*chain, *positive_splines(size, context, hidden, bins)], HalfNormal(size)
 
 
@@ -159,7 +159,7 @@ def _abs_middle(
         # No rotations: the fold starts along the data's own axes, through their mean.
         chain += [_coupling(size, context, hidden), Reverse(size)]
     # A logarithm behind the fold would give the layers before it gradients without a variance.
-    chain.append(Abs(size, _joint_signs(size, context)))
+    chain.append(Abs(size, signs=_joint_signs(size, context)))
     return [*chain, *positive_splines(size, context, (64, 64), bins)], HalfNormal(size)
 
 
@@ -180,7 +180,7 @@ def _augment(
 ) -> Chain:
     """as many noise coordinates again beside the data, then couplings in the larger space; a bound"""
     whole = size + (size if extra is None else extra)
-    chain: list[Transform] = [Standardize(size), Augment(size, whole - size)]
+    chain: list[Transform] = [Standardize(size), Augment(size, noise=whole - size)]
     for _ in range(layers):
         # Learned maps between the couplings: how well fixed rotations mix data and noise is a matter of luck.
         chain += [_coupling(whole, context, hidden), LULinear(whole)]
@@ -201,7 +201,9 @@ def _max(size: int, context: int, *, layers: int = 10, hidden: Sequence[int] = (
     if size < 2:
         raise ShapeError("the preset 'max' needs at least two coordinates, got one: use 'spline'")
     beside = 1 + context
-    largest = Max(size, index=Categorical(1, size, beside), differences=HalfNormal(size - 1, beside))
+    largest = Max(
+        size, index=Categorical(1, levels=size, context_shape=beside), differences=HalfNormal(size - 1, beside)
+    )
     rest = _splines(1, context, 1, (64, 64), 16)
     return [Standardize(size), *_couplings(size, context, layers, hidden), largest, *rest], Normal(1)
 

@@ -9,7 +9,7 @@ from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Rescale
 from surflow.bijections.normalize import ActNorm, Standardize
 from surflow.bijections.ordered import LogGaps
-from surflow.bijections.shape import Permute, Ravel, Reverse
+from surflow.bijections.shape import Permute, RavelMultiIndex, Reverse
 from surflow.distributions.ascending import AscendingCategorical
 from surflow.distributions.normal import Normal
 from surflow.errors import ShapeError
@@ -120,13 +120,15 @@ def _point_grid(
     """for sets of points in a box: the cells of a grid that they lie in, in ascending order, one after the other"""
     chain: list[Transform]
     if mask:  # the last row says which points there are
-        chain = [RaggedCells(shape, cells, low, high)]
+        chain = [RaggedCells(shape, cells=cells, low=low, high=high)]
     else:
         chain = [
-            Rescale(shape, (low, high), (0.0, float(cells))),
-            Inverse(Dequantize(shape, cells)),
-            Ravel(shape, cells),
+            Rescale(shape, start=(low, high), end=(0.0, float(cells))),
+            Inverse(Dequantize(shape, levels=cells)),
+            RavelMultiIndex(shape, levels=cells),
         ]
     points, levels = shape[1], chain[-1].codomain.levels  # type: ignore[attr-defined]
-    base = AscendingCategorical(points, levels, given(context), width=width, layers=layers, dropout=dropout)
-    return [*chain, SortIntegers(points, levels)], base
+    base = AscendingCategorical(
+        points, levels=levels, context_shape=given(context), width=width, layers=layers, dropout=dropout
+    )
+    return [*chain, SortIntegers(points, levels=levels)], base

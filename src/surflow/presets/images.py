@@ -15,7 +15,12 @@ from surflow.bijections.shape import Permute, Squeeze
 from surflow.bijections.splines import IntervalSplineMap
 from surflow.bijections.univariate import Elementwise
 from surflow.distribution import Distribution
-from surflow.distributions.levels import AutoregressiveLevels, BlockLevels, LogisticLevels, raw_parameters
+from surflow.distributions.levels import (
+    AutoregressiveDiscretizedLogistic,
+    BlockwiseDiscretizedLogistic,
+    DiscretizedLogisticMixture,
+    raw_parameters,
+)
 from surflow.distributions.normal import Logistic, Normal
 from surflow.errors import ShapeError
 from surflow.flow import Flow
@@ -42,7 +47,7 @@ def _pyramid(name: str) -> Callable[[Callable[..., Chain]], Callable[..., Chain]
 def continuous(shape: Shape, levels: int, noise: Distribution | None = None) -> list[Transform]:
     """From integers to the real line, with a learned curve per coordinate that can flatten any histogram."""
     curve = Elementwise(shape, map=IntervalSplineMap(bins=min(levels, 16), low=0, high=levels))
-    return [Dequantize(shape, levels, noise), curve, Logit(shape, 0, levels)]
+    return [Dequantize(shape, levels=levels, noise=noise), curve, Logit(shape, low=0, high=levels)]
 
 
 def _noise(shape: Shape, context: int, width: int, blocks: int) -> Flow:
@@ -69,10 +74,10 @@ def _rest(
     shape: Shape, levels: int, context: int, components: int, width: int, layers: int, dropout: float
 ) -> Distribution:
     """The law of what poolings or slices leave: patch by patch where patches tile it."""
-    return AutoregressiveLevels(
+    return AutoregressiveDiscretizedLogistic(
         shape,
-        levels,
-        given(context),
+        levels=levels,
+        context_shape=given(context),
         patch=1 if shape[1] % 2 or shape[2] % 2 else 2,
         components=components,
         width=width,
@@ -100,8 +105,16 @@ def _max_pool(
     chain: list[Transform] = []
     for _ in range(scales):
         z_shape = (shape[0], shape[1] // 2, shape[2] // 2)
-        pixels = BlockLevels(z_shape, levels, 4, given(context), components=components, width=width, blocks=blocks)
-        chain.append(IntegerMaxPool(shape, levels, 2, pixels))
+        pixels = BlockwiseDiscretizedLogistic(
+            z_shape,
+            levels=levels,
+            positions=4,
+            context_shape=given(context),
+            components=components,
+            width=width,
+            blocks=blocks,
+        )
+        chain.append(IntegerMaxPool(shape, levels=levels, kernel_size=2, pixels=pixels))
         shape = z_shape
     return chain, _rest(shape, levels, context, components, attention, layers, dropout)
 
@@ -125,16 +138,18 @@ def _slice(
     chain: list[Transform] = []
     integers, n = Integers(levels), raw_parameters(components)
     for _ in range(scales):
-        chain.append(Squeeze(shape, 2, support=integers))
+        chain.append(Squeeze(shape, factor=2, support=integers))
         c, shape = shape[0], (shape[0], shape[1] // 2, shape[2] // 2)
         if c > 1:  # all channels of a place side by side, as they go together
             order = [4 * channel + place for place in range(4) for channel in range(c)]
-            chain.append(Permute((4 * c, *shape[1:]), order, support=integers))
+            chain.append(Permute((4 * c, *shape[1:]), order=order, support=integers))
         for kept in (3 * c, 2 * c, c):
             inputs = kept + context
             net = ConvNet(inputs, n * c, width, blocks, levels, context=context)
-            dropped = LogisticLevels(shape, levels, (inputs, *shape[1:]), components=components, net=net)
-            chain.append(Slice((kept + c, *shape[1:]), kept, dropped, support=integers))
+            dropped = DiscretizedLogisticMixture(
+                shape, levels=levels, context_shape=(inputs, *shape[1:]), components=components, net=net
+            )
+            chain.append(Slice((kept + c, *shape[1:]), keep=kept, dropped=dropped, support=integers))
     return chain, _rest(shape, levels, context, components, attention, layers, dropout)
 
 
@@ -164,6 +179,6 @@ def _glow(
         if scale < scales - 1:
             net = ConvNet(half + context, 2 * rest, width, blocks, context=context)
             dropped = Normal((rest, *positions), (half + context, *positions), net=net)
-            layers.append(Slice(shape, half, dropped))
+            layers.append(Slice(shape, keep=half, dropped=dropped))
             shape = (half, *positions)
     return layers, Normal(shape)

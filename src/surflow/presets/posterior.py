@@ -62,7 +62,7 @@ def _product(
     # In logarithms, where build begins: the product first in place of one, the ratio last. The ratio is drawn given
     # the others, and not given the context, of which it would be independent.
     ratio = Flow(_located(1, size - 1, 1, hidden, bins), base=Normal(1))
-    chain: list[Transform] = [Linear(size, rows), Standardize(size), Slice(size, size - 1, ratio)]
+    chain: list[Transform] = [Linear(size, matrix=rows), Standardize(size), Slice(size, keep=size - 1, dropped=ratio)]
     return [*chain, *_located(size - 1, context, layers, hidden, bins)], Normal(size - 1)
 
 
@@ -84,9 +84,12 @@ def _box(
     chain: list[Transform] = []
     if fold:
         both = Interval(-1.0, 1.0)
-        chain += [On(size, fold, Sigmoid(len(fold), -1.0, 1.0)), On(size, fold, Abs(len(fold), support=both))]
+        chain += [
+            On(size, part=fold, layer=Sigmoid(len(fold), low=-1.0, high=1.0)),
+            On(size, part=fold, layer=Abs(len(fold), support=both)),
+        ]
     if rest:
-        chain.append(On(size, rest, Sigmoid(len(rest)), rest=unit_interval))
+        chain.append(On(size, part=rest, layer=Sigmoid(len(rest)), rest=unit_interval))
     passes = min(size, MOST_PASSES)
     # Locations and scales come first from the context alone, as linear functions, which are the most accurate ones.
     chain.append(Autoregressive(size, given(context), map=TruncatedMap(), hidden=(), passes=1))
@@ -104,9 +107,12 @@ def _polar(size: int, context: int, *, hidden: Sequence[int] = (64, 64), bins: i
     if size != 2:
         raise ShapeError(f"the preset 'polar' is for two coordinates, got {size}")
     chain: list[Transform] = [Polar()]
-    chain += [On(2, [0], layer, rest=circle) for layer in (Log(1), Standardize(1))]
+    chain += [On(2, part=[0], layer=layer, rest=circle) for layer in (Log(1), Standardize(1))]
     # A ring may be thin: a scale that may be small comes before the spline, which refines what is of unit size.
     maps = (AffineMap(limit=10), SplineMap(bins))
     radius = Flow([Elementwise(1, 1 + context, map=map, hidden=hidden) for map in maps], base=Normal(1))
-    chain += [Permute(2, [1, 0], support=product([real, circle])), Slice(2, 1, radius, support=circle)]
+    chain += [
+        Permute(2, order=[1, 0], support=product([real, circle])),
+        Slice(2, keep=1, dropped=radius, support=circle),
+    ]
     return [*chain, Elementwise(1, given(context), map=CircularSplineMap(bins), hidden=hidden)], UniformCircle(1)

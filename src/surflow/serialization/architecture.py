@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from surflow._internal.configurable import Configurable
 from surflow.errors import ConfigError, FileError, SurflowError, unknown_name
 from surflow.serialization.budget import Budget
+from surflow.serialization.old_names import ARGUMENTS, CLASSES
 
 # Python's own recursion is what deeper nesting would exhaust.
 _MOST_DEPTH = 64
@@ -89,7 +90,7 @@ def build(description: Mapping[str, Any], budget: Budget | None = None) -> Any:
             than the budget.
         SurflowError: what the class itself raises, e.g. ShapeError for a chain that does not fit.
 
-    >>> build({"class": "Abs", "arguments": {"shape": [2]}}).codomain
+    >>> build({"class": "Abs", "arguments": {"event_shape": [2]}}).codomain
     positive
     """
     with nullcontext() if budget is None else budget:
@@ -134,6 +135,7 @@ class _Builder:
             value = self.value(item, f"{where}.{name}".lstrip("."), depth + 1)
             if self.budget is not None:
                 self.budget.argument(cls, f"{where}.{name}".lstrip("."), value)
+            name = name if name in known else ARGUMENTS.get(cls.__name__, {}).get(name, name)
             if name in known:
                 bound[name] = value
             elif collects is not None:
@@ -158,6 +160,7 @@ def _class_named(name: Any, where: str) -> type[Configurable]:
     registry = Configurable.registry
     if not isinstance(name, str):
         raise ConfigError(f"{where}: expected the name of a class, got {name!r}")
+    name = name if name in registry else CLASSES.get(name, name)
     if name not in registry:
         for home in _HOMES:
             import_module(home)

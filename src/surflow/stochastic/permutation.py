@@ -34,9 +34,9 @@ class RandomPermutation(Transform):
     random_forward = True
     random_inverse = True
 
-    def __init__(self, shape: int | Shape, *, support: Support = real) -> None:
-        shape = as_axes(self, shape)
-        super().__init__(shape, domain=support.shuffled(shape, len(shape) - 1, "RandomPermutation"))
+    def __init__(self, event_shape: int | Shape, *, support: Support = real) -> None:
+        event_shape = as_axes(self, event_shape)
+        super().__init__(event_shape, domain=support.shuffled(event_shape, len(event_shape) - 1, "RandomPermutation"))
 
     def _shuffle(self, x: Tensor) -> tuple[Tensor, Tensor]:
         order = torch.rand(x.shape[0], x.shape[-1], device=x.device).argsort(1)

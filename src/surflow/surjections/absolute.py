@@ -40,21 +40,21 @@ class Abs(Transform):
 
     random_inverse = True
 
-    def __init__(self, shape: int | Shape, signs: Distribution | None = None, *, support: Support = real) -> None:
-        shape = as_shape(shape)
+    def __init__(self, event_shape: int | Shape, *, signs: Distribution | None = None, support: Support = real) -> None:
+        event_shape = as_shape(event_shape)
         if isinstance(support, Interval) and support.low == -support.high:
             folded: Support = Interval(0.0, support.high)
         elif support == real:
             folded = positive
         else:
             raise SupportError(f"Abs folds the real line or an interval about zero, got {support!r}")
-        signs = Bernoulli(shape) if signs is None else signs
-        if signs.event_shape != shape or signs.support != Integers(2):
+        signs = Bernoulli(event_shape) if signs is None else signs
+        if signs.event_shape != event_shape or signs.support != Integers(2):
             raise ShapeError(
-                f"Abs({shape}) expects signs as bits of shape {shape}, "
+                f"Abs({event_shape}) expects signs as bits of shape {event_shape}, "
                 f"got {type(signs).__name__} of shape {signs.event_shape} on {signs.support!r}"
             )
-        super().__init__(shape, domain=support, codomain=folded, context_shape=signs.context_beyond(shape))
+        super().__init__(event_shape, domain=support, codomain=folded, context_shape=signs.context_beyond(event_shape))
         self.signs = signs
 
     def _path(self, inverse: bool) -> Path:

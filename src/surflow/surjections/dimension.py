@@ -37,23 +37,24 @@ class Slice(Transform):
     random_inverse = True
 
     def __init__(
-        self, shape: int | Shape, keep: int, dropped: Distribution | None = None, *, support: Support = real
+        self, event_shape: int | Shape, *, keep: int, dropped: Distribution | None = None, support: Support = real
     ) -> None:
-        shape = as_axes(self, shape)
-        if not 0 < keep < shape[0]:
+        event_shape = as_axes(self, event_shape)
+        if not 0 < keep < event_shape[0]:
             raise ShapeError(
-                f"Slice must keep 1 to {shape[0] - 1} of the {shape[0]} entries of the first axis, got {keep}"
+                f"Slice must keep 1 to {event_shape[0] - 1} of the {event_shape[0]} entries of the first axis, got "
+                f"{keep}"
             )
-        gone = (shape[0] - keep, *shape[1:])
+        gone = (event_shape[0] - keep, *event_shape[1:])
         dropped = Normal(gone) if dropped is None else dropped
         if dropped.event_shape != gone:
             raise ShapeError(
-                f"Slice({shape}, keep={keep}) drops events of shape {gone}, "
+                f"Slice({event_shape}, keep={keep}) drops events of shape {gone}, "
                 f"but {type(dropped).__name__} has event shape {dropped.event_shape}"
             )
-        kept = (keep, *shape[1:])
+        kept = (keep, *event_shape[1:])
         super().__init__(
-            shape,
+            event_shape,
             kept,
             domain=product([*support.coordinates(keep), *dropped.support.coordinates(gone[0])]),
             codomain=support,
@@ -91,14 +92,21 @@ class Augment(Inverse):
     Source: Huang et al., "Augmented Normalizing Flows", arXiv 2002.07101; Chen et al., "VFlow", arXiv 2002.09741.
 
     >>> import torch, surflow as sf
-    >>> sf.Augment(2, 2)(torch.zeros(5, 2))[0].shape
+    >>> sf.Augment(2, noise=2)(torch.zeros(5, 2))[0].shape
     torch.Size([5, 4])
     """
 
-    def __init__(self, shape: int | Shape, noise: int | Distribution, *, support: Support = real) -> None:
-        shape = as_axes(self, shape)
-        piece = Normal((noise, *shape[1:])) if isinstance(noise, int) else noise
-        super().__init__(Slice((shape[0] + piece.event_shape[0], *shape[1:]), shape[0], piece, support=support))
+    def __init__(self, event_shape: int | Shape, *, noise: int | Distribution, support: Support = real) -> None:
+        event_shape = as_axes(self, event_shape)
+        piece = Normal((noise, *event_shape[1:])) if isinstance(noise, int) else noise
+        super().__init__(
+            Slice(
+                (event_shape[0] + piece.event_shape[0], *event_shape[1:]),
+                keep=event_shape[0],
+                dropped=piece,
+                support=support,
+            )
+        )
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
         return z[:, : self.in_shape[0]]

@@ -11,7 +11,7 @@ from surflow._internal.shapes import Shape, as_axes
 from surflow.distribution import Distribution
 from surflow.distributions.blocks import BlocksGivenMaxima, CategoricalGivenMaxima
 from surflow.distributions.discrete import Categorical
-from surflow.distributions.levels import BlockLevels
+from surflow.distributions.levels import BlockwiseDiscretizedLogistic
 from surflow.errors import ShapeError
 from surflow.supports import Integers, Ordered
 from surflow.surjections.maximum import block_sides, image_shape
@@ -27,13 +27,13 @@ class IntegerMaxPool(Transform):
     :class:`MaxPool` have with probability zero, are the rule among integers, and no trouble here.
 
     Args:
-        shape: (channels, height, width), the image's sides divisible by the block's.
+        event_shape: (channels, height, width), the image's sides divisible by the block's.
         levels: of the integers, 0, ..., levels - 1.
-        block: side of a block, or (rows, columns).
+        kernel_size: side of a block, or (rows, columns).
         pixels: distribution of b given z, or z joined with the flow's context: event shape
-            (places * channels, height / rows, width / columns), place by place, row by row in a block.
-            :class:`BlockLevels` by default. A :class:`Categorical` is one of pixels whose largest may be anything, and
-            is conditioned on that being z, in closed form. One of your own derives from
+            (positions * channels, height / rows, width / columns), position by position, row by row in a block.
+            :class:`BlockwiseDiscretizedLogistic` by default. A :class:`Categorical` is one of pixels whose largest may
+            be anything, and is conditioned on that being z, in closed form. One of your own derives from
             :class:`surflow.distributions.blocks.BlocksGivenMaxima`, and draws pixels that reach z and do not pass it.
 
     Raises:
@@ -42,7 +42,7 @@ class IntegerMaxPool(Transform):
     Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2, for pooling of continuous images.
 
     >>> import torch, surflow as sf
-    >>> z, V = sf.IntegerMaxPool((1, 2, 4), 5)(torch.tensor([[[[0.0, 1, 4, 4], [2, 0, 0, 0]]]]))
+    >>> z, V = sf.IntegerMaxPool((1, 2, 4), levels=5)(torch.tensor([[[[0.0, 1, 4, 4], [2, 0, 0, 0]]]]))
     >>> z.tolist(), V.shape
     ([[[[2.0, 4.0]]]], torch.Size([1]))
     """
@@ -50,17 +50,24 @@ class IntegerMaxPool(Transform):
     random_inverse = True
 
     def __init__(
-        self, shape: Shape, levels: int, block: int | tuple[int, int] = 2, pixels: Distribution | None = None
+        self,
+        event_shape: Shape,
+        *,
+        levels: int,
+        kernel_size: int | tuple[int, int] = 2,
+        pixels: Distribution | None = None,
     ) -> None:
-        channels, height, width = image_shape(self, shape)
-        rows, columns = block_sides(self, "block", block)
+        channels, height, width = image_shape(self, event_shape)
+        rows, columns = block_sides(self, "block", kernel_size)
         if rows * columns < 2 or height % rows or width % columns:
             raise ShapeError(
                 f"IntegerMaxPool expects blocks of two pixels or more that tile the image, got {height} x {width} "
                 f"pixels and blocks of {rows} x {columns}"
             )
         z_shape = (channels, height // rows, width // columns)
-        pixels = BlockLevels(z_shape, levels, rows * columns) if pixels is None else pixels
+        pixels = (
+            BlockwiseDiscretizedLogistic(z_shape, levels=levels, positions=rows * columns) if pixels is None else pixels
+        )
         b_shape = (rows * columns * channels, *z_shape[1:])
         if pixels.event_shape != b_shape or pixels.support != Integers(levels):
             raise ShapeError(
@@ -72,12 +79,12 @@ class IntegerMaxPool(Transform):
         if not isinstance(pixels, BlocksGivenMaxima) or pixels.z_shape != z_shape:
             raise ShapeError(
                 f"IntegerMaxPool expects pixels of which the largest of every block is z, of shape {z_shape}, got "
-                f"{type(pixels).__name__}, whose may be others, so that mass would leak: use BlockLevels, a "
-                "Categorical, which is conditioned on its largest, or derive yours from "
-                "surflow.distributions.blocks.BlocksGivenMaxima"
+                f"{type(pixels).__name__}, whose may be others, so that mass would leak: use "
+                "BlockwiseDiscretizedLogistic, a Categorical, which is conditioned on its largest, or derive yours "
+                "from surflow.distributions.blocks.BlocksGivenMaxima"
             )
         super().__init__(
-            shape,
+            event_shape,
             z_shape,
             domain=Integers(levels),
             codomain=Integers(levels),
@@ -122,15 +129,15 @@ class SortIntegers(Transform):
     Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2, for real numbers, without ties.
 
     >>> import torch, surflow as sf
-    >>> z, V = sf.SortIntegers(3, 10)(torch.tensor([[7.0, 2.0, 7.0]]))
+    >>> z, V = sf.SortIntegers(3, levels=10)(torch.tensor([[7.0, 2.0, 7.0]]))
     >>> z.tolist(), round(V.exp().item(), 4)
     ([[2.0, 7.0, 7.0]], 0.3333)
     """
 
     random_inverse = True
 
-    def __init__(self, size: int, levels: int) -> None:
-        super().__init__(as_axes(self, size), domain=Integers(levels), codomain=Ordered(levels=levels))
+    def __init__(self, event_shape: int, *, levels: int) -> None:
+        super().__init__(as_axes(self, event_shape), domain=Integers(levels), codomain=Ordered(levels=levels))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z = x.sort(1).values

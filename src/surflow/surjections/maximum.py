@@ -48,14 +48,16 @@ class Max(Transform):
 
     random_inverse = True
 
-    def __init__(self, size: int, index: Distribution | None = None, differences: Distribution | None = None) -> None:
-        if not isinstance(size, int) or size < 2:
-            raise ShapeError(f"Max expects the size of a vector of at least two coordinates, got {size!r}")
-        index = Categorical(1, size) if index is None else index
-        differences = HalfNormal(size - 1, learned=True) if differences is None else differences
-        check_index(self, index, (1,), size)
-        check_differences(self, differences, (size - 1,))
-        super().__init__(size, 1, context_shape=common_context(self, (1,), index, differences))
+    def __init__(
+        self, event_shape: int, *, index: Distribution | None = None, differences: Distribution | None = None
+    ) -> None:
+        if not isinstance(event_shape, int) or event_shape < 2:
+            raise ShapeError(f"Max expects the size of a vector of at least two coordinates, got {event_shape!r}")
+        index = Categorical(1, levels=event_shape) if index is None else index
+        differences = HalfNormal(event_shape - 1, learned=True) if differences is None else differences
+        check_index(self, index, (1,), event_shape)
+        check_differences(self, differences, (event_shape - 1,))
+        super().__init__(event_shape, 1, context_shape=common_context(self, (1,), index, differences))
         self.index = index
         self.differences = differences
 
@@ -99,7 +101,7 @@ class MaxPool(Transform):
     Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2.
 
     >>> import torch, surflow as sf
-    >>> layer = sf.MaxPool((1, 2, 4), block=2, differences=sf.Exponential((3, 1, 2)))
+    >>> layer = sf.MaxPool((1, 2, 4), kernel_size=2, differences=sf.Exponential((3, 1, 2)))
     >>> z, V = layer(torch.arange(8.0).reshape(1, 1, 2, 4))
     >>> z, round(V.item(), 4)  # 2 log 1/4 - 2 (1 + 4 + 5)
     (tensor([[[[5., 7.]]]]), -22.7726)
@@ -109,13 +111,14 @@ class MaxPool(Transform):
 
     def __init__(
         self,
-        shape: Shape,
-        block: int | tuple[int, int] = 2,
+        event_shape: Shape,
+        *,
+        kernel_size: int | tuple[int, int] = 2,
         index: Distribution | None = None,
         differences: Distribution | None = None,
     ) -> None:
-        channels, height, width = image_shape(self, shape)
-        rows, columns = block_sides(self, "block", block)
+        channels, height, width = image_shape(self, event_shape)
+        rows, columns = block_sides(self, "block", kernel_size)
         b = rows * columns
         if b < 2:
             raise ShapeError("MaxPool expects blocks of at least two pixels, got block=1")
@@ -127,11 +130,11 @@ class MaxPool(Transform):
             )
         z_shape = (channels, height // rows, width // columns)
         d_shape = (channels * (b - 1), *z_shape[1:])
-        index = Categorical(z_shape, b) if index is None else index
+        index = Categorical(z_shape, levels=b) if index is None else index
         differences = HalfNormal(d_shape, learned=True) if differences is None else differences
         check_index(self, index, z_shape, b)
         check_differences(self, differences, d_shape)
-        super().__init__(shape, z_shape, context_shape=common_context(self, z_shape, index, differences))
+        super().__init__(event_shape, z_shape, context_shape=common_context(self, z_shape, index, differences))
         self.block = (rows, columns)
         self.index = index
         self.differences = differences

@@ -75,7 +75,7 @@ class OverlappingMaxPool(Transform):
 
     >>> import torch, surflow as sf
     >>> x = torch.tensor([[[[1.0, 4.0, 3.0, 2.0]]]])
-    >>> layer = sf.OverlappingMaxPool((1, 1, 4), block=(1, 2), hop=1, differences=sf.Exponential((1, 1)))
+    >>> layer = sf.OverlappingMaxPool((1, 1, 4), kernel_size=(1, 2), stride=1, differences=sf.Exponential((1, 1)))
     >>> z, V = layer(x)  # the second block loses its maximum, 4, to the first, the third its maximum, 3, to the second
     >>> z
     tensor([[[[4., 3., 2.]]]])
@@ -93,15 +93,16 @@ class OverlappingMaxPool(Transform):
 
     def __init__(
         self,
-        shape: Shape,
-        block: int | tuple[int, int],
-        hop: int | tuple[int, int],
+        event_shape: Shape,
+        *,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int],
         index: Categorical | None = None,
         differences: Distribution | None = None,
     ) -> None:
-        channels, height, width = image_shape(self, shape)
-        rows, columns = block_sides(self, "block", block)
-        down, right = block_sides(self, "hop", hop)
+        channels, height, width = image_shape(self, event_shape)
+        rows, columns = block_sides(self, "block", kernel_size)
+        down, right = block_sides(self, "hop", stride)
         if rows * columns < 2:
             raise ShapeError("OverlappingMaxPool expects blocks of at least two pixels, got block=1")
         if rows > height or columns > width:
@@ -116,7 +117,7 @@ class OverlappingMaxPool(Transform):
             )
         z_shape = (channels, -(-(height - rows) // down) + 1, -(-(width - columns) // right) + 1)
         d_shape = (channels, height * width - z_shape[1] * z_shape[2])
-        index = Categorical(z_shape, rows * columns) if index is None else index
+        index = Categorical(z_shape, levels=rows * columns) if index is None else index
         differences = HalfNormal(d_shape, learned=True) if differences is None else differences
         check_index(self, index, z_shape, rows * columns)
         if not isinstance(index, Categorical):
@@ -125,7 +126,7 @@ class OverlappingMaxPool(Transform):
                 f"and expects a Categorical, got {type(index).__name__}"
             )
         check_differences(self, differences, d_shape)
-        super().__init__(shape, z_shape, context_shape=common_context(self, z_shape, index, differences))
+        super().__init__(event_shape, z_shape, context_shape=common_context(self, z_shape, index, differences))
         self.block, self.hop = (rows, columns), (down, right)
         self.index = index
         self.differences = differences

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape, as_shape
-from surflow.bijections.shape import Ravel
+from surflow.bijections.shape import RavelMultiIndex
 from surflow.distribution import Distribution
 from surflow.distributions.parametric import score
 from surflow.distributions.uniform import Uniform
@@ -39,28 +39,28 @@ class Dequantize(Transform):
     arXiv 1902.00275.
 
     >>> import torch, surflow as sf
-    >>> flow = sf.Flow([sf.Dequantize(1, 256)], base=sf.Uniform(1, 0, 256))
+    >>> flow = sf.Flow([sf.Dequantize(1, levels=256)], base=sf.Uniform(1, low=0, high=256))
     >>> flow.elbo(torch.tensor([[7]])).item() / torch.tensor(2.0).log().item()
     -8.0
     """
 
     random_forward = True
 
-    def __init__(self, shape: int | Shape, levels: int, noise: Distribution | None = None) -> None:
-        shape = as_shape(shape)
-        noise = Uniform(shape) if noise is None else noise
-        if noise.event_shape != shape or noise.support != unit_interval:
+    def __init__(self, event_shape: int | Shape, *, levels: int, noise: Distribution | None = None) -> None:
+        event_shape = as_shape(event_shape)
+        noise = Uniform(event_shape) if noise is None else noise
+        if noise.event_shape != event_shape or noise.support != unit_interval:
             raise ShapeError(
-                f"Dequantize expects noise of shape {shape} on {unit_interval!r}, "
+                f"Dequantize expects noise of shape {event_shape} on {unit_interval!r}, "
                 f"got {type(noise).__name__} of shape {noise.event_shape} on {noise.support!r}"
             )
         if not noise.exact:
             raise BoundError("Dequantize needs noise with an exact density: it is an encoder")
         super().__init__(
-            shape,
+            event_shape,
             domain=Integers(levels),
             codomain=Interval(0, levels),
-            context_shape=noise.context_beyond(shape),
+            context_shape=noise.context_beyond(event_shape),
         )
         self.levels = levels
         self.noise = noise
@@ -113,22 +113,22 @@ class RaggedCells(Transform):
 
     >>> import torch, surflow as sf
     >>> x = torch.tensor([[[0.5, 3.0, 0.0], [1.5, 3.0, 0.0], [1.0, 1.0, 0.0]]])  # two points of at most three
-    >>> sf.RaggedCells((3, 3), 4, 0.0, 4.0)(x)[0]
+    >>> sf.RaggedCells((3, 3), cells=4, low=0.0, high=4.0)(x)[0]
     tensor([[ 1., 15., 16.]])
     """
 
     random_inverse = True
 
-    def __init__(self, shape: Shape, cells: int, low: float, high: float) -> None:
-        shape = as_shape(shape)
-        if len(shape) != 2 or shape[0] < 2:
+    def __init__(self, event_shape: Shape, *, cells: int, low: float, high: float) -> None:
+        event_shape = as_shape(event_shape)
+        if len(event_shape) != 2 or event_shape[0] < 2:
             raise ShapeError(
                 f"RaggedCells expects points and a row that says which there are, shape (coordinates + 1, points), "
-                f"got {shape}"
+                f"got {event_shape}"
             )
-        points = (shape[0] - 1, shape[1])
-        number = Ravel(points, cells)  # says so if there are too many cells
-        super().__init__(shape, points[1], domain=Ragged(low, high), codomain=Integers(cells ** points[0] + 1))
+        points = (event_shape[0] - 1, event_shape[1])
+        number = RavelMultiIndex(points, levels=cells)  # says so if there are too many cells
+        super().__init__(event_shape, points[1], domain=Ragged(low, high), codomain=Integers(cells ** points[0] + 1))
         self.number, self.cells, self.low, self.high = number, cells, low, high
         self.absent = float(cells ** points[0])
         self.log_volume = points[0] * math.log((high - low) / cells)

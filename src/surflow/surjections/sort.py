@@ -46,17 +46,17 @@ class Sort(Transform):
 
     random_inverse = True
 
-    def __init__(self, shape: int | Shape, by: int | None = None, order: Distribution | None = None) -> None:
-        shape = as_shape(shape)
-        check_sortable(self, shape, by)
-        order = PlackettLuce(shape[-1]) if order is None else order
-        if order.event_shape != shape[-1:] or order.support != Permutations(shape[-1]):
+    def __init__(self, event_shape: int | Shape, *, by: int | None = None, order: Distribution | None = None) -> None:
+        event_shape = as_shape(event_shape)
+        check_sortable(self, event_shape, by)
+        order = PlackettLuce(event_shape[-1]) if order is None else order
+        if order.event_shape != event_shape[-1:] or order.support != Permutations(event_shape[-1]):
             raise ShapeError(
-                f"Sort({shape}) expects an order of shape {shape[-1:]} on {Permutations(shape[-1])!r}, such as "
-                f"PlackettLuce({shape[-1]}), got {type(order).__name__} of shape {order.event_shape} "
-                f"on {order.support!r}"
+                f"Sort({event_shape}) expects an order of shape {event_shape[-1:]} on "
+                f"{Permutations(event_shape[-1])!r}, such as PlackettLuce({event_shape[-1]}), got "
+                f"{type(order).__name__} of shape {order.event_shape} on {order.support!r}"
             )
-        super().__init__(shape, codomain=Ordered(by), context_shape=order.context_beyond(shape))
+        super().__init__(event_shape, codomain=Ordered(by), context_shape=order.context_beyond(event_shape))
         self.by = by
         self.order = order
 

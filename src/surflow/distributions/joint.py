@@ -13,14 +13,14 @@ from surflow.errors import ShapeError
 from surflow.supports import product
 
 
-class Independent(Distribution):
+class Joint(Distribution):
     r"""Independent parts along the first event axis: :math:`\log p(x) = \sum_k \log p_k(x_k \mid c)`.
 
     Args:
         parts: distributions whose event shapes agree but for the first axis.
 
     >>> import torch, surflow as sf
-    >>> polar = sf.Independent([sf.HalfNormal(1), sf.UniformCircle(1)])
+    >>> polar = sf.Joint([sf.HalfNormal(1), sf.UniformCircle(1)])
     >>> polar.support
     positive^1 x circle^1
     >>> polar.sample(5, seed=0).shape
@@ -29,7 +29,7 @@ class Independent(Distribution):
 
     def __init__(self, parts: Sequence[Distribution]) -> None:
         if not parts:
-            raise ShapeError("Independent needs at least one part, got none")
+            raise ShapeError("Joint needs at least one part, got none")
         first = parts[0]
         as_axes(self, first.event_shape)
         for other in parts:
