@@ -16,11 +16,13 @@ demo: .venv/installed  ## train on the handwritten digits that come with scikit-
 test: .venv/installed  ## all tests, the examples in docstrings among them
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
 
-check: .venv/installed  ## lint, format, types, imports
+check: .venv/installed  ## lint, format, types, imports, dependencies
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
+	.venv/bin/deptry src
+	cd experiments && ../.venv/bin/deptry .
 
 .venv/bench-installed: .venv/installed
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]' --editable ./experiments

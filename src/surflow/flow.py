@@ -365,7 +365,7 @@ class Flow(Distribution):
         return "\n".join("".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
     def save(self, path: str | Path) -> None:
-        """Write the flow to one .safetensors file; :func:`surflow.load` reads it back. See :mod:`surflow.saving`."""
+        """Write the flow to one .safetensors file; :func:`surflow.load` reads it back. See :mod:`surflow.serialization.files`."""
         from surflow.serialization.files import save  # the one import upward: [tool.importlinter] says why
 
         save(self, path)

@@ -77,7 +77,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Flow:
     """Read a flow that :func:`save` wrote, on the CPU, in the dtype it had, ready to score and draw (``eval`` mode).
 
     Runs no code from the file: only registered classes are built, from plain arguments, within limits of memory and
-    work that the file's own weights set (:mod:`surflow.budget`). The global random state stays as it was.
+    work that the file's own weights set (:mod:`surflow.serialization.budget`). The global random state stays as it was.
 
     Args:
         path: of the file.
