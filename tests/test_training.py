@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import surflow as sf
-from surflow.training import record
 from surflow.errors import ConfigError, DataError, FileError, NonFiniteError, ShapeError
+from surflow.training import record
 from surflow.training.checkpoints import read, write
 from surflow.training.fitting import fit
 from surflow.training.loop import WARM_UP, Plan

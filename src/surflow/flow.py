@@ -365,7 +365,7 @@ class Flow(Distribution):
         return "\n".join("".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
     def save(self, path: str | Path) -> None:
-        """Write the flow to one .safetensors file; :func:`surflow.load` reads it back. See :mod:`surflow.serialization.files`."""
+        """Write the flow to one .safetensors file; :func:`surflow.load` reads it back."""
         from surflow.serialization.files import save  # the one import upward: [tool.importlinter] says why
 
         save(self, path)
@@ -385,7 +385,7 @@ def _hold(layer: Transform, x: Tensor, context: Tensor | None) -> tuple[Tensor, 
 
 def _release(layer: Transform, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
     """z and V of ``forward`` with draws that carry gradients, also where those of a layer around it are held."""
-    with hold_draws(False):
+    with hold_draws(hold=False):
         return layer(x, context)
 
 

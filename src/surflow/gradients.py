@@ -63,7 +63,7 @@ class _Step:
     pathwise: bool = True
     scorable: bool = True
 
-    def jumps(self, folded: bool, contributions: bool) -> bool:
+    def jumps(self, *, folded: bool, contributions: bool) -> bool:
         jumps = self.event_jumps or (contributions and self.contribution_jumps)
         return not self.discrete and (jumps or (folded and self.pole))
 
@@ -103,7 +103,7 @@ def _draws(transforms: Sequence[Transform], base: Distribution) -> list[tuple[st
     return [*layers, (f"the base {type(base).__name__}", base.reparameterized)]
 
 
-def _walk(steps: list[_Step], moves: bool, depends: bool, contributions: bool) -> Estimator:
+def _walk(steps: list[_Step], *, moves: bool, depends: bool, contributions: bool) -> Estimator:
     """Follow a value along the chain.
 
     ``moves`` says whether it has continuous noise, ``depends`` whether it depends on parameters while that which is
@@ -114,7 +114,7 @@ def _walk(steps: list[_Step], moves: bool, depends: bool, contributions: bool) -
     for i, step in enumerate(steps):
         if depends and not step.discrete and step.discrete_after and step.event_jumps and not step.draws:
             return Estimator(refusal=f"{step.name} rounds what parameters before it decide, and no gradient passes it")
-        if moves and depends and step.jumps(folded, contributions):
+        if moves and depends and step.jumps(folded=folded, contributions=contributions):
             what = "has a pole at the fold of a layer before it" if folded and step.pole else "jumps"
             return Estimator(
                 refusal=f"{step.name} {what} as a continuous draw moves, and parameters before it move the place where "
@@ -141,7 +141,7 @@ def _jump_from(steps: list[_Step], start: int) -> bool:
     """Whether anything from here on jumps as a value moves."""
     folded = False
     for step in steps[start:]:
-        if step.jumps(folded, contributions=True):
+        if step.jumps(folded=folded, contributions=True):
             return True
         folded = bool(step.ends_after) and not step.discrete and (folded or step.folds)
     return False
@@ -160,11 +160,11 @@ def _floors(transforms: Sequence[Transform]) -> Estimator:
     return Estimator()
 
 
-def _step(layer: Transform, inverse: bool) -> _Step:
-    path = layer._path(inverse)
+def _step(layer: Transform, *, inverse: bool) -> _Step:
+    path = layer._path(inverse=inverse)
     before, after = (layer.codomain, layer.domain) if inverse else (layer.domain, layer.codomain)
     draws = layer.random_inverse if inverse else layer.random_forward
-    pieces = layer._drawn(inverse) if draws else []
+    pieces = layer._drawn(inverse=inverse) if draws else []
     conditional = any(piece.context_shape is not None for piece in pieces)
     seam = has_circle(before) and any(piece.context_shape is not None for piece in _pieces(layer))
     return _Step(
@@ -175,7 +175,7 @@ def _step(layer: Transform, inverse: bool) -> _Step:
         event_jumps=not path.event or (seam and draws),
         contribution_jumps=not path.contribution or seam,
         folds=path.folds,
-        pole=has_pole(layer, inverse),
+        pole=has_pole(layer, inverse=inverse),
         ends_after=_ends(after, layer.in_shape if inverse else layer.out_shape),
         keeps=path.keeps,
         learned=_learned(layer),
@@ -183,7 +183,7 @@ def _step(layer: Transform, inverse: bool) -> _Step:
         moving_draw=any(not _discrete(piece.support) for piece in pieces) or (not pieces and _own_noise(layer)),
         learned_draw=any(_has_parameters(piece) for piece in pieces),
         conditional_draw=conditional,
-        pathwise=layer._pathwise(inverse) and all(piece.continuous for piece in pieces),
+        pathwise=layer._pathwise(inverse=inverse) and all(piece.continuous for piece in pieces),
         scorable=bool(pieces),
     )
 
@@ -215,7 +215,7 @@ def _discrete(support: Support) -> bool:
     return isinstance(support, Integers | Permutations)
 
 
-def has_pole(layer: Transform, inverse: bool = False) -> bool:
+def has_pole(layer: Transform, *, inverse: bool = False) -> bool:
     """Whether derivatives have no bound at the ends of the support that comes in, as a logarithm's at zero."""
     if layer.random_forward or layer.random_inverse:
         return any(piece.has_pole for piece in _pieces(layer))

@@ -423,7 +423,7 @@ def reproduce(
     # Quick figures must never take the place of recorded ones.
     work = Path("runs") / ("reproduce-quick" if quick else "reproduce")
     page = found["reproduce"](
-        name, output or (work if quick else Path("docs/results")), work / "cells", quick, data_dir
+        name, output or (work if quick else Path("docs/results")), work / "cells", quick=quick, data_dir=data_dir
     )
     typer.echo(f"\nresults: {page.parent}.json\npage: {page}")
 

@@ -53,10 +53,10 @@ class VAE(Transform):
         self.encoder = encoder
         self.decoder = decoder
 
-    def _drawn(self, inverse: bool) -> list[Distribution]:
+    def _drawn(self, *, inverse: bool) -> list[Distribution]:
         return [self.decoder if inverse else self.encoder]
 
-    def _path(self, inverse: bool) -> Path:
+    def _path(self, *, inverse: bool) -> Path:
         return Path(contribution=self.encoder.continuous and self.decoder.continuous, keeps=False)
 
     def _seen(self, x: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ class Slice(Transform):
         self.keep = keep
         self.dropped = dropped
 
-    def _path(self, inverse: bool) -> Path:
+    def _path(self, *, inverse: bool) -> Path:
         return Path(contribution=self.dropped.continuous)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
