@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from surflow._internal.configurable import Configurable
 from surflow._internal.kernels import compiled
-from surflow._internal.version import __version__
+from surflow._internal.version import __version__ as __version__
 from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Exp, Log, Logit, Rescale, Sigmoid, Softplus, Tanh
@@ -131,5 +131,4 @@ __all__ = [
     # errors
     "BoundError", "ConfigError", "DataError", "FileError", "NonFiniteError", "ShapeError", "SupportError",
     "SurflowError",
-    "__version__",
 ]  # fmt: skip

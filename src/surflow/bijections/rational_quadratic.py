@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -206,7 +206,8 @@ class _RationalQuadratic(torch.autograd.Function):
         x, raw, *parts = ctx.saved_tensors  # once: recomputation allows no second look
         found = _Bin(*parts)
         if torch.is_grad_enabled():
-            grads = differentiable(_formula, (x, raw), (grid, inverse), (g_other, g_log_slope))
+            formula = partial(_formula, grid=grid, inverse=inverse)
+            grads = differentiable(formula, (x, raw), (), (g_other, g_log_slope))
             return (*grads, None, None)
         g_other, g_log_slope = layout.points(g_other), layout.points(g_log_slope)
         if ctx.compiled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, log_sum = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return (*differentiable(_formula, (q, k, v), (ctx.causal,), (g,)), None)
+            return (*differentiable(partial(_formula, causal=ctx.causal), (q, k, v), (), (g,)), None)
         gradient = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
         return (*gradient(g, q, k, v, out, log_sum, 0.0, ctx.causal), None)
 
