@@ -16,10 +16,14 @@ demo: .venv/installed  ## train on the handwritten digits that come with scikit-
 test: .venv/installed  ## all tests, the examples in docstrings among them
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
 
-check: .venv/installed  ## lint, format, types
+check: .venv/installed  ## lint, format, types, spelling, imports, dependencies
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/codespell
+	.venv/bin/lint-imports --no-cache
+	.venv/bin/deptry src
+	cd experiments && ../.venv/bin/deptry .
 
 .venv/bench-installed: .venv/installed
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]' --editable ./experiments

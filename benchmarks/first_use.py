@@ -15,7 +15,7 @@ from surflow.evaluation.results import Row
 _CASE = "spline"
 
 
-def measure(quick: bool) -> list[Row]:
+def measure(*, quick: bool) -> list[Row]:
     """Wall-clock times, each in a fresh process; all cores may be used."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:

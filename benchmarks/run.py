@@ -39,7 +39,7 @@ def main() -> None:
     try:
         for name in chosen:
             if name in _ALONE:
-                rows += _ALONE[name](options.quick)
+                rows += _ALONE[name](quick=options.quick)
                 continue
             with protocol.one_core():
                 rows += _compare(name, cases.COMPARED[name], options, versions)

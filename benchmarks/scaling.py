@@ -20,7 +20,7 @@ def action(axis: str) -> str:
     return "log_prob" if axis == "importance" else "train_step"
 
 
-def measure(quick: bool) -> list[Row]:
+def measure(*, quick: bool) -> list[Row]:
     """A fresh process for every point, since memory once taken is not given back."""
     rows = []
     for axis, sizes in SIZES.items():

@@ -99,7 +99,7 @@ def _say(answers: Any, answer: Any) -> None:
     print(json.dumps(answer), file=answers, flush=True)
 
 
-def _peak_mb(reset: bool = False) -> float:
+def _peak_mb(*, reset: bool = False) -> float:
     """The most memory the process has held; on Linux since the last reset, elsewhere since it began."""
     status = Path("/proc/self/status")
     if status.exists():

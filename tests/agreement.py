@@ -1,4 +1,4 @@
-"""Whether what a flow draws and what it scores are one law, and whether its gradients are those of the means.
+r"""Whether what a flow draws and what it scores are one law, and whether its gradients are those of the means.
 
 For bounds as for densities, of any dimension, with bounded variance: a broad law r on the support and the flow are two
 ways to draw pairs of data and latents, (x, z), from r(x) q(z | x) and from p(x, z), and

@@ -101,7 +101,7 @@ def test_inverses_of_steep_splines_lose_the_digits_of_rounding_alone(
         if grid != GRIDS["line"] or dtype == torch.float64:
             pytest.skip("one kernel shows it")
     x, raw = _steep(grid, dtype)
-    with torch.set_grad_enabled(way == "by hand"), sf.compiled(way == "compiled"):
+    with torch.set_grad_enabled(way == "by hand"), sf.compiled(wanted=way == "compiled"):
         z, log_slope = (t.detach() for t in rational_quadratic(x, raw.requires_grad_(), grid, inverse=False))
         again, log_slope_again = (t.detach() for t in rational_quadratic(z, raw, grid, inverse=True))
     explained = _rounding(dtype, max(-grid.low, grid.high), log_slope, log_slope_again)
@@ -415,4 +415,6 @@ assert torch.equal(first, flow.log_prob(x)) and torch.equal(first, second)
 def test_formula_is_what_a_compiler_sees() -> None:
     x, raw = _drawn(GRIDS["line"], (4, 2), 4)
     whole = torch.compile(rational_quadratic, fullgraph=True, backend="eager")
-    assert torch.allclose(whole(x, raw, GRIDS["line"], inverse=False)[0], _formula(x, raw, GRIDS["line"], False)[0])
+    assert torch.allclose(
+        whole(x, raw, GRIDS["line"], inverse=False)[0], _formula(x, raw, GRIDS["line"], inverse=False)[0]
+    )

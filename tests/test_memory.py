@@ -43,7 +43,7 @@ class Shift(sf.Transform):
 
 @pytest.fixture
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("surflow.distribution._ROWS_AT_ONCE", ROWS)
+    monkeypatch.setattr("surflow._internal.chunks._ROWS_AT_ONCE", ROWS)
 
 
 def _exact() -> sf.Flow:
@@ -73,7 +73,7 @@ def test_the_density_of_many_rows_is_that_of_each(few_rows: None, shape: tuple[i
 
 
 def test_wide_events_come_in_smaller_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("surflow.distribution._ELEMENTS_AT_ONCE", 30)
+    monkeypatch.setattr("surflow._internal.chunks._ELEMENTS_AT_ONCE", 30)
     flow = sf.Flow([Watch(7)], base=sf.Normal(7))
     with torch.no_grad():
         flow.log_prob(torch.randn(20, 7))

@@ -47,7 +47,7 @@ def test_attention_can_be_differentiated_twice(causal: bool) -> None:
     q, k, v = (torch.randn(2, 2, 5, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
 
     def mixed(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return attention(q, k, v, causal)
+        return attention(q, k, v, causal=causal)
 
     scores = (q @ k.transpose(2, 3) / 2).masked_fill(torch.ones(5, 5).triu(1).bool() & causal, -math.inf)
     torch.testing.assert_close(mixed(q, k, v), scores.softmax(3) @ v)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import surflow as sf
-from surflow._training import record
 from surflow.errors import ConfigError, DataError, FileError, NonFiniteError, ShapeError
+from surflow.training import record
 from surflow.training.checkpoints import read, write
 from surflow.training.fitting import fit
 from surflow.training.loop import WARM_UP, Plan
@@ -298,7 +298,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path):
 import os, signal, sys, torch
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_training as t
-from surflow._training import record
+from surflow.training import record
 from surflow.training.loop import Training
 record.CHECKPOINT_SECONDS = 0.0
 step = Training.training_step
@@ -423,7 +423,7 @@ def test_folders_are_neither_overwritten_nor_mixed(tmp_path, monkeypatch):
         fit(gaussian(), x, steps=2, folder=tmp_path / "done", progress=False)
 
     folder = tmp_path / "begun"
-    monkeypatch.setattr("surflow._training.loop.Training.training_step", lambda *_: stop(0))
+    monkeypatch.setattr("surflow.training.loop.Training.training_step", lambda *_: stop(0))
     assert fit(gaussian(), x, steps=5, folder=folder, progress=False).stopped == "interrupted"
     monkeypatch.undo()
     with pytest.raises(FileError, match=r"lr=0\.001, now 0\.01"):

@@ -10,6 +10,7 @@ _SIZE, _BATCH, _LAYERS, _HIDDEN = 2, 1000, 10, (64,) * 5
 
 
 def surflow(size: int = _SIZE, batch: int = _BATCH, layers: int = _LAYERS) -> Model:
+    """The affine coupling flow, in surflow."""
     import surflow as sf
     from benchmarks import torch_models
 

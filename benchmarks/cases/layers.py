@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LEVELS = 256
 
 
-def _abs(bare: bool) -> Model:
+def _abs(*, bare: bool) -> Model:
     import torch
 
     import surflow as sf
@@ -40,7 +40,7 @@ def _abs(bare: bool) -> Model:
     return torch_models.layer([], layer, layer.inverse, x, z)
 
 
-def _max_pool(bare: bool) -> Model:
+def _max_pool(*, bare: bool) -> Model:
     import torch
     from torch import nn
 
@@ -76,7 +76,7 @@ def _max_pool(bare: bool) -> Model:
     return torch_models.layer(layer.parameters(), layer, layer.inverse, x, z)
 
 
-def _sort(bare: bool) -> Model:
+def _sort(*, bare: bool) -> Model:
     import torch
 
     import surflow as sf
@@ -100,7 +100,7 @@ def _sort(bare: bool) -> Model:
     return torch_models.layer([], layer, layer.inverse, x, z)
 
 
-def _dequantize(bare: bool) -> Model:
+def _dequantize(*, bare: bool) -> Model:
     import torch
 
     import surflow as sf

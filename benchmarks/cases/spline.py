@@ -10,7 +10,7 @@ from benchmarks.model import Case, Model
 _BATCH, _LAYERS, _HIDDEN, _BINS, _BOUND = 512, 8, (128, 128), 8, 5.0
 
 
-def _surflow(size: int, compiled: bool = False) -> Model:
+def _surflow(size: int, *, compiled: bool = False) -> Model:
     import surflow as sf
     from benchmarks import torch_models
 

@@ -23,7 +23,7 @@ _BATCH, _LR = 128, 2e-3
 _AT_ONCE, _TIMED = 1000, 1000
 
 
-def stated(name: str, work: Path, data_dir: Path | None, quick: bool, epochs: int, draws: int) -> dict[str, Any]:
+def stated(name: str, work: Path, data_dir: Path | None, *, quick: bool, epochs: int, draws: int) -> dict[str, Any]:
     """What trials of an experiment, given by its name, have in common in their specifications.
 
     Args:

@@ -70,6 +70,7 @@ def _grid(ax: Axes, images: Tensor) -> None:
 
 
 def main() -> None:
+    """Draw the gallery of the README."""
     sets = [("checkerboard", 2.4), ("moons", 2.3), ("spiral", 6.0)]
     figure = Figure(figsize=(12.6, 5.5), layout="constrained")
     parts = np.asarray(figure.subfigures(2, 1, height_ratios=(1, 1.25)))

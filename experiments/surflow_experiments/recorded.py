@@ -19,7 +19,7 @@ _QUICK = "A run through everything with a few steps: no figure here means anythi
 _DPI = 100
 
 
-def command_of(name: str, quick: bool, data_dir: Path | None) -> str:
+def command_of(name: str, *, quick: bool, data_dir: Path | None) -> str:
     """The command of an experiment, with the folder of data by its name: where it lies is nobody's business.
 
     >>> command_of("images", True, Path("/somewhere/mnist"))
@@ -46,6 +46,7 @@ def experiment_page(
     facts: list[dict[str, str]],
     sections: list[Section],
     note: str,
+    *,
     quick: bool,
 ) -> Path:
     """Write the page of an experiment; of a quick one it says that it means nothing."""
@@ -94,6 +95,7 @@ def record(
     tell: Callable[[Outcome], str],
     results: Path,
     work: Path,
+    *,
     quick: bool,
     data_dir: Path | None = None,
 ) -> Recorded:
@@ -101,6 +103,6 @@ def record(
     page = results / name / f"{name}.html"
     writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
     outcomes, failed = run_cells(cells, run, work, tell)
-    command = command_of(name.replace("_", "-"), quick, data_dir)
+    command = command_of(name.replace("_", "-"), quick=quick, data_dir=data_dir)
     write_results(results / f"{name}.json", command, [row for outcome in outcomes for row in outcome.rows])
     return Recorded(page, Shower(page.parent / "pictures", _DPI), outcomes, failed)

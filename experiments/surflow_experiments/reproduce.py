@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import pkgutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from surflow.errors import ConfigError, unknown_name
@@ -37,7 +38,7 @@ def records() -> dict[str, str]:
     return found
 
 
-def reproduce(name: str, results: Path, work: Path, quick: bool = False, data_dir: Path | None = None) -> Path:
+def reproduce(name: str, results: Path, work: Path, *, quick: bool = False, data_dir: Path | None = None) -> Path:
     """Run an experiment, or take up one that was killed: its results, pictures and page.
 
     Args:
@@ -60,24 +61,24 @@ def reproduce(name: str, results: Path, work: Path, quick: bool = False, data_di
     if name == "sbibm":
         from surflow_experiments.sbibm.reproduce import reproduce as run_sbibm
 
-        return run_sbibm(results, work, quick, data_dir)
+        return run_sbibm(results, work, quick=quick, data_dir=data_dir)
     if name == "images":
         from surflow_experiments.images.reproduce import reproduce as run_images
 
-        return run_images(results, work, quick, data_dir)
+        return run_images(results, work, quick=quick, data_dir=data_dir)
     if name == "point-clouds":
         from surflow_experiments.point_clouds.reproduce import reproduce as run_clouds
 
-        return run_clouds(results, work, quick, data_dir)
+        return run_clouds(results, work, quick=quick, data_dir=data_dir)
     if data_dir is not None:
         raise ConfigError(
             f"--data-dir is for the experiments images, point-clouds and sbibm, {name!r} makes its data itself: "
             "leave it out"
         )
-    return _experiment(name)(results, work, quick)
+    return _experiment(name)(results, work, quick=quick)
 
 
-def _experiment(name: str) -> Callable[[Path, Path, bool], Path]:
+def _experiment(name: str) -> Callable[..., Path]:
     if name == "sir":
         from surflow_experiments.sir.reproduce import reproduce as run_sir
 
@@ -88,4 +89,4 @@ def _experiment(name: str) -> Callable[[Path, Path, bool], Path]:
         return run_circle
     from surflow_experiments.synthetic.reproduce import reproduce as run_synthetic
 
-    return lambda results, work, quick: run_synthetic(name, results, work, quick)
+    return partial(run_synthetic, name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from surflow._internal.configurable import Configurable
 from surflow._internal.kernels import compiled
+from surflow._internal.version import __version__ as __version__
 from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Exp, Log, Logit, Rescale, Sigmoid, Softplus, Tanh
@@ -85,8 +86,6 @@ from surflow.transform import Inverse, On, Transform
 if TYPE_CHECKING:
     from surflow import data, evaluation, plots, presets, sbi
     from surflow.training import fit
-
-__version__ = "0.1.0"
 
 # Loaded when first used, because they stand on heavier packages than torch.
 _LAZY = {

@@ -157,7 +157,7 @@ class Distribution(Configurable, nn.Module):
             return self._draw(n, context)
         with no_gradient_if_held():
             x = self._sample(n, context)
-        with hold_draws(False):
+        with hold_draws(hold=False):
             log_prob = self._log_prob(x, context)
         note_draw(log_prob)
         return x, log_prob

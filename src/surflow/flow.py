@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from surflow import gradients
-from surflow._internal.bridges import bridge
 from surflow._internal.chunks import chunks, rows_at_once
 from surflow._internal.held_draws import hold_draws
 from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape, check_context, check_rows
+from surflow.bridges import bridge
 from surflow.distribution import Distribution, Jumps
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
 from surflow.supports import Support
@@ -365,8 +365,8 @@ class Flow(Distribution):
         return "\n".join("".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
     def save(self, path: str | Path) -> None:
-        """Write the flow to one .safetensors file; :func:`surflow.load` reads it back. See :mod:`surflow.saving`."""
-        from surflow.serialization.files import save  # saving stands above the contract; imported where used
+        """Write the flow to one .safetensors file; :func:`surflow.load` reads it back."""
+        from surflow.serialization.files import save  # the one import upward: [tool.importlinter] says why
 
         save(self, path)
 
@@ -385,7 +385,7 @@ def _hold(layer: Transform, x: Tensor, context: Tensor | None) -> tuple[Tensor, 
 
 def _release(layer: Transform, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
     """z and V of ``forward`` with draws that carry gradients, also where those of a layer around it are held."""
-    with hold_draws(False):
+    with hold_draws(hold=False):
         return layer(x, context)
 
 

@@ -65,14 +65,14 @@ class _Step:
     pathwise: bool = True
     scorable: bool = True
 
-    def jumps(self, folded: bool, contributions: bool = True) -> Jumps:
+    def jumps(self, *, folded: bool, contributions: bool = True) -> Jumps:
         """Whether something jumps as what comes in moves, which noise may have brought to an end of its support."""
         if self.discrete:
             return Jumps.NONE
         sudden = self.event_jumps or (folded and self.pole)
         return max(Jumps.FIXED if sudden else Jumps.NONE, self.contribution if contributions else Jumps.NONE)
 
-    def folded_after(self, folded: bool, moves: bool) -> bool:
+    def folded_after(self, *, folded: bool, moves: bool) -> bool:
         return bool(self.ends_after) and not self.discrete and (folded or (self.folds and moves))
 
 
@@ -102,9 +102,9 @@ def jumps(
     found, folded, moves, depends = Jumps.NONE, False, event, False
     held = of_the_bound(transforms, base).held
     for i, step in enumerate(_steps(transforms, base)):
-        level = step.jumps(folded) if moves else Jumps.NONE
+        level = step.jumps(folded=folded) if moves else Jumps.NONE
         found = max(found, Jumps.LEARNED if level and depends else level)
-        folded = step.folded_after(folded, moves)
+        folded = step.folded_after(folded=folded, moves=moves)
         by_context = context and step.conditional and i not in held  # what is held moves with no context
         moves = (moves or by_context) and not step.discrete_after
         depends = depends or step.learned or (by_context and learned_context) or (step.learned_draw and i not in held)
@@ -130,7 +130,7 @@ def _base_name(base: Distribution) -> str:
     return f"the base {type(base).__name__}"
 
 
-def _walk(steps: list[_Step], moves: bool, depends: bool, contributions: bool) -> Estimator:
+def _walk(steps: list[_Step], *, moves: bool, depends: bool, contributions: bool) -> Estimator:
     """Follow a value along the chain.
 
     ``moves`` says whether it has continuous noise, ``depends`` whether it depends on parameters while that which is
@@ -141,11 +141,11 @@ def _walk(steps: list[_Step], moves: bool, depends: bool, contributions: bool) -
     for i, step in enumerate(steps):
         if depends and not step.discrete and step.discrete_after and step.event_jumps and not step.draws:
             return Estimator(refusal=f"{step.name} rounds what parameters before it decide, and no gradient passes it")
-        level = step.jumps(folded, contributions) if moves else Jumps.NONE
+        level = step.jumps(folded=folded, contributions=contributions) if moves else Jumps.NONE
         if level == Jumps.LEARNED or (level and depends):
             what = "has a pole at the fold of a layer before it" if folded and step.pole else "jumps"
             return Estimator(refusal=f"{step.name} {what} as a continuous draw moves, {_MOVED}")
-        folded = step.folded_after(folded, moves)
+        folded = step.folded_after(folded=folded, moves=moves)
         if step.draws:
             drawn = step.drawn if contributions and step.moving_draw else Jumps.NONE
             if drawn == Jumps.LEARNED:
@@ -173,9 +173,9 @@ def _jump_from(steps: list[_Step], start: int) -> bool:
     """Whether anything from here on jumps as a value moves."""
     folded = False
     for step in steps[start:]:
-        if step.jumps(folded):
+        if step.jumps(folded=folded):
             return True
-        folded = step.folded_after(folded, moves=True)
+        folded = step.folded_after(folded=folded, moves=True)
     return False
 
 
@@ -192,11 +192,11 @@ def _floors(transforms: Sequence[Transform]) -> Estimator:
     return Estimator()
 
 
-def _step(layer: Transform, inverse: bool) -> _Step:
-    path = layer._path(inverse)
+def _step(layer: Transform, *, inverse: bool) -> _Step:
+    path = layer._path(inverse=inverse)
     before, after = (layer.codomain, layer.domain) if inverse else (layer.domain, layer.codomain)
     draws = layer.random_inverse if inverse else layer.random_forward
-    pieces = layer._drawn(inverse) if draws else []
+    pieces = layer._drawn(inverse=inverse) if draws else []
     # Networks take angles as numbers, which jump from one end of the circle to the other.
     both = [*layer._drawn(inverse=False), *layer._drawn(inverse=True)]
     by_angle = [piece for piece in both if piece.context_shape is not None and not _periodic(piece)]
@@ -209,7 +209,7 @@ def _step(layer: Transform, inverse: bool) -> _Step:
         event_jumps=not path.event or (seam and draws),
         contribution=max(path.contribution, Jumps.FIXED if seam else Jumps.NONE),
         folds=path.folds,
-        pole=has_pole(layer, inverse),
+        pole=has_pole(layer, inverse=inverse),
         ends_after=_ends(after, layer.in_shape if inverse else layer.out_shape),
         keeps=path.keeps,
         learned=_learned(layer),
@@ -219,7 +219,7 @@ def _step(layer: Transform, inverse: bool) -> _Step:
         moving_draw=any(not _discrete(piece.support) for piece in pieces) or (not pieces and _own_noise(layer)),
         learned_draw=any(_has_parameters(piece) for piece in pieces),
         conditional_draw=any(piece.context_shape is not None for piece in pieces),
-        pathwise=layer._pathwise(inverse),
+        pathwise=layer._pathwise(inverse=inverse),
         scorable=bool(pieces),
     )
 
@@ -256,7 +256,7 @@ def _discrete(support: Support) -> bool:
     return isinstance(support, Integers | Permutations)
 
 
-def has_pole(layer: Transform, inverse: bool = False) -> bool:
+def has_pole(layer: Transform, *, inverse: bool = False) -> bool:
     """Whether derivatives have no bound at the ends of the support that comes in, as a logarithm's at zero."""
     if layer.random_forward or layer.random_inverse:
         return any(piece.has_pole for piece in _pieces(layer))

@@ -118,16 +118,16 @@ class Transform(Configurable, nn.Module):
         """The same of ``forward``, for x."""
         return self._pathwise(inverse=False) and self._path(inverse=False).event
 
-    def _drawn(self, inverse: bool) -> list[Distribution]:
+    def _drawn(self, *, inverse: bool) -> list[Distribution]:
         """The pieces that a direction draws from."""
         draws = self.random_inverse if inverse else self.random_forward
         return [piece for piece in self.children() if isinstance(piece, Distribution)] if draws else []
 
-    def _pathwise(self, inverse: bool) -> bool:
+    def _pathwise(self, *, inverse: bool) -> bool:
         """Whether what a direction draws carries gradients to the parameters that it depends on."""
-        return all(piece.reparameterized for piece in self._drawn(inverse))
+        return all(piece.reparameterized for piece in self._drawn(inverse=inverse))
 
-    def _path(self, inverse: bool) -> Path:
+    def _path(self, *, inverse: bool) -> Path:
         """What is continuous in a direction. The side of a surjection that draws nothing is taken to jump: it is where
         signs, indices and orders are found; a layer for which that is not so says so."""
         draws, other_draws = self.random_forward, self.random_inverse
@@ -139,7 +139,7 @@ class Transform(Configurable, nn.Module):
         # Layers take angles as numbers, which jump from one end of the circle to the other.
         seam = not pieces and (has_circle(self.domain) or has_circle(self.codomain))
         given = [Jumps.FIXED if seam else Jumps.NONE, *(p._jumps(event=False, context=True) for p in pieces)]
-        drawn = [Jumps.NONE, *(p._jumps(event=True, context=False) for p in self._drawn(inverse))]
+        drawn = [Jumps.NONE, *(p._jumps(event=True, context=False) for p in self._drawn(inverse=inverse))]
         return Path(not seam, max(given), max(drawn))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -170,6 +170,7 @@ class Transform(Configurable, nn.Module):
 
 
 def has_circle(support: Support) -> bool:
+    """Whether any coordinate of the support is an angle."""
     if isinstance(support, Product):
         return any(has_circle(part) for part, _ in support.parts)
     return isinstance(support, Circle)
@@ -207,11 +208,11 @@ class Inverse(Transform):
         self.random_forward = layer.random_inverse
         self.random_inverse = layer.random_forward
 
-    def _drawn(self, inverse: bool) -> list[Distribution]:
-        return self.layer._drawn(not inverse)
+    def _drawn(self, *, inverse: bool) -> list[Distribution]:
+        return self.layer._drawn(inverse=not inverse)
 
-    def _path(self, inverse: bool) -> Path:
-        return self.layer._path(not inverse)
+    def _path(self, *, inverse: bool) -> Path:
+        return self.layer._path(inverse=not inverse)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, V = self.layer.inverse(x, context)
@@ -269,11 +270,11 @@ class On(Transform):
         self.random_forward = layer.random_forward
         self.random_inverse = layer.random_inverse
 
-    def _drawn(self, inverse: bool) -> list[Distribution]:
-        return self.layer._drawn(inverse)
+    def _drawn(self, *, inverse: bool) -> list[Distribution]:
+        return self.layer._drawn(inverse=inverse)
 
-    def _path(self, inverse: bool) -> Path:
-        return self.layer._path(inverse)._replace(keeps=True)
+    def _path(self, *, inverse: bool) -> Path:
+        return self.layer._path(inverse=inverse)._replace(keeps=True)
 
     def _put(self, x: Tensor, value: Tensor) -> Tensor:
         whole = x.to(value.dtype, copy=True)

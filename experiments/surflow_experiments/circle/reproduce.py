@@ -61,7 +61,7 @@ class Target:
     noise: float
     models: tuple[str, ...]
 
-    def cells(self, quick: bool) -> list[Cell]:
+    def cells(self, *, quick: bool) -> list[Cell]:
         made = []
         for model in self.models:
             ours = model in _OURS
@@ -152,7 +152,7 @@ _NOTE = (
 )
 
 
-def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
+def reproduce(results: Path, work: Path, *, quick: bool = False) -> Path:
     """Train, score, draw, and write ``circle.json`` and ``circle/circle.html`` with its pictures.
 
     Args:
@@ -167,8 +167,8 @@ def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
         FileError: before any trial, if the results cannot be written.
         SurflowError: if trials failed; the others are kept.
     """
-    trials = [cell for target in TARGETS for cell in target.cells(quick)]
-    found = record("circle", trials, run, _told, results, work, quick)
+    trials = [cell for target in TARGETS for cell in target.cells(quick=quick)]
+    found = record("circle", trials, run, _told, results, work, quick=quick)
     found.raise_failures()
     seconds = sum(outcome.value("seconds") for outcome in found.outcomes)
     return experiment_page(

@@ -53,14 +53,14 @@ _TRAININGS: dict[str, dict[str, Any]] = {
 _BASE = {"minutes": 44.0, "batch_size": 64, "lr": 1e-3, **_HALF}
 
 
-def cells(work: Path, data_dir: Path | None, quick: bool) -> list[Cell]:
+def cells(work: Path, data_dir: Path | None, *, quick: bool) -> list[Cell]:
     """The trials; ``quick`` ones only run through."""
     made = []
     for model, training in _TRAININGS.items():
         apart, steps = model == "best", {"steps": 2} if quick else {}
         small: dict[str, Any] = {"pairs": 1, "hidden": [8]} if model == "report" else {"width": 4, "attention": 4}
         spec = {
-            **stated("images", work, data_dir, quick, _EPOCHS, 5000),
+            **stated("images", work, data_dir, quick=quick, epochs=_EPOCHS, draws=5000),
             "options": small if quick else {},
             "training": training | steps,
             "base": _BASE | steps if apart else None,
@@ -80,7 +80,7 @@ GOALS = [
 ]
 
 
-def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | None = None) -> Path:
+def reproduce(results: Path, work: Path, *, quick: bool = False, data_dir: Path | None = None) -> Path:
     """Train, score, draw, and write ``images.json`` and ``images/images.html`` with its pictures.
 
     Args:
@@ -96,12 +96,12 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
         FileError: before any trial, if MNIST is not to be had or the results cannot be written.
         SurflowError: if trials failed; the others are kept.
     """
-    trials = cells(work, data_dir, quick)
+    trials = cells(work, data_dir, quick=quick)
     spec = trials[0].spec
     splits = load("mnist", context="digit", data_dir=data_dir, rows=spec["rows"])
     # Once, before the trials, each of which reads it.
     classifier(Path(spec["classifier"]), splits.train, spec["epochs"])
-    found = record("images", trials, run, _told, results, work, quick, data_dir)
+    found = record("images", trials, run, _told, results, work, quick=quick, data_dir=data_dir)
     found.raise_failures()
     outcomes, show = found.outcomes, found.show
     real = splits.test.x[:2000], splits.test.context[:2000, 0].long()  # type: ignore[index]

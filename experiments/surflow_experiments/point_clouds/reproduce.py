@@ -92,13 +92,13 @@ _COLUMNS = {
 }
 
 
-def cells(work: Path, data_dir: Path | None, quick: bool) -> list[Cell]:
+def cells(work: Path, data_dir: Path | None, *, quick: bool) -> list[Cell]:
     """The trials; ``quick`` ones only run through."""
     made = []
     for model, length in _LENGTHS.items():
         grid = model == "point-grid"
         spec = {
-            **stated("point-clouds", work, data_dir, quick, _EPOCHS, 2000),
+            **stated("point-clouds", work, data_dir, quick=quick, epochs=_EPOCHS, draws=2000),
             "clouds": 2 if quick else _CLOUDS,
             "compared": 10 if quick else 300,
             "options": _SMALL[model] if quick else {},
@@ -121,7 +121,7 @@ def run_cell(cell: Cell) -> Outcome:
     return full_size.run(cell) if cell.model == "full-size" else run(cell)
 
 
-def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | None = None) -> Path:
+def reproduce(results: Path, work: Path, *, quick: bool = False, data_dir: Path | None = None) -> Path:
     """Train, score, draw, and write ``point_clouds.json`` and ``point_clouds/point_clouds.html`` with its pictures.
 
     Args:
@@ -137,12 +137,12 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
         FileError: before any trial, if MNIST is not to be had or the results cannot be written.
         SurflowError: if trials failed; the others are kept.
     """
-    trials = cells(work, data_dir, quick)
+    trials = cells(work, data_dir, quick=quick)
     spec = trials[0].spec
     splits = spatial_mnist(spec)
     # Once, before the trials, each of which reads it.
     classifier(Path(spec["classifier"]), as_images(splits.train), spec["epochs"])
-    found = record("point_clouds", trials, run_cell, _told, results, work, quick, data_dir)
+    found = record("point_clouds", trials, run_cell, _told, results, work, quick=quick, data_dir=data_dir)
     found.raise_failures()
     outcomes, show = found.outcomes, found.show
     models = [outcome for outcome in outcomes if outcome.cell.model != "full-size"]

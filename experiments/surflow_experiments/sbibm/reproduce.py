@@ -44,7 +44,7 @@ _HOW = [
 ]
 
 
-def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | None = None) -> Path:
+def reproduce(results: Path, work: Path, *, quick: bool = False, data_dir: Path | None = None) -> Path:
     """Run all tasks, and write results, pictures and the page.
 
     Args:
@@ -61,7 +61,9 @@ def reproduce(results: Path, work: Path, quick: bool = False, data_dir: Path | N
         FileError: before any trial, if the results cannot be written or the references are not there.
         SurflowError: if trials failed, after the results and the page are made from all others.
     """
-    recorded = record("sbibm", cells(quick, data_dir), run, _told, results, work, quick, data_dir)
+    recorded = record(
+        "sbibm", cells(quick=quick, data_dir=data_dir), run, _told, results, work, quick=quick, data_dir=data_dir
+    )
     outcomes, show = recorded.outcomes, recorded.show
     found: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:

@@ -234,7 +234,7 @@ TASKS = {
 }
 
 
-def cells(quick: bool, data_dir: Path | None = None) -> list[Cell]:
+def cells(*, quick: bool, data_dir: Path | None = None) -> list[Cell]:
     """The trials, on the benchmark's observations in a folder or on simulated ones; ``quick`` ones only run through."""
     made = []
     for task, given in TASKS.items():
@@ -246,7 +246,7 @@ def cells(quick: bool, data_dir: Path | None = None) -> list[Cell]:
                 "training": training,
                 "members": members,
                 "simulations": 500 if quick else SIMULATIONS,
-                "observations": _observations(data_dir, task, quick),
+                "observations": _observations(data_dir, task, quick=quick),
                 "data_dir": None if data_dir is None else str(data_dir),
                 "draws": 100 if quick else _DRAWS,
                 "tested": 20 if quick else _TESTED,
@@ -257,6 +257,6 @@ def cells(quick: bool, data_dir: Path | None = None) -> list[Cell]:
     return made
 
 
-def _observations(data_dir: Path | None, task: str, quick: bool) -> list[int]:
+def _observations(data_dir: Path | None, task: str, *, quick: bool) -> list[int]:
     numbers = list(range(1, _OBSERVATIONS + 1)) if data_dir is None else reference_numbers(data_dir, task)
     return numbers[:2] if quick else numbers

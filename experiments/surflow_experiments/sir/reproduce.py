@@ -46,7 +46,7 @@ class Case:
     seeds: int = 1
     steps: int = 9000
 
-    def cells(self, quick: bool) -> list[Cell]:
+    def cells(self, *, quick: bool) -> list[Cell]:
         spec = {
             "simulator": self.simulator,
             "simulations": 400 if quick else _SIMULATIONS,
@@ -64,7 +64,7 @@ class Case:
         ]
 
 
-def _noises(degenerate: bool, steps: int) -> list[Case]:
+def _noises(*, degenerate: bool, steps: int) -> list[Case]:
     kind, models = ("degenerate", ("product", "posterior")) if degenerate else ("basic", ("posterior",))
     names = "lambda1, lambda2, mu, I0" if degenerate else "lambda, mu, I0"
     made: list[tuple[str, str, dict[str, Any]]] = [
@@ -85,7 +85,7 @@ def _noises(degenerate: bool, steps: int) -> list[Case]:
     ]
 
 
-CASES = [*_noises(False, 9000), *_noises(True, 7000)]
+CASES = [*_noises(degenerate=False, steps=9000), *_noises(degenerate=True, steps=7000)]
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ _LEDE = (
 )
 
 
-def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
+def reproduce(results: Path, work: Path, *, quick: bool = False) -> Path:
     """Train, compare with the exact posteriors, and write ``sir.json`` and ``sir/sir.html`` with its pictures.
 
     Args:
@@ -181,8 +181,8 @@ def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
         SurflowError: if trials failed; the others are kept.
     """
     cases = [case for case in CASES if case.name.endswith(_HARD)] if quick else CASES
-    cells = [cell for case in cases for cell in case.cells(quick)]
-    found = record("sir", cells, run, _told, results, work, quick)
+    cells = [cell for case in cases for cell in case.cells(quick=quick)]
+    found = record("sir", cells, run, _told, results, work, quick=quick)
     found.raise_failures()
     outcomes, show = found.outcomes, found.show
     seconds = sum(outcome.value("seconds") for outcome in outcomes)
@@ -196,7 +196,8 @@ def reproduce(results: Path, work: Path, quick: bool = False) -> Path:
             {"kind": "", "text": f"{len(outcomes)} trainings, {duration(seconds)} of processor time"},
         ],
         sections=[_goals(outcomes), *(_section(case, outcomes, show) for case in cases)],
-        note=f"Behind ± stand standard errors over the test data sets. Made by {command_of('sir', quick, None)}.",
+        note="Behind ± stand standard errors over the test data sets. "
+        f"Made by {command_of('sir', quick=quick, data_dir=None)}.",
         quick=quick,
     )
 

@@ -53,7 +53,7 @@ class Comparison:
     drawn: bool = True
     lines: tuple[int, ...] = ()
 
-    def cells(self, quick: bool) -> list[Cell]:
+    def cells(self, *, quick: bool) -> list[Cell]:
         """The trials; ``quick`` ones only run through: the first data set, one seed, a few steps, few points."""
         cells = []
         for name, data in list(self.data.items())[: 1 if quick else None]:

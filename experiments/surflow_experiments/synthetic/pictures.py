@@ -84,7 +84,7 @@ def panels(rows: Sequence[tuple[str, Frame, Sequence[Panel | None]]], size: floa
     return figure
 
 
-def data_sets(sets: Sequence[Synthetic], labelled: bool) -> Figure:
+def data_sets(sets: Sequence[Synthetic], *, labelled: bool) -> Figure:
     """The data sets, 10 000 draws each of which 3000 are drawn, five a row; with colours for their labels if labelled.
 
     >>> from surflow.data import circle, moons

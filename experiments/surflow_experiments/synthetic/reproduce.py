@@ -37,7 +37,7 @@ _LEDE = (
 _Table = Mapping[tuple[str, str, int], Outcome]
 
 
-def reproduce(group: str, results: Path, work: Path, quick: bool = False) -> Path:
+def reproduce(group: str, results: Path, work: Path, *, quick: bool = False) -> Path:
     """Run a group of comparisons, or all of them ("synthetic"), and write results, pictures and the page.
 
     Args:
@@ -62,7 +62,7 @@ def reproduce(group: str, results: Path, work: Path, quick: bool = False) -> Pat
     record, page = results / "synthetic.json", results / "synthetic" / f"{group}.html"
     writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
     earlier = read_results(record)["rows"] if record.exists() else []
-    made = [comparison.cells(quick) for comparison in comparisons]
+    made = [comparison.cells(quick=quick) for comparison in comparisons]
     outcomes, failed = run_cells([cell for cells in made for cell in cells], run, work, _told)
     write_results(record, f"surflow reproduce {group}{' --quick' if quick else ''}", _merged(earlier, outcomes))
     show = Shower(page.parent / "pictures", _DPI)

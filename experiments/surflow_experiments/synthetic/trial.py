@@ -104,7 +104,7 @@ def run(cell: Cell) -> Outcome:
         found += [("q", q[0], None, "1"), ("q_y", q[1], None, "1")]
         arrays["q"] = _q_over_training(flow, history.snapshots, watched)
     if cell.seed == 0 or lines:  # one of the seeds is drawn
-        arrays |= _pictures(flow, data, limits, given.labelled, cell.seed)
+        arrays |= _pictures(flow, data, limits, labelled=given.labelled, seed=cell.seed)
     for step in lines:
         flow.load_state_dict(history.snapshots[step])
         drawn, error = symmetry_lines(flow, x)
@@ -131,7 +131,9 @@ def _q_over_training(flow: Flow, snapshots: Mapping[int, dict[str, Tensor]], ste
 
 
 @torch.no_grad()
-def _pictures(flow: Flow, data: Synthetic, limits: Sequence[tuple[float, float]], labelled: bool, seed: int) -> Arrays:
+def _pictures(
+    flow: Flow, data: Synthetic, limits: Sequence[tuple[float, float]], *, labelled: bool, seed: int
+) -> Arrays:
     """Samples, with the labels they were drawn for, and the density at pixel centres; of all labels together."""
     axes = [torch.linspace(low, high, 2 * RESOLUTION + 1)[1::2] for low, high in limits]
     grid = torch.cartesian_prod(*axes)

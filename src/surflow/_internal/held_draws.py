@@ -13,7 +13,7 @@ held: list[Tensor] | None = None
 
 
 @contextmanager
-def hold_draws(hold: bool = True) -> Iterator[list[Tensor]]:
+def hold_draws(*, hold: bool = True) -> Iterator[list[Tensor]]:
     """Within, pieces draw without gradients, and the log-densities of what they draw, which have some, are collected.
 
     ``hold_draws(False)`` lets draws carry gradients again.
@@ -34,7 +34,7 @@ def no_gradient_if_held() -> Iterator[None]:
     if held is None:
         yield
         return
-    with torch.no_grad(), hold_draws(False):
+    with torch.no_grad(), hold_draws(hold=False):
         yield
 
 

@@ -22,7 +22,7 @@ _broken = False
 
 
 @contextmanager
-def compiled(wanted: bool = True) -> Iterator[None]:
+def compiled(*, wanted: bool = True) -> Iterator[None]:
     """Within it, splines run as single kernels that torch compiles on their first use and keeps on disk.
 
     The numbers are those of the uncompiled path to rounding. Compilation takes seconds and needs a C++ compiler
@@ -33,7 +33,7 @@ def compiled(wanted: bool = True) -> Iterator[None]:
 
     >>> import torch, surflow as sf
     >>> layer = sf.Coupling(2, map=sf.SplineMap())
-    >>> with sf.compiled(False):
+    >>> with sf.compiled(wanted=False):
     ...     z, V = layer(torch.zeros(1, 2))
     """
     token = _compiled.set(wanted)
@@ -135,7 +135,7 @@ class Kernel:
         return result
 
 
-def _warn(error: Exception, first: bool) -> None:
+def _warn(error: Exception, *, first: bool) -> None:
     global _broken
     reason = getattr(error, "inner_exception", error)
     lines = str(reason).strip().splitlines()

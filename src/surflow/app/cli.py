@@ -66,7 +66,7 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        from surflow import __version__
+        from surflow._internal.version import __version__
 
         typer.echo(__version__)
         raise typer.Exit()
@@ -423,7 +423,7 @@ def reproduce(
     # Quick figures must never take the place of recorded ones.
     work = Path("runs") / ("reproduce-quick" if quick else "reproduce")
     page = found["reproduce"](
-        name, output or (work if quick else Path("docs/results")), work / "cells", quick, data_dir
+        name, output or (work if quick else Path("docs/results")), work / "cells", quick=quick, data_dir=data_dir
     )
     typer.echo(f"\nresults: {page.parent}.json\npage: {page}")
 

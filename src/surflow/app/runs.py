@@ -87,7 +87,7 @@ class RunFolder:
         run = cls(Path(path))
         try:
             if run.path.is_dir() and any(run.path.iterdir()):
-                run._check_takes(config, overwrite)
+                run._check_takes(config, overwrite=overwrite)
             run.path.mkdir(parents=True, exist_ok=True)
             run.config_path.write_text(config.to_toml(), encoding="utf-8")
         except OSError as error:
@@ -96,7 +96,7 @@ class RunFolder:
             ) from error
         return run
 
-    def _check_takes(self, config: Config, overwrite: bool) -> None:
+    def _check_takes(self, config: Config, *, overwrite: bool) -> None:
         if not self.config_path.exists():
             raise FileError(f"{self.path} holds other files and no run: choose a new folder with --out")
         if overwrite:

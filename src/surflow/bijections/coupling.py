@@ -104,7 +104,7 @@ class Coupling(Transform):
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         return self.net(inputs).reshape(x_a.shape[0], *self.raw_shape)
 
-    def _couple(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
+    def _couple(self, x: Tensor, context: Tensor | None, *, inverse: bool) -> tuple[Tensor, Tensor]:
         f = self.map.inverse if inverse else self.map.forward
         if self.masked:
             kept = x * self.mask

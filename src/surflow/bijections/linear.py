@@ -62,7 +62,7 @@ class Orthogonal(Transform):
         self.register_buffer("matrix", random_orthonormal(size))
         self.skew = nn.Parameter(torch.zeros(size, size)) if learned else None
 
-    def _apply(self, fn: Callable, recurse: bool = True) -> Orthogonal:
+    def _apply(self, fn: Callable, recurse: bool = True) -> Orthogonal:  # noqa: FBT001, FBT002 -- torch's
         before = self.matrix.dtype
         super()._apply(fn, recurse)
         if self.matrix.dtype != before:

@@ -22,8 +22,8 @@ class Polar(Transform):
     def __init__(self) -> None:
         super().__init__(2, codomain=product([positive, circle]))
 
-    def _path(self, inverse: bool) -> Path:
-        return Path() if inverse else super()._path(inverse)  # the angle jumps, its cosine and sine do not
+    def _path(self, *, inverse: bool) -> Path:
+        return Path() if inverse else super()._path(inverse=inverse)  # the angle jumps, its cosine and sine do not
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         # The origin, of measure zero, has no angle: a point beside it keeps value and gradient finite.

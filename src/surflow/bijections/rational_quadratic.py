@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -67,7 +67,7 @@ def rational_quadratic(x: Tensor, raw: Tensor, grid: Grid, *, inverse: bool) -> 
         return wide[0].to(x.dtype), wide[1].to(x.dtype)
     if gradients_by_hand(x):
         return _RationalQuadratic.apply(x, raw, grid, inverse)
-    return _formula(x, raw, grid, inverse)
+    return _formula(x, raw, grid, inverse=inverse)
 
 
 class _Bin(NamedTuple):
@@ -120,7 +120,7 @@ class _Layout(NamedTuple):
         return g_raw.reshape(len(g_raw), *self.shape).movedim(0, 1)
 
 
-def _evaluate(x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor, Tensor, _Bin]:
+def _evaluate(x: Tensor, raw: Tensor, grid: Grid, *, inverse: bool) -> tuple[Tensor, Tensor, _Bin]:
     # Bins are chosen by multiplication with zeros and ones, which vector units do faster than they look up.
     bins, low, high = grid.bins, grid.low, grid.high
     least = (high - low) * LEAST_BIN
@@ -174,13 +174,13 @@ def _evaluate(x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor
     return other, log_slope, _Bin(shares, at, below, before, share, size, slopes, xi, tail)
 
 
-def _formula(x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor, Tensor]:
+def _formula(x: Tensor, raw: Tensor, grid: Grid, *, inverse: bool) -> tuple[Tensor, Tensor]:
     layout = _Layout.of(x, raw)
     points, numbers = layout.points(x), layout.raw(raw)
     if compiles(x) and not layout.broadcast:
-        other, log_slope = _kernels(grid, inverse).value(points, numbers)
+        other, log_slope = _kernels(grid, inverse=inverse).value(points, numbers)
     else:
-        other, log_slope, _ = _evaluate(points, numbers, grid, inverse)
+        other, log_slope, _ = _evaluate(points, numbers, grid, inverse=inverse)
     return layout.points_back(other), layout.points_back(log_slope)
 
 
@@ -188,14 +188,14 @@ class _RationalQuadratic(torch.autograd.Function):
     """The spline as one node of the graph: what its forward finds serves its backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor, Tensor]:  # noqa: FBT001 -- torch's
         layout = _Layout.of(x, raw)
         points, numbers = layout.points(x), layout.raw(raw)
         ctx.compiled = compiles(x) and not layout.broadcast
         if ctx.compiled:
-            other, log_slope, found = _kernels(grid, inverse).forward(points, numbers)
+            other, log_slope, found = _kernels(grid, inverse=inverse).forward(points, numbers)
         else:
-            other, log_slope, found = _evaluate(points, numbers, grid, inverse)
+            other, log_slope, found = _evaluate(points, numbers, grid, inverse=inverse)
         ctx.save_for_backward(x, raw, *found)
         ctx.layout, ctx.grid, ctx.inverse = layout, grid, inverse
         return owned(layout.points_back(other)), owned(layout.points_back(log_slope))
@@ -206,13 +206,14 @@ class _RationalQuadratic(torch.autograd.Function):
         x, raw, *parts = ctx.saved_tensors  # once: recomputation allows no second look
         found = _Bin(*parts)
         if torch.is_grad_enabled():
-            grads = differentiable(_formula, (x, raw), (grid, inverse), (g_other, g_log_slope))
+            formula = partial(_formula, grid=grid, inverse=inverse)
+            grads = differentiable(formula, (x, raw), (), (g_other, g_log_slope))
             return (*grads, None, None)
         g_other, g_log_slope = layout.points(g_other), layout.points(g_log_slope)
         if ctx.compiled:
-            g_x, g_raw = _kernels(grid, inverse).backward(*found, g_other, g_log_slope)
+            g_x, g_raw = _kernels(grid, inverse=inverse).backward(*found, g_other, g_log_slope)
         else:
-            g_x, g_raw = _gradients(found, g_other, g_log_slope, grid, inverse)
+            g_x, g_raw = _gradients(found, g_other, g_log_slope, grid, inverse=inverse)
         return layout.points_back(g_x), layout.raw_back(g_raw), None, None
 
 
@@ -225,26 +226,26 @@ class _Kernels(NamedTuple):
 
 
 @cache
-def _kernels(grid: Grid, inverse: bool) -> _Kernels:
+def _kernels(grid: Grid, *, inverse: bool) -> _Kernels:
     def value(x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        return _evaluate(x, raw, grid, inverse)[:2]
+        return _evaluate(x, raw, grid, inverse=inverse)[:2]
 
     def forward(x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, _Bin]:
-        return _evaluate(x, raw, grid, inverse)
+        return _evaluate(x, raw, grid, inverse=inverse)
 
     def backward(*found: Any) -> tuple[Tensor, Tensor]:
         *parts, g_other, g_log_slope = found
-        return _gradients(_Bin(*parts), g_other, g_log_slope, grid, inverse)
+        return _gradients(_Bin(*parts), g_other, g_log_slope, grid, inverse=inverse)
 
     return _Kernels(Kernel(value), Kernel(forward), Kernel(backward))
 
 
-def _gradients(found: _Bin, g: Tensor, g_log: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor, Tensor]:
-    g_x, g_sizes, g_slopes = _bin_gradients(found, g, g_log, inverse)
+def _gradients(found: _Bin, g: Tensor, g_log: Tensor, grid: Grid, *, inverse: bool) -> tuple[Tensor, Tensor]:
+    g_x, g_sizes, g_slopes = _bin_gradients(found, g, g_log, inverse=inverse)
     return g_x, _raw_gradients(found, g_sizes, g_slopes, grid)
 
 
-def _bin_gradients(found: _Bin, g: Tensor, g_log: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _bin_gradients(found: _Bin, g: Tensor, g_log: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
     r"""Gradients of the point, of the bin's corner and sizes, (2, 2, ...), and of the slopes at its ends.
 
     The inverse x solves z(x; theta) = z: its gradients are those of z(x; theta) at x, for

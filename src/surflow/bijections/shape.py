@@ -21,7 +21,7 @@ _LARGEST = 2**24
 class _Rearrangement(Transform):
     """Moves coordinates without changing them; the support of x says which support, if any, that leads to."""
 
-    def _path(self, inverse: bool) -> Path:
+    def _path(self, *, inverse: bool) -> Path:
         return Path()
 
     def _there(self, x: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ class Elementwise(Transform):
         self.raw = nn.Parameter(torch.zeros(raw_shape))
         self.net = None if self.context_shape is None else MLP(self.context_shape, raw_shape, hidden, zero_init=True)
 
-    def _path(self, inverse: bool) -> Path:
+    def _path(self, *, inverse: bool) -> Path:
         return Path()  # no coordinate is a number for another one, so that angles may jump
 
     def _raw(self, context: Tensor | None) -> Tensor:

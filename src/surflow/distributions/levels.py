@@ -305,7 +305,7 @@ class BlockwiseDiscretizedLogistic(BlocksGivenMaxima):
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
         return self._pixels(context, scored=False)[0]
 
-    def _pixels(self, context: Tensor | None, scored: bool) -> tuple[Tensor, Tensor]:
+    def _pixels(self, context: Tensor | None, *, scored: bool) -> tuple[Tensor, Tensor]:
         """Pixels under the maxima, and their log-probability, which takes a tenth of the time, or zero."""
         z, rest = self._split(context)
         parts: list[Tensor] = []

@@ -116,7 +116,7 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 
 
 def classifier_test(
-    x: Tensor, y: Tensor, seed: int = 0, classifier: str = "forest", paired: bool = False
+    x: Tensor, y: Tensor, seed: int = 0, classifier: str = "forest", *, paired: bool = False
 ) -> tuple[float, float]:
     """Accuracy with which a classifier tells rows of x from rows of y, and its standard error; 0.5 is the best.
 
@@ -157,10 +157,10 @@ def classifier_test(
         raise DataError(f"a classifier needs two rows of each set or more, got {len(x)} and {len(y)}")
     if paired and len(x) != len(y):
         raise ShapeError(f"paired sets have as many rows each, got {len(x)} and {len(y)}")
-    return (_forest if classifier == "forest" else _perceptron)(x, y, seed, paired)
+    return (_forest if classifier == "forest" else _perceptron)(x, y, seed, paired=paired)
 
 
-def _forest(x: Tensor, y: Tensor, seed: int, paired: bool) -> tuple[float, float]:
+def _forest(x: Tensor, y: Tensor, seed: int, *, paired: bool) -> tuple[float, float]:
     from sklearn.ensemble import RandomForestClassifier
 
     random = np.random.default_rng(seed)
@@ -180,7 +180,7 @@ def _forest(x: Tensor, y: Tensor, seed: int, paired: bool) -> tuple[float, float
     return accuracy, math.sqrt(accuracy * (1 - accuracy) / sum(map(len, right)))
 
 
-def _perceptron(x: Tensor, y: Tensor, seed: int, paired: bool) -> tuple[float, float]:
+def _perceptron(x: Tensor, y: Tensor, seed: int, *, paired: bool) -> tuple[float, float]:
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
     from sklearn.neural_network import MLPClassifier
 

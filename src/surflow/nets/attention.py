@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from surflow._internal.kernels import differentiable, gradients_by_hand
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
     r""":math:`\mathrm{softmax}(q k^T / \sqrt{w})\, v` for (batch, heads, tokens, w); causal: no token sees a later one.
 
     On a CPU torch's fast one has a gradient, but no second one: that is the formula's here.
@@ -22,11 +23,11 @@ def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
         if gradients_by_hand(q):
             return _Attention.apply(q, k, v, causal)
         if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
-            return _formula(q, k, v, causal)
+            return _formula(q, k, v, causal=causal)
     return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
 
-def _formula(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
+def _formula(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
     with sdpa_kernel(SDPBackend.MATH):
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
@@ -35,7 +36,7 @@ class _Attention(torch.autograd.Function):
     """Torch's attention on a CPU, whose gradient can be differentiated again."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:  # noqa: FBT001 -- torch's
         out, log_sum = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal)
         ctx.save_for_backward(q, k, v, out, log_sum)
         ctx.causal = causal
@@ -45,7 +46,7 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, log_sum = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return (*differentiable(_formula, (q, k, v), (ctx.causal,), (g,)), None)
+            return (*differentiable(partial(_formula, causal=ctx.causal), (q, k, v), (), (g,)), None)
         gradient = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
         return (*gradient(g, q, k, v, out, log_sum, 0.0, ctx.causal), None)
 
@@ -76,7 +77,7 @@ class AttentionLayer(nn.Module):
         # On a CPU the gradient of attention takes several times as long in half precision.
         with torch.autocast("cpu", enabled=False) if h.device.type == "cpu" else nullcontext():
             q, k, v = (part.to(h.dtype) for part in (q, k, v))
-            mixed = attention(q, k, v, causal)
+            mixed = attention(q, k, v, causal=causal)
         return self._ended(h, mixed)
 
     def step(self, h: Tensor, past: Tensor, i: int) -> tuple[Tensor, Tensor]:

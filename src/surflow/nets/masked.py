@@ -49,6 +49,7 @@ class MaskedMLP(Configurable, nn.Module):
         n_parameters: int,
         context_size: int = 0,
         hidden: Sequence[int] = (64, 64),
+        *,
         batch_last: bool = False,
     ) -> None:
         super().__init__()

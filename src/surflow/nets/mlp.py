@@ -74,7 +74,7 @@ class _Perceptron(torch.autograd.Function):
     """All layers as one node of the graph, which spares the engine some thirty."""
 
     @staticmethod
-    def forward(ctx: Any, batch_last: bool, x: Tensor, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, batch_last: bool, x: Tensor, *tensors: Tensor) -> Tensor:  # noqa: FBT001 -- torch's
         n = len(tensors) // 2
         hidden = [x]
         for weight, bias in zip(tensors[: n - 1], tensors[n:-1], strict=True):
@@ -125,6 +125,7 @@ class MLP(Configurable, nn.Module):
         in_shape: int | Shape,
         out_shape: int | Shape,
         hidden: Sequence[int] = (64, 64),
+        *,
         zero_init: bool = False,
         batch_last: bool = False,
     ) -> None:

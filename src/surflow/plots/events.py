@@ -230,7 +230,7 @@ def images(
     return figure
 
 
-def clouds(data: Tensor, samples: Tensor, downwards: bool = False) -> Figure:
+def clouds(data: Tensor, samples: Tensor, *, downwards: bool = False) -> Figure:
     """Point clouds, shapes (n, 2, points): six held-out ones above, six samples below, in one frame.
 
     Points that are NaN are absent. ``downwards``: the second coordinate counts rows of an image, from above.

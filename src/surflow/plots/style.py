@@ -38,10 +38,11 @@ def save(figure: Figure, path: str | Path, dpi: int | None = None) -> Path:
 
 
 def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches, beside pyplot and its global state."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def style_axes(ax: Axes, grid: bool = True, small: bool = False) -> None:
+def style_axes(ax: Axes, *, grid: bool = True, small: bool = False) -> None:
     """One look for all axes, set on the axes, because matplotlib's settings belong to the user."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(QUIET)
@@ -58,6 +59,7 @@ def style_axes(ax: Axes, grid: bool = True, small: bool = False) -> None:
 
 
 def to_numpy(x: Tensor) -> np.ndarray:
+    """What matplotlib draws, in single precision."""
     return x.detach().cpu().float().numpy()
 
 
@@ -82,4 +84,5 @@ def marker(n: int) -> tuple[float, float]:
 
 
 def signed(value: float, digits: int) -> str:
+    """A number with its sign, the typographer's minus."""
     return f"{value:+.{digits}f}".replace("-", "−")

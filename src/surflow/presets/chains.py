@@ -35,6 +35,8 @@ MOST_PASSES = 32
 
 
 def preset(name: str) -> Callable[[Callable[..., Chain]], Callable[..., Chain]]:
+    """Register the function below as the preset ``name``."""
+
     def register(make: Callable[..., Chain]) -> Callable[..., Chain]:
         PRESETS[name] = make
         return make
@@ -43,6 +45,7 @@ def preset(name: str) -> Callable[[Callable[..., Chain]], Callable[..., Chain]]:
 
 
 def given(context: int) -> int | None:
+    """A number of context columns as layers take it: None for none."""
     return context or None
 
 

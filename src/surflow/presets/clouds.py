@@ -36,7 +36,7 @@ def _cloud(name: str) -> Callable[[Callable[..., Chain]], Callable[..., Chain]]:
 
 
 def couplings(
-    shape: Shape, context: int, steps: int, width: int, layers: int, dropout: float, exchangeable: bool
+    shape: Shape, context: int, steps: int, width: int, layers: int, dropout: float, *, exchangeable: bool
 ) -> list[Transform]:
     """Steps of a coupling over coordinates, one over points, and actnorm of every coordinate; points are shuffled
     between, at random if they are exchangeable, else in fixed ways that networks with learned places can know."""
@@ -70,7 +70,11 @@ def _permute_flow(
     shape: Shape, context: int, *, steps: int = 4, width: int = 64, layers: int = 2, dropout: float = 0.0
 ) -> Chain:
     """for sets of points: couplings by set transformers, with random permutations between; 32 steps in the paper"""
-    chain = [RandomPermutation(shape), ActNorm(shape), *couplings(shape, context, steps, width, layers, dropout, True)]
+    chain = [
+        RandomPermutation(shape),
+        ActNorm(shape),
+        *couplings(shape, context, steps, width, layers, dropout, exchangeable=True),
+    ]
     return chain, Normal(shape)
 
 
@@ -101,7 +105,7 @@ def _sort_flow(
 ) -> Chain:
     """for sets of points: sorted by the first coordinate, whose gaps become real numbers, then couplings"""
     chain: list[Transform] = [Sort(shape, by=0), LogGaps(shape, by=0), Standardize(shape)]
-    return [*chain, *couplings(shape, context, steps, width, layers, dropout, False)], Normal(shape)
+    return [*chain, *couplings(shape, context, steps, width, layers, dropout, exchangeable=False)], Normal(shape)
 
 
 @_cloud("point-grid")

@@ -36,10 +36,10 @@ def describe(obj: Configurable, *, full: bool = False) -> dict[str, Any]:
     >>> describe(sf.Abs(2, signs=sf.Bernoulli(2, learned=True)))["arguments"]["signs"]
     {'class': 'Bernoulli', 'arguments': {'event_shape': 2, 'learned': True}}
     """
-    return _describe(obj, type(obj).__name__, full)
+    return _describe(obj, type(obj).__name__, full=full)
 
 
-def _describe(value: Any, where: str, full: bool) -> Any:
+def _describe(value: Any, where: str, *, full: bool) -> Any:
     if isinstance(value, Configurable):
         signature = inspect.signature(type(value).__init__)
         arguments: dict[str, Any] = {}
@@ -51,16 +51,16 @@ def _describe(value: Any, where: str, full: bool) -> Any:
             else:
                 continue
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                arguments |= {key: _describe(item, f"{where}.{key}", full) for key, item in given.items()}
+                arguments |= {key: _describe(item, f"{where}.{key}", full=full) for key, item in given.items()}
             else:
-                arguments[name] = _describe(given, f"{where}.{name}", full)
+                arguments[name] = _describe(given, f"{where}.{name}", full=full)
         return {"class": type(value).__name__, "arguments": arguments}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple, nn.ModuleList)):
-        return [_describe(item, f"{where}[{i}]", full) for i, item in enumerate(value)]
+        return [_describe(item, f"{where}[{i}]", full=full) for i, item in enumerate(value)]
     if isinstance(value, Mapping) and "class" not in value and all(isinstance(key, str) for key in value):
-        return {key: _describe(item, f"{where}[{key!r}]", full) for key, item in value.items()}
+        return {key: _describe(item, f"{where}[{key!r}]", full=full) for key, item in value.items()}
     if isinstance(value, nn.Module):
         raise FileError(
             f"{where} is a {type(value).__name__}, which does not remember how it was built: derive the class from "

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from surflow._internal.version import __version__
 from surflow.errors import FileError, SurflowError
 from surflow.flow import Flow
 from surflow.serialization.architecture import build, describe
@@ -60,7 +61,7 @@ def save(flow: Flow, path: str | Path) -> None:
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     dtypes = {name: str(b.dtype).removeprefix("torch.") for name, b in _unsaved_buffers(flow).items()}
     # One entry, because the order of several in the header would differ from file to file.
-    header = {"format": FORMAT, "version": _library_version(), "architecture": architecture, "buffers": dtypes}
+    header = {"format": FORMAT, "version": __version__, "architecture": architecture, "buffers": dtypes}
     metadata = {_KEY: json.dumps(header)}
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -76,7 +77,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Flow:
     """Read a flow that :func:`save` wrote, on the CPU, in the dtype it had, ready to score and draw (``eval`` mode).
 
     Runs no code from the file: only registered classes are built, from plain arguments, within limits of memory and
-    work that the file's own weights set (:mod:`surflow.budget`). The global random state stays as it was.
+    work that the file's own weights set (:mod:`surflow.serialization.budget`). The global random state stays as it was.
 
     Args:
         path: of the file.
@@ -121,12 +122,6 @@ def _shortened(error: Exception) -> str:
     return said if len(said) <= _MOST_LETTERS else f"{said[:_MOST_LETTERS]}..."
 
 
-def _library_version() -> str:
-    from surflow import __version__  # the package stands above its parts; imported where used
-
-    return __version__
-
-
 def _read_header(path: Path) -> dict[str, Any]:
     """What surflow wrote into a file's header, or a FileError that says what the file is instead."""
     advice = "expected a file written by flow.save(path)"
@@ -167,7 +162,7 @@ def _read_header(path: Path) -> dict[str, Any]:
     if not isinstance(form, int) or form > FORMAT:
         raise FileError(
             f"{path} has format {str(form)[:20]}, written by surflow {str(author)[:20]}; this surflow "
-            f"{_library_version()} reads formats up to {FORMAT}: install a newer surflow"
+            f"{__version__} reads formats up to {FORMAT}: install a newer surflow"
         )
     return header
 

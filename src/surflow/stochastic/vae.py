@@ -55,10 +55,10 @@ class VAE(Transform):
         self.encoder = encoder
         self.decoder = decoder
 
-    def _drawn(self, inverse: bool) -> list[Distribution]:
+    def _drawn(self, *, inverse: bool) -> list[Distribution]:
         return [self.decoder if inverse else self.encoder]
 
-    def _path(self, inverse: bool) -> Path:
+    def _path(self, *, inverse: bool) -> Path:
         given = self.encoder._jumps(event=False, context=True), self.decoder._jumps(event=True, context=False)
         drawn = self.encoder._jumps(event=True, context=False), self.decoder._jumps(event=False, context=True)
         return Path(contribution=max(given), drawn=max(drawn), keeps=False)

@@ -57,8 +57,8 @@ class Abs(Transform):
         super().__init__(event_shape, domain=support, codomain=folded, context_shape=signs.context_beyond(event_shape))
         self.signs = signs
 
-    def _path(self, inverse: bool) -> Path:
-        return super()._path(inverse) if inverse else Path(contribution=jumps_of_choice(self.signs), folds=True)
+    def _path(self, *, inverse: bool) -> Path:
+        return super()._path(inverse=inverse) if inverse else Path(contribution=jumps_of_choice(self.signs), folds=True)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z = x.abs()

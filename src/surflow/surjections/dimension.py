@@ -63,9 +63,9 @@ class Slice(Transform):
         self.keep = keep
         self.dropped = dropped
 
-    def _path(self, inverse: bool) -> Path:
+    def _path(self, *, inverse: bool) -> Path:
         if inverse:
-            return super()._path(inverse)
+            return super()._path(inverse=inverse)
         return Path(contribution=self.dropped._jumps(event=True, context=True))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

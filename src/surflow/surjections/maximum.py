@@ -61,8 +61,12 @@ class Max(Transform):
         self.index = index
         self.differences = differences
 
-    def _path(self, inverse: bool) -> Path:
-        return super()._path(inverse) if inverse else below_the_maximum(self.index, self.differences, self.in_shape[0])
+    def _path(self, *, inverse: bool) -> Path:
+        return (
+            super()._path(inverse=inverse)
+            if inverse
+            else below_the_maximum(self.index, self.differences, self.in_shape[0])
+        )
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, ahead, d = _split(x, 1)
@@ -139,9 +143,9 @@ class MaxPool(Transform):
         self.index = index
         self.differences = differences
 
-    def _path(self, inverse: bool) -> Path:
+    def _path(self, *, inverse: bool) -> Path:
         return (
-            super()._path(inverse)
+            super()._path(inverse=inverse)
             if inverse
             else below_the_maximum(self.index, self.differences, math.prod(self.block))
         )

@@ -171,12 +171,12 @@ class OverlappingMaxPool(Transform):
         self.register_buffer("homes", homes, persistent=False)
         self.register_buffer("slots", is_home.logical_not().nonzero().squeeze(1), persistent=False)
 
-    def _path(self, inverse: bool) -> Path:
+    def _path(self, *, inverse: bool) -> Path:
         # Which pixels can hold a maximum depends on z where blocks overlap, so the draw jumps with z.
         if self.hop != self.block:
             return Path(event=False, contribution=Jumps.LEARNED)
         if inverse:
-            return super()._path(inverse)
+            return super()._path(inverse=inverse)
         return below_the_maximum(self.index, self.differences, math.prod(self.block))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -60,9 +60,9 @@ class Sort(Transform):
         self.by = by
         self.order = order
 
-    def _path(self, inverse: bool) -> Path:
+    def _path(self, *, inverse: bool) -> Path:
         if inverse:
-            return super()._path(inverse)
+            return super()._path(inverse=inverse)
         # Where two points exchange their positions, so do their other coordinates.
         alone = self.by is None or self.in_shape[0] == 1
         return Path(event=alone, contribution=jumps_of_choice(self.order), folds=True)

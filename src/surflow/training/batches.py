@@ -45,7 +45,7 @@ class Batch(NamedTuple):
         return moved._replace(x=moved.x.to(dtype), weight=None if moved.weight is None else moved.weight.to(dtype))
 
 
-def as_batch(value: Any, conditional: bool) -> Batch:
+def as_batch(value: Any, *, conditional: bool) -> Batch:
     """What a user or a collate function hands over, as a Batch."""
     parts = list(value) if isinstance(value, tuple | list) else [value]
     if not 1 <= len(parts) <= 3:
@@ -137,7 +137,7 @@ def refuse_constant(x: Tensor, flow: Distribution) -> None:
 class Table:
     """A set of rows that can be taken by number: tensors, or a Dataset, whose items are collated."""
 
-    def __init__(self, rows: Batch | Dataset, conditional: bool) -> None:
+    def __init__(self, rows: Batch | Dataset, *, conditional: bool) -> None:
         self.rows, self.conditional = rows, conditional
         self.size = rows.x.shape[0] if isinstance(rows, Batch) else len(rows)  # type: ignore[arg-type]
 
@@ -145,13 +145,13 @@ class Table:
         """The rows of these numbers."""
         if isinstance(self.rows, Batch):
             return self.rows.map(lambda part: part[index.to(part.device)])
-        return as_batch(default_collate([self.rows[i] for i in index.tolist()]), self.conditional)
+        return as_batch(default_collate([self.rows[i] for i in index.tolist()]), conditional=self.conditional)
 
     def part(self, index: Tensor) -> Table:
         """A table of these rows only."""
         if isinstance(self.rows, Batch):
-            return Table(self.take(index), self.conditional)
-        return Table(Subset(self.rows, index.tolist()), self.conditional)
+            return Table(self.take(index), conditional=self.conditional)
+        return Table(Subset(self.rows, index.tolist()), conditional=self.conditional)
 
     def check(self, flow: Distribution, what: str) -> None:
         """Tensors are checked whole, a Dataset by its first rows."""
@@ -172,7 +172,7 @@ class Table:
 class Loaded:
     """The batches of a DataLoader as a validation set: the same in the same order at every pass."""
 
-    def __init__(self, loader: DataLoader, conditional: bool, seed: int) -> None:
+    def __init__(self, loader: DataLoader, *, conditional: bool, seed: int) -> None:
         self.loader, self.conditional, self.seed = loader, conditional, seed
 
     def check(self, flow: Distribution, what: str) -> None:
@@ -188,15 +188,15 @@ class Loaded:
             self.loader.generator.manual_seed(mix(self.seed, HOLD_OUT))
         reseed(mix(self.seed, HOLD_OUT))
         for batch in self.loader:
-            yield as_batch(batch, self.conditional)
+            yield as_batch(batch, conditional=self.conditional)
 
 
-def table_of(data: Any, conditional: bool) -> Table | None:
+def table_of(data: Any, *, conditional: bool) -> Table | None:
     """Data that is a set of rows, or None."""
     if isinstance(data, TensorDataset):
         data = data.tensors
     if isinstance(data, Tensor | np.ndarray | tuple | list):
-        return Table(as_batch(data, conditional), conditional)
+        return Table(as_batch(data, conditional=conditional), conditional=conditional)
     if isinstance(data, Dataset) and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        return Table(data, conditional)
+        return Table(data, conditional=conditional)
     return None

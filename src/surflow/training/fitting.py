@@ -146,11 +146,11 @@ def fit(
         steps = DEFAULT_STEPS
     plan = Plan(steps, minutes, batch_size, lr, schedule, decay, decay_every, clip, patience, validate_every,
                 importance_samples, seed)  # fmt: skip
-    _check_options(flow, plan, validation, snapshots, folder, tensorboard)
+    _check_options(flow, plan, validation, snapshots, folder, tensorboard=tensorboard)
     home = next(flow.parameters()).device
     if compile is None and (steps is None or steps >= _LONG_STEPS) and (minutes is None or minutes >= _LONG_MINUTES):
         compile = True
-    kernels = nullcontext() if compile is None else compiled(compile)
+    kernels = nullcontext() if compile is None else compiled(wanted=compile)
     with kernels, quiet(), torch.random.fork_rng(devices=[home] if home.type == "cuda" else []):
         source, held_out = _data(flow, data, validation, plan)
         settings = {**plan.settings(), "snapshots": sorted(snapshots), "rows": _size(source)}
@@ -245,9 +245,9 @@ def _data(flow: Distribution, data: Any, validation: Any, plan: Plan) -> tuple[S
     conditional = flow.context_shape is not None
     held_out: Table | Loaded | None
     if isinstance(validation, torch.utils.data.DataLoader):
-        held_out = Loaded(validation, conditional, plan.seed)
+        held_out = Loaded(validation, conditional=conditional, seed=plan.seed)
     else:
-        held_out = table_of(validation, conditional)
+        held_out = table_of(validation, conditional=conditional)
     if held_out is None:
         raise DataError(
             "validation must be a fraction, tensors, a Dataset or a DataLoader, got "
@@ -263,7 +263,7 @@ def _size(source: Source) -> int | None:
 
 
 def _check_options(
-    flow: Distribution, plan: Plan, validation: Any, snapshots: Collection[int], folder: Any, tensorboard: bool
+    flow: Distribution, plan: Plan, validation: Any, snapshots: Collection[int], folder: Any, *, tensorboard: bool
 ) -> None:
     if not isinstance(flow, Distribution):
         raise ConfigError(f"expected a Flow or another Distribution to train, got {type(flow).__name__}")

@@ -90,7 +90,7 @@ class CountedSteps(Steps):
 class Training(LightningModule):
     """The loss of one step, the optimiser, and the clock that all devices agree on."""
 
-    def __init__(self, flow: Distribution, source: Source, plan: Plan, fused: bool, compile: bool) -> None:
+    def __init__(self, flow: Distribution, source: Source, plan: Plan, *, fused: bool, compile: bool) -> None:
         super().__init__()
         self.flow, self.source, self.plan, self.fused, self.compile_step = flow, source, plan, fused, compile
         self.elbo = flow.elbo

@@ -176,7 +176,7 @@ class Record(Callback):
             for logger in trainer.loggers:
                 logger.log_metrics({f"nll/{split}": nll, "learning_rate": rate}, step=self.steps)
 
-    def _write_log(self, anew: bool = False) -> None:
+    def _write_log(self, *, anew: bool = False) -> None:
         """Append the latest rows, or write those that the checkpoint knows: the others are of steps to be redone."""
         assert self.folder is not None
         with (self.folder / LOG).open("w" if anew else "a", newline="") as file:

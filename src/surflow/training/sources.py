@@ -96,7 +96,7 @@ class Rows(Source):
     def to(self, device: torch.device) -> None:
         rows = self.table.rows
         if isinstance(rows, Batch) and sum(part.nbytes for part in rows if part is not None) <= _DEVICE_BYTES:
-            self.table = Table(rows.map(lambda part: part.to(device)), self.table.conditional)
+            self.table = Table(rows.map(lambda part: part.to(device)), conditional=self.table.conditional)
 
     def check(self, flow: Distribution) -> None:
         self.table.check(flow, "training data")
@@ -107,12 +107,12 @@ class Rows(Source):
 class Fresh(Source):
     """New rows at every step, from a Distribution or a callable n -> batch."""
 
-    def __init__(self, draw: Callable[[int], Any], batch_size: int, seed: int, conditional: bool) -> None:
+    def __init__(self, draw: Callable[[int], Any], batch_size: int, seed: int, *, conditional: bool) -> None:
         self.draw, self.batch_size, self.seed, self.conditional = draw, batch_size, seed, conditional
 
     def _draw(self, n: int, *salt: int) -> Batch:
         reseed(mix(self.seed, *salt))
-        batch = as_batch(self.draw(n), self.conditional)
+        batch = as_batch(self.draw(n), conditional=self.conditional)
         if batch.x.shape[:1] != (n,):
             raise DataError(f"the sampler was asked for {n} rows and gave x of shape {tuple(batch.x.shape)}")
         return batch
@@ -130,7 +130,7 @@ class Fresh(Source):
 class Stream(Source):
     """A user's DataLoader, whose order is seeded for every batch; rank r takes batches r, r + world, ..."""
 
-    def __init__(self, loader: DataLoader, seed: int, conditional: bool) -> None:
+    def __init__(self, loader: DataLoader, seed: int, *, conditional: bool) -> None:
         self.loader, self.seed, self.conditional = loader, seed, conditional
         self.position = 0
         self.iterator: Iterator[Any] | None = None
@@ -148,7 +148,7 @@ class Stream(Source):
         while True:
             batch = self._next()
             if self.position > wanted:
-                return as_batch(batch, self.conditional)
+                return as_batch(batch, conditional=self.conditional)
 
     def _next(self) -> Any:
         for _ in range(2):
@@ -185,14 +185,14 @@ def source_of(data: Any, flow: Distribution, batch_size: int, seed: int) -> Sour
     """The source of whatever ``fit`` accepts as data."""
     conditional = flow.context_shape is not None
     if isinstance(data, DataLoader):
-        return Stream(data, seed, conditional)
+        return Stream(data, seed, conditional=conditional)
     if isinstance(data, Distribution):
-        return Fresh(_draws(data, conditional), batch_size, seed, conditional)
-    table = table_of(data, conditional)
+        return Fresh(_draws(data, conditional=conditional), batch_size, seed, conditional=conditional)
+    table = table_of(data, conditional=conditional)
     if table is not None:
         return Rows(table, batch_size, seed)
     if callable(data):
-        return Fresh(data, batch_size, seed, conditional)
+        return Fresh(data, batch_size, seed, conditional=conditional)
     raise DataError(
         "data must be a tensor, a tuple (x, context, weight), a Dataset, a DataLoader, a Distribution or a callable "
         f"n -> batch, got {kind_of(data)}"
@@ -213,7 +213,7 @@ def split(source: Source, fraction: float, seed: int) -> tuple[Source, Table]:
     return Rows(table.part(order[held:]), source.batch_size, seed), table.part(order[:held])
 
 
-def _draws(data: Distribution, conditional: bool) -> Callable[[int], Any]:
+def _draws(data: Distribution, *, conditional: bool) -> Callable[[int], Any]:
     if not conditional:
         return data.sample
     labelled = getattr(data, "sample_labelled", None)

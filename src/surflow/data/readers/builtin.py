@@ -38,7 +38,7 @@ def table_names() -> list[str]:
 
 
 def read_named(name: str, data_dir: str | Path | None = None) -> Raw:
-    """A data set by name, in its natural units; ``data_dir`` is where MNIST is (:func:`surflow.data.idx.mnist`)."""
+    """A data set by name, in its natural units; ``data_dir`` is where MNIST is (:mod:`surflow.data.readers.idx`)."""
     if name in _CLOUDS:
         raw = read_named(_CLOUDS[name], data_dir)
         assert raw.events is not None  # they are images
