@@ -139,13 +139,17 @@ class Maker:
                 lambda: flow([sf.Log(shape), self.elementwise(sf.AffineMap(), shape, given)], sf.Normal(shape)),
             ])()  # fmt: skip
         if isinstance(support, Interval):
-            ends = (support.low, support.high)
-            maps = [sf.IntervalSplineMap(3, *ends), sf.TruncatedMap(*ends)]
+            ends = {"low": support.low, "high": support.high}
+            maps = [sf.IntervalSplineMap(3, **ends), sf.TruncatedMap(**ends)]
+
+            def uniform() -> Distribution:
+                return sf.Uniform(shape, **ends)
+
             return self.pick([
-                lambda: sf.Uniform(shape, *ends),
-                lambda: flow([self.elementwise(self.pick(maps), shape, given)], sf.Uniform(shape, *ends)),
+                uniform,
+                lambda: flow([self.elementwise(self.pick(maps), shape, given)], uniform()),
                 lambda: flow(
-                    [sf.Logit(shape, *ends), self.elementwise(sf.AffineMap(), shape, given)], sf.Normal(shape)
+                    [sf.Logit(shape, **ends), self.elementwise(sf.AffineMap(), shape, given)], sf.Normal(shape)
                 ),
             ])()  # fmt: skip
         if isinstance(support, Circle):
@@ -230,7 +234,7 @@ class Maker:
             return sf.PositiveSplineMap(3, bound=2.0)
         if isinstance(support, Interval):
             ends = (support.low, support.high)
-            return self.pick([sf.IntervalSplineMap(3, *ends), sf.TruncatedMap(*ends)])
+            return self.pick([sf.IntervalSplineMap(3, low=ends[0], high=ends[1]), sf.TruncatedMap(*ends)])
         return sf.CircularSplineMap(3) if isinstance(support, Circle) else None
 
     def bijections(self, support: Support, shape: Shape) -> list[Callable[[], Transform]]:
@@ -257,7 +261,7 @@ class Maker:
                 lambda: self.standardize(shape),
                 lambda: sf.Exp(shape),
                 lambda: sf.Softplus(shape),
-                lambda: sf.Sigmoid(shape, *self.pick([(0.0, 1.0), (-1.0, 1.0), (0.0, 3.0)])),
+                lambda: sf.Sigmoid(shape, **self.pick([{"low": 0.0}, {"low": -1.0}, {"low": 0.0, "high": 3.0}])),
                 lambda: sf.Tanh(shape),
                 lambda: sf.Inverse(sf.LogGaps(shape, by=None if len(shape) == 1 else self.rng.randrange(first))),
                 lambda: sf.Polar(),

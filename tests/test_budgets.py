@@ -188,7 +188,7 @@ def test_every_integer_of_every_case(case: Case, tmp_path: Path) -> None:
     description = json.loads(json.dumps(describe(flow)))
     state = {name: tensor.contiguous().clone() for name, tensor in flow.state_dict().items()}
     budget = Budget(sum(tensor.numel() for tensor in state.values()), len(state))
-    sf.saving.build(description, budget)
+    sf.serialization.files.build(description, budget)
     assert budget.spent < budget.limit / 10
     for put in _integers(description, lambda new: new):
         for n in (2**17, 2**40):

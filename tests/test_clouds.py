@@ -50,7 +50,7 @@ def test_clouds_are_seeded_and_black_images_are_refused() -> None:
 
 def test_spatial_digits_load_by_name_with_their_digit() -> None:
     splits = sf.data.load("spatial_digits", context="digit")
-    assert splits.event_shape == (2, 50) and splits.levels is None
+    assert splits.event_shape == (2, 50) and splits.support == sf.real
     assert splits.train.x.min() >= -0.5 and splits.train.x.max() <= 7.5
     assert len(splits.context.columns[0].categories) == 10
 
@@ -260,7 +260,7 @@ def _ragged_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def test_files_of_points_with_and_without_a_mask(tmp_path: Path) -> None:
     x, mask = _ragged_file(tmp_path / "ragged.npz")
     splits = sf.data.load(tmp_path / "ragged.npz")
-    assert splits.masked and splits.event_shape == (3, 5)
+    assert isinstance(splits.support, sf.Ragged) and splits.event_shape == (3, 5)
     assert (
         splits.train.x[:, 2].sum() > 0
         and splits.train.x[:, :2][splits.train.x[:, 2:].expand(-1, 2, -1) == 0].eq(0).all()

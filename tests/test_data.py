@@ -19,6 +19,7 @@ from surflow.data import ContextColumn, ContextEncoding, Synthetic, load, noisy_
 from surflow.data.synthetic.curves import MoonsData, SpiralData
 from surflow.errors import BoundError, ConfigError, DataError, FileError, ShapeError
 from surflow.nets.context import ContextColumns, OneHot
+from surflow.supports import Integers, real
 
 NAMES = [name for name in data.synthetic_names() if name != "circle"]
 
@@ -340,7 +341,7 @@ def test_built_in_tables(name: str, rows: int, width: int, target: str, classes:
     assert sum(len(part.x) for part in parts) == rows
     assert [len(part.x) / rows for part in parts] == pytest.approx([0.7, 0.15, 0.15], abs=0.01)
     assert splits.event_shape == (width,) and len(splits.columns) == width and target not in splits.columns
-    assert splits.train.x.dtype == torch.float32 and splits.levels is None and splits.truth is None
+    assert splits.train.x.dtype == torch.float32 and splits.support == real and splits.truth is None
     assert splits.context is not None and splits.context.columns[0].categories == classes
     assert splits.train.context is not None and splits.train.context.shape == (len(splits.train.x), 1)
     by_target = load(name, context="target")
@@ -358,7 +359,7 @@ def test_linnerud_has_three_targets() -> None:
 def test_digits_are_images_of_seventeen_levels() -> None:
     splits = load("digits", context="digit")
     x = splits.train.x
-    assert splits.event_shape == (1, 8, 8) and splits.levels == 17 and splits.columns == []
+    assert splits.event_shape == (1, 8, 8) and splits.support == Integers(17) and splits.columns == []
     assert torch.equal(x, x.round()) and x.min() == 0 and x.max() == 16
     assert splits.context is not None and splits.context.columns[0].categories == [str(d) for d in range(10)]
     with pytest.raises(ConfigError, match="not a table"):
@@ -468,11 +469,11 @@ def test_arrays(tmp_path: Path) -> None:
     assert load(tmp_path / "vector.npy").event_shape == (1,)
     np.save(tmp_path / "clouds.npy", draw.normal(size=(30, 2, 5)))
     clouds = load(tmp_path / "clouds.npy")
-    assert clouds.event_shape == (2, 5) and clouds.levels is None and clouds.columns == []
+    assert clouds.event_shape == (2, 5) and clouds.support == real and clouds.columns == []
     np.save(tmp_path / "images.npy", draw.integers(0, 256, (30, 4, 5), dtype=np.uint8))
     images = load(tmp_path / "images.npy")
-    assert images.event_shape == (1, 4, 5) and images.levels == 256 and images.train.x.dtype == torch.float32
-    assert read_rows(tmp_path / "images.npy", images.columns, levels=256).x.shape == (30, 1, 4, 5)
+    assert images.event_shape == (1, 4, 5) and images.support == Integers(256) and images.train.x.dtype == torch.float32
+    assert read_rows(tmp_path / "images.npy", images.columns, support=Integers(256)).x.shape == (30, 1, 4, 5)
     x, context = draw.normal(size=(30, 2, 5)), np.array(["up", "down", "down"] * 10)
     np.savez(tmp_path / "pair.npz", x=x, context=context)
     assert load(tmp_path / "pair.npz").context is None
@@ -676,7 +677,7 @@ def test_rows_for_a_trained_model(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="trained on arrays"):
         read_rows("iris", [])
     with pytest.raises(DataError, match="from 0 to 16: the model expects the integers 0 to 3"):
-        read_rows("digits", [], levels=4)
+        read_rows("digits", [], support=Integers(4))
 
 
 # -- context ------------------------------------------------------------------------------------------------------

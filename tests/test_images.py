@@ -84,7 +84,7 @@ def small_mnist(tmp_path: Path, monkeypatch) -> Path:
 def test_mnist_has_the_usual_split_and_parts_never_mix(small_mnist: Path, monkeypatch) -> None:
     splits = sf.data.load("mnist", context="digit", data_dir=small_mnist, seed=5)
     assert [len(part.x) for part in (splits.train, splits.validation, splits.test)] == [100, 20, 40]
-    assert splits.event_shape == (1, 28, 28) and splits.levels == 256
+    assert splits.event_shape == (1, 28, 28) and splits.support == sf.Integers(256)
     raw = idx.read_idx(small_mnist / "t10k-images-idx3-ubyte.gz")
     assert np.array_equal(splits.test.x[:, 0].numpy(), raw)
     assert splits.test.context[:11, 0].tolist() == [*range(10), 0]
@@ -198,7 +198,9 @@ def test_a_histogram_of_every_pixel_scores_its_closed_form() -> None:
         law.raw.copy_(counts.log())
     p = counts / counts.sum(0)
     expected = -sum((x == v) * p[v].log() for v in range(8)).sum((1, 2, 3)).mean() / (4 * math.log(2))
-    splits = sf.data.Splits("x", *[sf.data.Part(part, None) for part in (x[:0], x[:0], x)], [], 8, None, None, "")
+    splits = sf.data.Splits(
+        "x", *[sf.data.Part(part, None) for part in (x[:0], x[:0], x)], [], sf.Integers(8), None, ""
+    )
     rows = {row["metric"]: row["value"] for row in evaluate(sf.Flow([], base=law), splits)}
     assert rows["bits_per_dim"] == pytest.approx(expected.item(), rel=1e-10)
     # The same through two layers of integers: what is sliced off and what is kept are histograms, too.

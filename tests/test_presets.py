@@ -207,18 +207,18 @@ def _chain(*transforms: dict, base: dict | None = None) -> ModelConfig:
 
 def test_chains_that_do_not_fit_are_refused() -> None:
     coupling = {"class": "Coupling", "shape": 2}
-    assert _chain(coupling).build((2,), None, None).exact
+    assert _chain(coupling).build((2,), None).exact
     with pytest.raises(sf.SupportError, match="lands on the support positive"):
-        _chain({"class": "Abs", "shape": 2}, coupling).build((2,), None, None)
+        _chain({"class": "Abs", "shape": 2}, coupling).build((2,), None)
     with pytest.raises(sf.ShapeError, match="expects"):
-        _chain(coupling, {"class": "Coupling", "shape": 3}).build((2,), None, None)
+        _chain(coupling, {"class": "Coupling", "shape": 3}).build((2,), None)
     with pytest.raises(sf.ConfigError, match=r"transforms\[0\]: unknown class 'Coupler'; did you mean 'Coupling'"):
-        _chain({"class": "Coupler"}).build((2,), None, None)
+        _chain({"class": "Coupler"}).build((2,), None)
     with pytest.raises(sf.ConfigError, match=r"transforms\[0\].*unknown argument.*'hiden'; did you mean 'hidden'"):
-        _chain(coupling | {"hiden": [3]}).build((2,), None, None)
+        _chain(coupling | {"hiden": [3]}).build((2,), None)
     with pytest.raises(sf.ConfigError, match=r"events of shape \(3,\).*starts from \(2,\)"):
-        _chain(coupling).build((3,), None, None)
-    with pytest.raises(sf.ConfigError, match=r"integers from 0 to 4.*Dequantize\(shape, 5\)"):
-        _chain(coupling).build((2,), None, 5)
+        _chain(coupling).build((3,), None)
+    with pytest.raises(sf.ConfigError, match=r"integers from 0 to 4.*Dequantize\(event_shape, levels=5\)"):
+        _chain(coupling).build((2,), None, sf.Integers(5))
     with pytest.raises(sf.ConfigError, match="no context"):
-        _chain(coupling | {"context_shape": 3}).build((2,), None, None)
+        _chain(coupling | {"context_shape": 3}).build((2,), None)

@@ -51,9 +51,9 @@ def plane_flow(context_shape=None, **others):
     return sf.Flow([sf.Coupling(2, context_shape, hidden=(8,)), sf.Reverse(2)], base=sf.Normal(2), **others)
 
 
-def table(x, columns, context=None, encoding=None, levels=None, name="table"):
+def table(x, columns, context=None, encoding=None, support=sf.real, name="table"):
     parts = [Part(rows, None if context is None else context) for rows in (x, x, x)]
-    return Splits(name, *parts, columns, levels, None, encoding, f"{name}: {len(x)} rows")
+    return Splits(name, *parts, columns, support, encoding, f"{name}: {len(x)} rows")
 
 
 def assert_self_contained(page):
@@ -129,8 +129,8 @@ def test_integer_images_by_class(tmp_path):
     size = math.prod(shape)
     net = splits.context.network()
     layers = [
-        sf.Dequantize(shape, levels=splits.levels),
-        sf.Logit(shape, low=0, high=splits.levels),
+        sf.Dequantize(shape, levels=splits.support.levels),
+        sf.Logit(shape, low=0, high=splits.support.levels),
         sf.Reshape(shape, size),
     ]
     coupling = sf.Coupling(size, net.out_shape, hidden=(8,))

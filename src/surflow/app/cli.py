@@ -288,7 +288,7 @@ def _rows(data: str, facts: Facts, seed: int, data_dir: str | None) -> Part:
     """Rows of a file or data set for a trained model."""
     from surflow.data import read_rows
 
-    part = read_rows(data, facts.columns, facts.context, levels=facts.levels, seed=seed, data_dir=data_dir)
+    part = read_rows(data, facts.columns, facts.context, support=facts.support, seed=seed, data_dir=data_dir)
     if tuple(part.x.shape[1:]) != facts.event_shape:
         raise FileError(f"{data} holds events of shape {tuple(part.x.shape[1:])}, the model's have {facts.event_shape}")
     return part
@@ -363,7 +363,7 @@ def sample(
 
         writing(output, lambda: np.save(output, x.numpy()))
     elif output.suffix == ".png":
-        writing(output, lambda: write_grid(output, x, facts.levels))
+        writing(output, lambda: write_grid(output, x, facts.support))
     else:
         flat = x.flatten(1)
         names = facts.columns or [f"x{i}" for i in range(flat.shape[1])]

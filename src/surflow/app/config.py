@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,23 +17,7 @@ from surflow.flow import Flow
 from surflow.nets.context import ContextColumns
 from surflow.nets.summary import Summary
 from surflow.serialization.architecture import build, describe
-from surflow.supports import Integers, Support, real
-
-# Training where the configuration says nothing. On fresh draws nothing can be learnt by heart; a few hundred rows are,
-# within a few hundred steps, so that validation must be frequent there, and what comes after the best is in vain.
-_FRESH: dict[str, Any] = {"steps": 3000, "batch_size": 512, "lr": 5e-3, "clip": 5.0}
-_TABLE: dict[str, Any] = {"steps": 3000, "batch_size": 256, "lr": 2e-3, "clip": 5.0}
-_SMALL_TABLE: dict[str, Any] = _TABLE | {"steps": 1000, "lr": 5e-3, "validate_every": 10, "patience": 20}
-_IMAGES: dict[str, Any] = {"steps": 3000, "batch_size": 128, "lr": 2e-3, "clip": 20.0}
-_FEW_IMAGES: dict[str, Any] = _IMAGES | {"steps": 800, "lr": 3e-3, "patience": 10}
-_MANY_IMAGES = 5000
-# Transformers over all points: a row is as much work as many of a table.
-_CLOUDS: dict[str, Any] = {"steps": 3000, "batch_size": 32, "lr": 2e-3, "clip": 50.0, "patience": 10}
-_SIMULATIONS: dict[str, Any] = {"steps": 8000, "batch_size": 256, "lr": 4e-3}
-# The model of "auto" for a small table: by validation one layer is better than two on iris, wine and diabetes, with up
-# to 13 columns, and two are better than one on breast_cancer, with 30.
-_SMALL_MODEL: dict[str, Any] = {"layers": 1}
-_SMALL_MODEL_COLUMNS = 16
+from surflow.supports import Integers, Ragged, Support, real
 
 # TOML has no null; this table stands for it.
 _NONE = {"none": True}
@@ -87,17 +70,19 @@ class ModelConfig(BaseModel):
         self,
         event_shape: Sequence[int],
         encoding: ContextEncoding | None,
-        levels: int | None,
         support: Support = real,
     ) -> Flow:
-        """The flow for data of this shape, context, number of levels and support; checked to fit them."""
+        """The flow for data of this shape, context and support; checked to fit them."""
         from surflow import presets
 
         context_net = None if encoding is None else _network(encoding)
         shape = tuple(event_shape)
         if self.preset is not None:
             options = {key: _untable(value) for key, value in (self.model_extra or {}).items()}
-            return presets.build(self.preset, shape, context_net=context_net, levels=levels, support=support, **options)
+            levels = support.levels if isinstance(support, Integers) else None
+            # Points on a grid know their box by their options.
+            plain = real if isinstance(support, Integers | Ragged) else support
+            return presets.build(self.preset, shape, context_net=context_net, levels=levels, support=plain, **options)
         stated = {"class": "Flow", "transforms": self.transforms or [], "base": self.base}
         if self.context_net is not None or encoding is not None:
             stated["context_net"] = self.context_net or to_table(context_net)
@@ -106,10 +91,10 @@ class ModelConfig(BaseModel):
             raise ConfigError(
                 f"the data have events of shape {shape}, but the chain in [model] starts from {flow.event_shape}"
             )
-        if levels is not None and flow.support != Integers(levels):
+        if isinstance(support, Integers) and flow.support != support:
             raise ConfigError(
-                f"the data are integers from 0 to {levels - 1}, but the chain in [model] starts on {flow.support!r}: "
-                f"begin it with Dequantize(shape, {levels})"
+                f"the data are integers from 0 to {support.levels - 1}, but the chain in [model] starts on "
+                f"{flow.support!r}: begin it with Dequantize(event_shape, levels={support.levels})"
             )
         if flow.context_shape is not None and encoding is None:
             raise ConfigError(
@@ -130,19 +115,6 @@ def _network(encoding: ContextEncoding) -> ContextColumns | Summary:
     if size <= presets.WIDE_CONTEXT or any(column.categories is not None for column in encoding.columns):
         return encoding.network()
     return presets.summary(size)
-
-
-def _ragged(model: ModelConfig, splits: Splits) -> ModelConfig:
-    """The preset for sets of different sizes, in the box that the training points fill, and a little more."""
-    if model.preset not in ("auto", "point-grid", None):
-        raise ConfigError(f"{splits.name} has sets of different sizes: the preset for them is 'point-grid'")
-    if model.preset is None:
-        return model
-    points, there = splits.train.x[:, :-1], splits.train.x[:, -1:].expand_as(splits.train.x[:, :-1]) > 0
-    low, high = points[there].min().item(), points[there].max().item()
-    margin = 0.02 * (high - low) or 1.0
-    options = {"mask": True, "low": low - margin, "high": high + margin} | (model.model_extra or {})
-    return ModelConfig(preset="point-grid", **options)
 
 
 class TrainingConfig(_Section):
@@ -181,33 +153,13 @@ class Config(_Section):
 
     def settled(self, splits: Splits) -> Config:
         """With a definite preset, and with training's entries filled in, so that the file states the whole run."""
-        from surflow import presets
+        from surflow.app.kinds import kind_of  # brings the plots, which sampling and scoring do without
 
-        model, training, rows = self.model, self.training.model_copy(), len(splits.train.x)
-        if model.preset == "auto" and splits.simulator is not None:
-            name = presets.choose_conditional(splits.event_shape, splits.support)
-            model = ModelConfig(preset=name, **(model.model_extra or {}))
-        elif splits.masked:
-            model = _ragged(model, splits)
-        elif model.preset == "auto" and splits.pixels is not None:
-            grid = {"cells": splits.pixels, "low": -0.5, "high": splits.pixels - 0.5}
-            model = ModelConfig(preset="point-grid", **(grid | (model.model_extra or {})))
-        elif model.preset == "auto":
-            name, options = presets.choose(splits.levels, None if self.fresh(splits) else rows, splits.event_shape)
-            small = rows < presets.FEW_ROWS and math.prod(splits.event_shape) <= _SMALL_MODEL_COLUMNS
-            if small and splits.levels is None and not self.fresh(splits):
-                options = options | _SMALL_MODEL
+        kind, fresh, training = kind_of(splits), self.fresh(splits), self.training.model_copy()
+        model, defaults = self.model, kind.training(fresh=fresh)
+        if model.preset is not None:
+            name, options = kind.model(model.preset, fresh=fresh)
             model = ModelConfig(preset=name, **(options | (model.model_extra or {})))
-        if self.fresh(splits):
-            defaults = _FRESH
-        elif splits.simulator is not None:
-            defaults = _SIMULATIONS
-        elif splits.levels is None and len(splits.event_shape) == 2:
-            defaults = _CLOUDS
-        elif splits.levels is None:
-            defaults = _SMALL_TABLE if rows < presets.FEW_ROWS else _TABLE
-        else:
-            defaults = _FEW_IMAGES if rows < _MANY_IMAGES else _IMAGES
         for name, value in defaults.items():
             if getattr(training, name) is None and not (name == "steps" and training.minutes is not None):
                 setattr(training, name, value)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surflow.errors import FileError
+from surflow.supports import Integers, Support
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,13 +53,14 @@ def write_table(path: Path, columns: Mapping[str, Any]) -> None:
         writing(path, lambda: parquet.write_table(table, path))
 
 
-def write_grid(path: Path, images: Tensor, levels: int | None) -> None:
+def write_grid(path: Path, images: Tensor, support: Support) -> None:
     """Images (n, channels, height, width) side by side, n rounded down to whole rows, as one PNG."""
     import matplotlib.image
 
     across = math.isqrt(len(images))
     images = images[: across * (len(images) // across)]
-    low, high = (0.0, levels - 1.0) if levels is not None else (images.min().item(), images.max().item())
+    integers = isinstance(support, Integers)
+    low, high = (0.0, float(support.largest)) if integers else (images.min().item(), images.max().item())
     share = ((images - low) / max(high - low, 1e-12)).clamp(0, 1)
     n, channels, height, width = share.shape
     grid = share.reshape(n // across, across, channels, height, width).permute(0, 3, 1, 4, 2)

@@ -21,7 +21,10 @@ from surflow.data import load as load_data
 from surflow.data.readers.folders import image_files
 from surflow.errors import DataError, FileError
 from surflow.flow import Flow
+from surflow.serialization.architecture import build as build_object
+from surflow.serialization.architecture import describe
 from surflow.serialization.files import load as load_flow
+from surflow.supports import Integers, Support, real
 
 # Bytes of a file that are read at once.
 _BLOCK = 2**20
@@ -34,8 +37,8 @@ class RunFolder:
     """A folder with config.toml, data.json, model.safetensors, log.csv, metrics.json, pictures/ and report.html.
 
     ``data.json`` holds what sampling and scoring need to know of the data, so that they need no data file: the
-    columns' names, the event shape, the levels and the encoding of the context. It also says where the file of the data
-    was, how long and with which SHA-256, so that no evaluation takes another file for it.
+    columns' names, the event shape, the support and the encoding of the context. It also says where the file of the
+    data was, how long and with which SHA-256, so that no evaluation takes another file for it.
     """
 
     path: Path
@@ -150,7 +153,7 @@ class RunFolder:
             "name": splits.name,
             "columns": splits.columns,
             "event_shape": list(splits.event_shape),
-            "levels": splits.levels,
+            "support": describe(splits.support),
             "context": None if splits.context is None else splits.context.to_dict(),
             "file": file,
         }
@@ -185,7 +188,11 @@ class RunFolder:
             content = json.loads(self.data_path.read_text(encoding="utf-8"))
             context = content.pop("context")
             encoding = None if context is None else ContextEncoding.from_dict(context)
-            return Facts(**(content | {"event_shape": tuple(content["event_shape"])}), context=encoding)
+            content["event_shape"] = tuple(content["event_shape"])
+            levels = content.pop("levels", None)  # of the first round, when only integers were told from other numbers
+            stated = content.pop("support", None)
+            support = real if levels is None else Integers(levels)
+            return Facts(**content, context=encoding, support=support if stated is None else build_object(stated))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError) as error:
             raise FileError(f"{self.data_path} is damaged ({error}): train again, or restore it") from error
 
@@ -197,7 +204,7 @@ class Facts:
     name: str
     columns: list[str]
     event_shape: tuple[int, ...]
-    levels: int | None
+    support: Support
     context: ContextEncoding | None
     file: dict[str, Any] | None = None
 
@@ -291,13 +298,13 @@ def splits_without_data(run: RunFolder) -> Splits:
     """The form of a run's data with no rows in it: enough to evaluate other rows, but for the Gaussian baseline."""
     facts = run.facts()
     none = Part(torch.empty(0, *facts.event_shape), None)
-    return Splits(facts.name, none, none, none, facts.columns, facts.levels, None, facts.context, facts.name)
+    return Splits(facts.name, none, none, none, facts.columns, facts.support, facts.context, facts.name)
 
 
 def build(config: Config, splits: Splits) -> Flow:
     """The model that a configuration states, for its data; drawn from its seed."""
     with seeded(config.seed):
-        return config.model.build(splits.event_shape, splits.context, splits.levels, splits.support)
+        return config.model.build(splits.event_shape, splits.context, splits.support)
 
 
 def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progress: bool = False) -> Flow:

@@ -30,7 +30,7 @@ from surflow.data.simulators.priors import support_of
 from surflow.data.synthetic.base import Synthetic
 from surflow.data.synthetic.names import synthetic_names, synthetic_set
 from surflow.errors import ConfigError, DataError, ShapeError, unknown_name
-from surflow.supports import Support, real
+from surflow.supports import Integers, Ragged, Support, real
 
 # Fresh rows of a synthetic set: to train on, to validate with, to test with.
 _SYNTHETIC_ROWS = (20_000, 5_000, 10_000)
@@ -38,6 +38,8 @@ _SIMULATED_ROWS = (20_000, 1_000, 1_000)
 # Parts of a table in the same order; the rest is for the test.
 _TRAIN, _VALIDATION = 0.7, 0.15
 _FEWEST_ROWS = 20
+# How far the box of sets of points reaches beyond the training points, as a share of its side.
+_MARGIN = 0.02
 
 
 class Part(NamedTuple):
@@ -55,12 +57,12 @@ class Splits:
         name: what it is called.
         train, validation, test: the parts.
         columns: names of the data columns; empty for images and other arrays.
-        levels: the data are integers 0, ..., levels - 1; None for continuous data.
-        truth: the law the data are from, where it is known and has a density.
+        support: where events lie: integers for images of bytes, a prior's support for parameters that were simulated, a
+            box that holds the training points for sets of different sizes, else the real line.
         context: what the columns of the context mean, or None.
         description: one sentence: what, how many rows, from where.
+        truth: the distribution that the data are from, where it is known and has a density.
         simulator: what the rows were simulated by, parameters as data and observations as the context; or None.
-        masked: events are sets of points whose last row says which there are.
         pixels: events are sets of points in the pixels of images of so many rows and columns, the first about (0, 0).
     """
 
@@ -69,18 +71,12 @@ class Splits:
     validation: Part
     test: Part
     columns: list[str]
-    levels: int | None
-    truth: Synthetic | None
+    support: Support
     context: ContextEncoding | None
     description: str
+    truth: Synthetic | None = None
     simulator: Simulator | None = None
-    masked: bool = False
     pixels: int | None = None
-
-    @property
-    def support(self) -> Support:
-        """What rows of continuous data lie in, by their law: a prior's support, or else real."""
-        return real if self.simulator is None else support_of(self.simulator.prior)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -163,7 +159,13 @@ def load(
         f"of {raw.origin}, {how}"
     )
     parts = part(train), part(validation), part(test)
-    return Splits(raw.name, *parts, used, raw.levels, None, encoding, description, masked=raw.masked, pixels=raw.pixels)
+    support = raw.support or real
+    if isinstance(support, Ragged):  # the box of the training points, and a little more
+        points, there = parts[0].x[:, :-1], parts[0].x[:, -1:].expand_as(parts[0].x[:, :-1]) > 0
+        low, high = points[there].min().item(), points[there].max().item()
+        margin = _MARGIN * (high - low) or 1.0
+        support = Ragged(low - margin, high + margin)
+    return Splits(raw.name, *parts, used, support, encoding, description, pixels=raw.pixels)
 
 
 def read_rows(
@@ -171,19 +173,19 @@ def read_rows(
     columns: Sequence[str],
     encoding: ContextEncoding | None = None,
     *,
-    levels: int | None = None,
+    support: Support = real,
     rows: int | None = None,
     seed: int = 0,
     data_dir: str | Path | None = None,
 ) -> Part:
-    """All rows of a source with the columns, the context and the levels of a model that is already trained.
+    """All rows of a source with the columns, the context and the support of a model that is already trained.
 
     Args:
         source: as for :func:`load`; of a synthetic set or a simulator fresh rows, other ones than ``load``
             draws with the same seed.
         columns: the model's data columns, ``Splits.columns``; empty for images and other arrays.
         encoding: the model's context, ``Splits.context``; its columns are read from the source too.
-        levels: the model's levels; values outside are refused.
+        support: the model's; of integers, values outside are refused.
         rows: at most so many rows; of a synthetic set so many, by default 10,000.
         data_dir: where MNIST's files are, as for :func:`load`.
 
@@ -216,10 +218,10 @@ def read_rows(
         raise DataError(f"{raw.origin} is a table, but the model was trained on arrays: pass an array of events")
     used = data_columns(raw, columns or None, names)
     x = events(raw, used)[:rows]
-    if levels is not None and (x.min() < 0 or x.max() >= levels or (x != np.floor(x)).any()):
+    if isinstance(support, Integers) and not support.contains(torch.from_numpy(x)).all():
         raise DataError(
             f"{raw.origin} holds values from {x.min():g} to {x.max():g}: "
-            f"the model expects the integers 0 to {levels - 1}"
+            f"the model expects the integers 0 to {support.levels - 1}"
         )
     if encoding is None:
         return Part(torch.from_numpy(x), None)
@@ -332,7 +334,7 @@ def _load_synthetic(
         f"drawn afresh with seed {seed}"
     )
     truth = law if law.has_density else None
-    return Splits(law.name, train, validation, test, ["x", "y"], None, truth, encoding, description)
+    return Splits(law.name, train, validation, test, ["x", "y"], real, encoding, description, truth=truth)
 
 
 # -- simulators ---------------------------------------------------------------------------------------
@@ -363,4 +365,5 @@ def _load_simulated(
         f"{made.name}: parameters given observations of {made.x_shape[0]} numbers, {sizes[0]:,} training, "
         f"{sizes[1]:,} validation and {sizes[2]:,} test simulations with seed {seed}"
     )
-    return Splits(made.name, train, validation, test, made.parameters, None, None, encoding, description, made)
+    support = support_of(made.prior)
+    return Splits(made.name, train, validation, test, made.parameters, support, encoding, description, simulator=made)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from surflow.supports import Integers
+
 _CHUNK_ROWS = 4096
 # Added to the variances, relative to each of them: enough for a factor where columns depend on each other.
 _RIDGE = 1e-6
@@ -101,14 +103,14 @@ def gaussian_scores(splits: Any, x: Tensor, context: Tensor | None, *, condition
 
     With fewer than 5 D rows to fit, covariances are shrunk (:func:`fit_gaussian`).
 
-    Integer data, ``splits.levels``, are scored as x + u with u uniform on [0, 1), in training too: by Jensen's
+    Integer data, by ``splits.support``, are scored as x + u with u uniform on [0, 1), in training too: by Jensen's
     inequality the mean is a lower bound of the log-likelihood of the integers.
     """
     generator = torch.Generator().manual_seed(seed)
 
     def flat(rows: Tensor) -> Tensor:
         rows = rows.detach().cpu().flatten(1)
-        if splits.levels is None:
+        if not isinstance(splits.support, Integers):
             return rows
         return rows + torch.rand(rows.shape, generator=generator)
 

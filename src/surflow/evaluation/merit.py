@@ -19,6 +19,7 @@ from surflow.evaluation.likelihood import codes, draws, draws_given, evaluating,
 from surflow.evaluation.results import Row
 from surflow.evaluation.samples import classifier_test, energy_test
 from surflow.flow import Flow
+from surflow.supports import Integers
 
 BOUND_SAMPLES = (1, 10, 100)
 # Numbers that the largest importance-weighted bound passes through the flow; past it, some rows only are scored.
@@ -91,7 +92,7 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
         _against_truth(best, splits, x, context if conditional else None, add)
         if splits.simulator is not None and conditional and context is not None:
             _against_posterior(flow, best, splits.simulator, x, context, add, seed)
-        if splits.levels is not None:
+        if isinstance(splits.support, Integers):
             per_dim = math.log(2) * math.prod(x.shape[1:])
             value, error = mean_and_error(-best / per_dim)
             add("bits_per_dim", value, error, "bits per dimension")

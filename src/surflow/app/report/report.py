@@ -12,6 +12,7 @@ from torch import Tensor
 
 from surflow import plots
 from surflow._internal.random import seeded
+from surflow.app.kinds import Shown, kind_of
 from surflow.app.report.page import Picture, Section, Shower, duration, p_value, write_page
 from surflow.app.report.page import plus_minus as _plus_minus
 from surflow.distributions.normal import Normal
@@ -20,6 +21,7 @@ from surflow.evaluation.gaussian import few_rows
 from surflow.evaluation.likelihood import account, codes, draws, draws_given
 from surflow.evaluation.results import Row, machine, versions
 from surflow.flow import Flow
+from surflow.supports import Integers
 
 if TYPE_CHECKING:
     from surflow.data import Splits
@@ -202,7 +204,7 @@ def _baseline_note(flow: Flow, splits: Splits) -> str:
             "It is the best, on the validation rows, of one Gaussian, one whose mean is linear in the context, and, "
             "where the rows suffice, one for every context."
         )
-    if splits.levels is not None:
+    if isinstance(splits.support, Integers):
         notes.append(
             "It scores integers as x + u with u uniform on [0, 1): its NLL for them is an upper bound as well, which "
             "no importance samples tighten."
@@ -231,26 +233,9 @@ def _samples(flow: Flow, splits: Splits, show: Shower) -> Section:
     if conditional:
         section.texts.append("Every sample was drawn for the context of the held-out row in its place.")
     columns = list(splits.columns) or [f"x{i + 1}" for i in range(math.prod(shape))]
-    if shape == (2,):
-        figure = plots.samples_beside_data(x, fake, columns, labels, names)
-        section.pictures.append(show("samples", figure, "Held-out data and as many samples, on the same axes."))
-        if splits.levels is None:
-            section.pictures.append(_density(flow, splits, x, given, columns, show))
-    elif len(shape) == 3 and shape[0] in (1, 3):
-        figure = plots.images(x, fake, labels, names, splits.levels)
-        rows = "; every row is a class" if labels is not None else ""
-        section.pictures.append(show("samples", figure, f"Held-out images and samples{rows}."))
-    elif len(shape) == 2 and shape[0] == 2 + splits.masked:
-        if splits.masked:
-            x, fake = (part[:, :2].masked_fill(part[:, 2:] == 0, math.nan) for part in (x, fake))
-        figure = plots.clouds(x, fake, downwards=splits.pixels is not None)
-        section.pictures.append(show("samples", figure, "Held-out point clouds and samples."))
-    else:
-        width = x[0].numel()
-        figure = plots.pairs(x.flatten(1), fake.flatten(1), columns)
-        which = f"the first 6 of {width} columns" if width > 6 else "all columns" if width > 1 else "the column"
-        where = ": data below the diagonal, samples above it, both on it" if width > 1 else ""
-        section.pictures.append(show("pairs", figure, f"Held-out data and samples, {which}{where}."))
+    section.pictures += kind_of(splits).pictures(Shown(x, fake, columns, labels, names), show)
+    if shape == (2,) and not isinstance(splits.support, Integers):
+        section.pictures.append(_density(flow, splits, x, given, columns, show))
     return section
 
 
@@ -338,8 +323,8 @@ def _data(splits: Splits) -> Section:
     parts = (("training", splits.train), ("validation", splits.validation), ("test", splits.test))
     lines = [[name, f"{len(part.x):,}", _shape_text(tuple(part.x.shape[1:]))] for name, part in parts]
     section.tables.append({"head": ["part", "rows", "shape of an event"], "rows": lines, "numbers": [1]})
-    if splits.levels is not None:
-        section.texts.append(f"The data are integers from 0 to {splits.levels - 1}.")
+    if isinstance(splits.support, Integers):
+        section.texts.append(f"The data are integers from 0 to {splits.support.levels - 1}.")
     if splits.columns:
         x = splits.train.x.flatten(1).double()
         lines = [

@@ -10,6 +10,7 @@ from surflow.data.readers.idx import mnist
 from surflow.data.readers.tables import Field, Raw
 from surflow.data.synthetic.point_sets import POINTS, clouds
 from surflow.errors import ConfigError, unknown_name
+from surflow.supports import Integers
 
 # Name: what its target is called. The names of the classes, where it has any, become the categories.
 _TARGETS = {
@@ -42,7 +43,7 @@ def read_named(name: str, data_dir: str | Path | None = None) -> Raw:
     if name in _CLOUDS:
         raw = read_named(_CLOUDS[name], data_dir)
         assert raw.events is not None  # they are images
-        raw.name, raw.origin, raw.levels = name, f"clouds of {POINTS} points drawn from {raw.origin}", None
+        raw.name, raw.origin, raw.support = name, f"clouds of {POINTS} points drawn from {raw.origin}", None
         raw.pixels = raw.events.shape[-1]
         raw.events = clouds(raw.events[:, 0])
         return raw
@@ -50,7 +51,7 @@ def read_named(name: str, data_dir: str | Path | None = None) -> Raw:
         images, labels = mnist(data_dir)
         digit = Field(codes=labels.astype(np.int64), categories=[str(i) for i in range(10)])
         fields, events = {"digit": digit}, images[:, None]
-        return Raw(name, "MNIST", fields, events=events, targets=("digit",), levels=256, ends=_MNIST_ENDS)
+        return Raw(name, "MNIST", fields, events=events, targets=("digit",), support=Integers(256), ends=_MNIST_ENDS)
     from sklearn import datasets
 
     if name not in _TARGETS:
@@ -70,7 +71,7 @@ def read_named(name: str, data_dir: str | Path | None = None) -> Raw:
     origin = f"scikit-learn's load_{name}"
     if name == "digits":
         events = bunch.images[:, None].astype(np.float32)
-        return Raw(name, origin, dict(targets), events=events, targets=tuple(targets), levels=17)
+        return Raw(name, origin, dict(targets), events=events, targets=tuple(targets), support=Integers(17))
     data = np.asarray(bunch.data, dtype=np.float64)
     fields = {str(c): Field(numbers=data[:, i]) for i, c in enumerate(bunch.feature_names)}
     return Raw(name, origin, {**fields, **targets}, targets=tuple(targets))

@@ -8,6 +8,7 @@ import numpy as np
 
 from surflow.data.readers.tables import Field, Raw
 from surflow.errors import DataError, FileError
+from surflow.supports import Integers
 
 # Kinds of pixels of 8 bits a channel, and whether they are grey or have colours; transparency is left out.
 _MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB"}
@@ -61,4 +62,6 @@ def read_folder(folder: Path) -> Raw:
     if classes and len(classes) < len(files):
         raise DataError(f"{folder} has {len(files) - len(classes)} images beside its folders: put every image into one")
     fields = {"class": Field.of(np.asarray(classes))} if classes else {}
-    return Raw(folder.name, f"the folder {folder.name}", fields, events=events, targets=tuple(fields), levels=256)
+    return Raw(
+        folder.name, f"the folder {folder.name}", fields, events=events, targets=tuple(fields), support=Integers(256)
+    )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from surflow.errors import DataError, FileError, SurflowError
+from surflow.supports import Integers, Ragged, Support
 
 # An integer column with at most so many different values is read as categories when it serves as context.
 _MOST_INTEGER_CATEGORIES = 20
@@ -61,10 +62,9 @@ class Raw:
         fields: columns by name.
         events: events of any shape (n, *event) instead of data columns, or None.
         targets: fields that are not data by default; as context, "target" or "context" stands for all of them.
-        levels: number of integer levels of the events, or None for continuous data.
+        support: of the events: integers, or sets of points of different sizes; None for real numbers.
         fixed: its columns are those of a trained model, so that none can be left out.
         ends: where its training and its validation rows end, in a set whose split is everybody's; or None.
-        masked: events are sets of points whose last row says which there are.
         pixels: events are sets of points in the pixels of images of so many rows and columns, the first about (0, 0).
     """
 
@@ -73,10 +73,9 @@ class Raw:
     fields: dict[str, Field]
     events: np.ndarray | None = None
     targets: tuple[str, ...] = ()
-    levels: int | None = None
+    support: Support | None = None
     fixed: bool = False
     ends: tuple[int, int] | None = None
-    masked: bool = False
     pixels: int | None = None
 
 
@@ -264,13 +263,13 @@ def _from_arrays(path: Path, x: np.ndarray, context: np.ndarray | None = None, m
     if x.ndim <= 2:
         table = _numbered("x", x[:, None] if x.ndim == 1 else x)
         return Raw(path.stem, origin, {**table, **fields}, targets=targets)
-    levels = None
+    support: Support | None = None
     if mask is not None:
-        x = _masked(path, x, mask)
+        x, support = _masked(path, x, mask), Ragged()
     elif x.ndim == 3 and x.dtype.kind == "f" and x.shape[2] in _COORDINATES and x.shape[1] > x.shape[2]:
         x = x.swapaxes(1, 2)
     elif x.dtype == np.uint8:
-        levels = 256
+        support = Integers(256)
         if x.ndim == 3:
             x = x[:, None]
         elif x.ndim == 4 and x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4):
@@ -278,7 +277,7 @@ def _from_arrays(path: Path, x: np.ndarray, context: np.ndarray | None = None, m
                 f"{path} holds images of shape {x.shape}: expected (rows, channels, height, width). "
                 "Move the channels with numpy.moveaxis(x, -1, 1)"
             )
-    return Raw(path.stem, origin, fields, events=x, targets=targets, levels=levels, masked=mask is not None)
+    return Raw(path.stem, origin, fields, events=x, targets=targets, support=support)
 
 
 def _masked(path: Path, x: np.ndarray, mask: np.ndarray) -> np.ndarray:

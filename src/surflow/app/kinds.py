@@ -1,0 +1,215 @@
+"""Kinds of data: each says what its default model is, how that is trained, and how events are shown.
+
+A kind is a small class; :func:`kind_of` asks once which one it is. The support of the events and, where they are known,
+the density or the simulator that rows are from are part of the data themselves (:class:`surflow.data.Splits`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from surflow import plots, presets
+from surflow.app.report.page import Picture, Shower
+from surflow.data import Splits
+from surflow.errors import ConfigError
+from surflow.supports import Integers, Ragged
+
+Options = dict[str, Any]
+
+# Training where the configuration says nothing. A few hundred rows are learnt by heart within a few hundred steps, so
+# that validation must be frequent there, and what comes after the best is in vain.
+_TABLE: Options = {"steps": 3000, "batch_size": 256, "lr": 2e-3, "clip": 5.0}
+_SMALL_TABLE: Options = _TABLE | {"steps": 1000, "lr": 5e-3, "validate_every": 10, "patience": 20}
+_IMAGES: Options = {"steps": 3000, "batch_size": 128, "lr": 2e-3, "clip": 20.0}
+_FEW_IMAGES: Options = _IMAGES | {"steps": 800, "lr": 3e-3, "patience": 10}
+_MANY_IMAGES = 5000
+# The model of "auto" for a small table: by validation one layer is better than two on iris, wine and diabetes, with up
+# to 13 columns, and two are better than one on breast_cancer, with 30.
+_SMALL_MODEL: Options = {"layers": 1}
+_SMALL_MODEL_COLUMNS = 16
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Held-out events beside samples, as a report shows them: with labels, where the context is one category."""
+
+    x: Tensor
+    samples: Tensor
+    columns: Sequence[str]
+    labels: Tensor | None
+    names: Sequence[str] | None
+
+
+class Kind:
+    """What is particular to one kind of data.
+
+    Attributes:
+        title: what the kind is called.
+    """
+
+    title: ClassVar[str]
+
+    def __init__(self, splits: Splits) -> None:
+        self.splits = splits
+
+    @classmethod
+    def holds(cls, splits: Splits) -> bool:
+        """Whether data are of this kind."""
+        raise NotImplementedError
+
+    def model(self, preset: str, *, fresh: bool) -> tuple[str, Options]:
+        """The preset that "auto" stands for, or another one as it is, and the options that the data decide."""
+        return (self._auto(fresh=fresh)) if preset == "auto" else (preset, {})
+
+    def _auto(self, *, fresh: bool) -> tuple[str, Options]:
+        raise NotImplementedError
+
+    def training(self, *, fresh: bool) -> Options:
+        """Options of :func:`surflow.fit` that are right for most data of this kind."""
+        raise NotImplementedError
+
+    def pictures(self, shown: Shown, show: Shower) -> list[Picture]:
+        """Held-out events beside samples."""
+        shape = self.splits.event_shape
+        if shape == (2,):
+            figure = plots.samples_beside_data(shown.x, shown.samples, shown.columns, shown.labels, shown.names)
+            return [show("samples", figure, "Held-out data and as many samples, on the same axes.")]
+        if len(shape) == 3 and shape[0] in (1, 3):
+            support = self.splits.support
+            levels = support.levels if isinstance(support, Integers) else None
+            figure = plots.images(shown.x, shown.samples, shown.labels, shown.names, levels)
+            rows = "; every row is a class" if shown.labels is not None else ""
+            return [show("samples", figure, f"Held-out images and samples{rows}.")]
+        width = math.prod(shape)
+        figure = plots.pairs(shown.x.flatten(1), shown.samples.flatten(1), shown.columns)
+        which = f"the first 6 of {width} columns" if width > 6 else "all columns" if width > 1 else "the column"
+        where = ": data below the diagonal, samples above it, both on it" if width > 1 else ""
+        return [show("pairs", figure, f"Held-out data and samples, {which}{where}.")]
+
+
+class Table(Kind):
+    """Rows of numbers, and arrays of any other shape, whose entries are columns."""
+
+    title = "table"
+
+    @classmethod
+    def holds(cls, splits: Splits) -> bool:
+        return True
+
+    def _auto(self, *, fresh: bool) -> tuple[str, Options]:
+        rows = len(self.splits.train.x)
+        if rows >= presets.FEW_ROWS:
+            return "spline", {}
+        small = math.prod(self.splits.event_shape) <= _SMALL_MODEL_COLUMNS
+        return "spline", {"layers": 2, "hidden": [16], "bins": 4} | (_SMALL_MODEL if small else {})
+
+    def training(self, *, fresh: bool) -> Options:
+        return _SMALL_TABLE if len(self.splits.train.x) < presets.FEW_ROWS else _TABLE
+
+
+class Synthetic(Kind):
+    """Draws from a known density: at every step afresh, so that nothing can be learnt by heart."""
+
+    title = "synthetic"
+
+    @classmethod
+    def holds(cls, splits: Splits) -> bool:
+        return splits.truth is not None
+
+    def _auto(self, *, fresh: bool) -> tuple[str, Options]:
+        return ("spline", {}) if fresh else Table(self.splits)._auto(fresh=fresh)
+
+    def training(self, *, fresh: bool) -> Options:
+        if not fresh:
+            return Table(self.splits).training(fresh=fresh)
+        return {"steps": 3000, "batch_size": 512, "lr": 5e-3, "clip": 5.0}
+
+
+class Simulation(Kind):
+    """Parameters given observations that a simulator made of them."""
+
+    title = "simulation"
+
+    @classmethod
+    def holds(cls, splits: Splits) -> bool:
+        return splits.simulator is not None
+
+    def _auto(self, *, fresh: bool) -> tuple[str, Options]:
+        return presets.choose_conditional(self.splits.event_shape, self.splits.support), {}
+
+    def training(self, *, fresh: bool) -> Options:
+        return {"steps": 8000, "batch_size": 256, "lr": 4e-3}
+
+
+class Image(Kind):
+    """Events of integers: images, (channels, height, width), and whatever else has levels."""
+
+    title = "image"
+
+    @classmethod
+    def holds(cls, splits: Splits) -> bool:
+        return isinstance(splits.support, Integers)
+
+    def _auto(self, *, fresh: bool) -> tuple[str, Options]:
+        return presets.choose(self.splits.support.largest + 1, None, self.splits.event_shape)
+
+    def training(self, *, fresh: bool) -> Options:
+        return _FEW_IMAGES if len(self.splits.train.x) < _MANY_IMAGES else _IMAGES
+
+
+class PointSet(Kind):
+    """Sets of points, (coordinates, points), of one size, or with a last row that says which points there are."""
+
+    title = "point set"
+
+    @classmethod
+    def holds(cls, splits: Splits) -> bool:
+        continuous = not isinstance(splits.support, Integers)
+        return continuous and len(splits.event_shape) == 2
+
+    def model(self, preset: str, *, fresh: bool) -> tuple[str, Options]:
+        support = self.splits.support
+        if not isinstance(support, Ragged):
+            return super().model(preset, fresh=fresh)
+        if preset not in ("auto", "point-grid"):
+            raise ConfigError(f"{self.splits.name} has sets of different sizes: the preset for them is 'point-grid'")
+        return "point-grid", {"mask": True, "low": support.low, "high": support.high}
+
+    def _auto(self, *, fresh: bool) -> tuple[str, Options]:
+        pixels = self.splits.pixels
+        if pixels is None:
+            return presets.choose(None, len(self.splits.train.x), self.splits.event_shape)
+        return "point-grid", {"cells": pixels, "low": -0.5, "high": pixels - 0.5}
+
+    def training(self, *, fresh: bool) -> Options:
+        # Transformers over all points: a row is as much work as many of a table.
+        return {"steps": 3000, "batch_size": 32, "lr": 2e-3, "clip": 50.0, "patience": 10}
+
+    def pictures(self, shown: Shown, show: Shower) -> list[Picture]:
+        ragged = isinstance(self.splits.support, Ragged)
+        if self.splits.event_shape[0] != 2 + ragged:
+            return super().pictures(shown, show)
+        x, samples = shown.x, shown.samples
+        if ragged:
+            x, samples = (part[:, :2].masked_fill(part[:, 2:] == 0, math.nan) for part in (x, samples))
+        figure = plots.clouds(x, samples, downwards=self.splits.pixels is not None)
+        return [show("samples", figure, "Held-out point clouds and samples.")]
+
+
+# The first that holds; a table holds everything.
+KINDS: tuple[type[Kind], ...] = (Simulation, Synthetic, PointSet, Image, Table)
+
+
+def kind_of(splits: Splits) -> Kind:
+    """The kind of some data.
+
+    >>> import surflow as sf
+    >>> kind_of(sf.data.load("iris")).title, kind_of(sf.data.load("digits")).title
+    ('table', 'image')
+    """
+    return next(kind for kind in KINDS if kind.holds(splits))(splits)
