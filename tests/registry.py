@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 import surflow as sf
 from surflow.supports import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Ragged, Support
+
+Module = TypeVar("Module", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,20 @@ class Case:
     latent_reach: float = 1e3
 
     def make(self, dtype: torch.dtype = torch.float64, seed: int = 0) -> sf.Transform | sf.Distribution:
-        """Built from a seed, with parameters away from their starting values, which are often zero."""
+        """Built from a seed, with parameters away from their starting values."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            built = self.build()
-            for p in built.parameters():
-                with torch.no_grad():
-                    # Networks half as steep as they start: no grid would resolve the densities of wilder ones.
-                    p.mul_(0.5).add_(torch.randn_like(p) * (0.5 * p.shape[1] ** -0.5 if p.ndim == 2 else 0.2))
+            built = moved(self.build())
         return built.to(dtype)
+
+
+def moved(built: Module) -> Module:
+    """The same layer or distribution, its parameters away from their starting values, which are often zero."""
+    with torch.no_grad():
+        for p in built.parameters():
+            # Networks half as steep as they start: no grid would resolve the densities of wilder ones.
+            p.mul_(0.5).add_(torch.randn_like(p) * (0.5 * p.shape[1] ** -0.5 if p.ndim == 2 else 0.2))
+    return built
 
 
 def _decoder() -> sf.Flow:

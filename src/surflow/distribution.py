@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from enum import IntEnum
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,14 @@ def bounds_in(module: nn.Module) -> list[Distribution]:
     return [part for part in module.modules() if isinstance(part, Distribution) and not part.exact]
 
 
+class Jumps(IntEnum):
+    """Whether a function jumps: not at all, at a place that is fixed, or at one that its own parameters move."""
+
+    NONE = 0
+    FIXED = 1
+    LEARNED = 2
+
+
 class Distribution(Configurable, nn.Module):
     """A law over events of ``event_shape`` on ``support``, possibly given a context.
 
@@ -47,12 +56,11 @@ class Distribution(Configurable, nn.Module):
         context_shape: shape of one context, or None for a distribution that takes none.
         exact: whether ``log_prob`` is the density; otherwise there is only a bound.
         reparameterized: whether draws carry gradients to the parameters.
-        continuous: whether the log-density is continuous on the support, in the event and in the context.
-        has_pole: whether its derivative has no bound at an end of the support, as that of a log-normal at zero.
+        has_pole: whether the derivative of the log-density has no bound at an end of the support, as a log-normal's at
+            zero.
     """
 
     reparameterized: bool = True
-    continuous: bool = True
     has_pole: bool = False
 
     def __init__(
@@ -241,6 +249,10 @@ class Distribution(Configurable, nn.Module):
     def own(self, context: Tensor | None) -> Tensor | None:
         """The context, or None for a distribution that takes none."""
         return None if self.context_shape is None else context
+
+    def _jumps(self, *, event: bool, context: bool) -> Jumps:
+        """Whether the log-density jumps as the event, or the context, moves while all that is drawn within is held."""
+        return Jumps.NONE
 
     def context_beyond(self, shape: Shape) -> Shape | None:
         """The flow's context that a piece inside a layer needs beside the layer's z of shape ``shape``."""

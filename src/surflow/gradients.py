@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from surflow._internal.shapes import Shape
-from surflow.distribution import Distribution
+from surflow.distribution import Distribution, Jumps
 from surflow.supports import Circle, Integers, Ordered, Permutations, Product, Real, Support
 from surflow.transform import Transform, has_circle, layer_name
 
@@ -50,57 +50,84 @@ class _Step:
     discrete: bool  # whether what comes in is
     discrete_after: bool
     event_jumps: bool
-    contribution_jumps: bool
+    contribution: Jumps
     folds: bool
     pole: bool  # whether derivatives have no bound at the ends of the support that values come in on
     ends_after: int
     keeps: bool = True
     learned: bool = False  # whether what comes out depends on parameters beside those of what is drawn
+    conditional: bool = False
     draws: bool = False
+    drawn: Jumps = Jumps.NONE
     moving_draw: bool = False  # whether something continuous is drawn
     learned_draw: bool = False
     conditional_draw: bool = False
     pathwise: bool = True
     scorable: bool = True
 
-    def jumps(self, *, folded: bool, contributions: bool) -> bool:
-        jumps = self.event_jumps or (contributions and self.contribution_jumps)
-        return not self.discrete and (jumps or (folded and self.pole))
+    def jumps(self, *, folded: bool, contributions: bool = True) -> Jumps:
+        """Whether something jumps as what comes in moves, which noise may have brought to an end of its support."""
+        if self.discrete:
+            return Jumps.NONE
+        sudden = self.event_jumps or (folded and self.pole)
+        return max(Jumps.FIXED if sudden else Jumps.NONE, self.contribution if contributions else Jumps.NONE)
+
+    def folded_after(self, *, folded: bool, moves: bool) -> bool:
+        return bool(self.ends_after) and not self.discrete and (folded or (self.folds and moves))
 
 
-def of_the_bound(transforms: Sequence[Transform], base: Distribution, *, of_events: bool = False) -> Estimator:
-    """The estimator of the gradient of a flow's bound; with ``of_events`` in the events that are scored, too."""
-    if not of_events and not any(layer.random_forward for layer in transforms):
+def of_the_bound(transforms: Sequence[Transform], base: Distribution) -> Estimator:
+    """The estimator of the gradient of a flow's bound."""
+    if not any(layer.random_forward for layer in transforms):
         return _floors(transforms)
-    steps = [_step(layer, inverse=False) for layer in transforms]
-    ends = _Step(
-        f"the base {type(base).__name__}",
-        discrete=_discrete(base.support),
-        discrete_after=True,
-        event_jumps=False,
-        contribution_jumps=not base.continuous,
-        folds=False,
-        pole=base.has_pole,
-        ends_after=0,
-    )
-    return _walk([*steps, ends], moves=of_events, depends=of_events, contributions=True)
+    return _walk(_steps(transforms, base), moves=False, depends=False, contributions=True)
 
 
 def of_draws(transforms: Sequence[Transform], base: Distribution) -> Estimator:
     """The estimator of the gradient of a function of a flow's draws, in which nothing can be held."""
-    steps = [_step(layer, inverse=True) for layer in reversed(transforms)]
-    moves, depends = not _discrete(base.support), _has_parameters(base)
-    blocked = [name for name, pathwise in _draws(transforms, base) if not pathwise]
+    layers = [(layer_name(layer), layer._pathwise(inverse=True)) for layer in transforms]
+    blocked = [name for name, pathwise in [*layers, (_base_name(base), base.reparameterized)] if not pathwise]
     if blocked:
         return Estimator(
             refusal=f"{', '.join(dict.fromkeys(blocked))} draws something discrete with learned probabilities"
         )
-    return _walk(steps, moves=moves, depends=depends, contributions=False)
+    steps = [_step(layer, inverse=True) for layer in reversed(transforms)]
+    return _walk(steps, moves=not _discrete(base.support), depends=_has_parameters(base), contributions=False)
 
 
-def _draws(transforms: Sequence[Transform], base: Distribution) -> list[tuple[str, bool]]:
-    layers = [(layer_name(layer), layer._pathwise(inverse=True)) for layer in transforms]
-    return [*layers, (f"the base {type(base).__name__}", base.reparameterized)]
+def jumps(
+    transforms: Sequence[Transform], base: Distribution, *, event: bool, context: bool, learned_context: bool
+) -> Jumps:
+    """Whether a flow's log-density, or its bound, jumps as the event or the context moves."""
+    found, folded, moves, depends = Jumps.NONE, False, event, False
+    held = of_the_bound(transforms, base).held
+    for i, step in enumerate(_steps(transforms, base)):
+        level = step.jumps(folded=folded) if moves else Jumps.NONE
+        found = max(found, Jumps.LEARNED if level and depends else level)
+        folded = step.folded_after(folded=folded, moves=moves)
+        by_context = context and step.conditional and i not in held  # what is held moves with no context
+        moves = (moves or by_context) and not step.discrete_after
+        depends = depends or step.learned or (by_context and learned_context) or (step.learned_draw and i not in held)
+    return max(found, base._jumps(event=False, context=context))
+
+
+def _steps(transforms: Sequence[Transform], base: Distribution) -> list[_Step]:
+    """The chain from data to the base."""
+    ends = _Step(
+        _base_name(base),
+        discrete=_discrete(base.support),
+        discrete_after=True,
+        event_jumps=False,
+        contribution=base._jumps(event=True, context=False),
+        folds=False,
+        pole=base.has_pole,
+        ends_after=0,
+    )
+    return [*(_step(layer, inverse=False) for layer in transforms), ends]
+
+
+def _base_name(base: Distribution) -> str:
+    return f"the base {type(base).__name__}"
 
 
 def _walk(steps: list[_Step], *, moves: bool, depends: bool, contributions: bool) -> Estimator:
@@ -114,16 +141,18 @@ def _walk(steps: list[_Step], *, moves: bool, depends: bool, contributions: bool
     for i, step in enumerate(steps):
         if depends and not step.discrete and step.discrete_after and step.event_jumps and not step.draws:
             return Estimator(refusal=f"{step.name} rounds what parameters before it decide, and no gradient passes it")
-        if moves and depends and step.jumps(folded=folded, contributions=contributions):
+        level = step.jumps(folded=folded, contributions=contributions) if moves else Jumps.NONE
+        if level == Jumps.LEARNED or (level and depends):
             what = "has a pole at the fold of a layer before it" if folded and step.pole else "jumps"
-            return Estimator(
-                refusal=f"{step.name} {what} as a continuous draw moves, and parameters before it move the place where "
-                "it does, which no gradient sees"
-            )
-        folded = bool(step.ends_after) and not step.discrete and (folded or (step.folds and moves))
+            return Estimator(refusal=f"{step.name} {what} as a continuous draw moves, {_MOVED}")
+        folded = step.folded_after(folded=folded, moves=moves)
         if step.draws:
+            drawn = step.drawn if contributions and step.moving_draw else Jumps.NONE
+            if drawn == Jumps.LEARNED:
+                return Estimator(refusal=f"{step.name} jumps as what it draws moves, {_MOVED}")
             learned = step.learned_draw or (step.conditional_draw and depends)
-            needed = learned and (not step.pathwise or (contributions and _jump_from(steps, i + 1)))
+            after = contributions and _jump_from(steps, i + 1)
+            needed = learned and (not step.pathwise or bool(drawn) or after)
             if not step.keeps:
                 moves = depends = False
             if needed and not step.scorable:
@@ -137,13 +166,16 @@ def _walk(steps: list[_Step], *, moves: bool, depends: bool, contributions: bool
     return Estimator(frozenset(held))
 
 
+_MOVED = "and parameters move the place where it does, which no gradient sees"
+
+
 def _jump_from(steps: list[_Step], start: int) -> bool:
     """Whether anything from here on jumps as a value moves."""
     folded = False
     for step in steps[start:]:
-        if step.jumps(folded=folded, contributions=True):
+        if step.jumps(folded=folded):
             return True
-        folded = bool(step.ends_after) and not step.discrete and (folded or step.folds)
+        folded = step.folded_after(folded=folded, moves=True)
     return False
 
 
@@ -165,27 +197,36 @@ def _step(layer: Transform, *, inverse: bool) -> _Step:
     before, after = (layer.codomain, layer.domain) if inverse else (layer.domain, layer.codomain)
     draws = layer.random_inverse if inverse else layer.random_forward
     pieces = layer._drawn(inverse=inverse) if draws else []
-    conditional = any(piece.context_shape is not None for piece in pieces)
-    seam = has_circle(before) and any(piece.context_shape is not None for piece in _pieces(layer))
+    # Networks take angles as numbers, which jump from one end of the circle to the other.
+    both = [*layer._drawn(inverse=False), *layer._drawn(inverse=True)]
+    by_angle = [piece for piece in both if piece.context_shape is not None and not _periodic(piece)]
+    seam = has_circle(before) and bool(by_angle)
+    seam_drawn = has_circle(after) and any(all(piece is not drawn for drawn in pieces) for piece in by_angle)
     return _Step(
         layer_name(layer),
         discrete=_discrete(before),
         discrete_after=_discrete(after),
-        # Networks take angles as numbers, which jump from one end of the circle to the other.
         event_jumps=not path.event or (seam and draws),
-        contribution_jumps=not path.contribution or seam,
+        contribution=max(path.contribution, Jumps.FIXED if seam else Jumps.NONE),
         folds=path.folds,
         pole=has_pole(layer, inverse=inverse),
         ends_after=_ends(after, layer.in_shape if inverse else layer.out_shape),
         keeps=path.keeps,
         learned=_learned(layer),
+        conditional=layer.context_shape is not None,
         draws=draws,
+        drawn=max(path.drawn, Jumps.FIXED if seam_drawn else Jumps.NONE),
         moving_draw=any(not _discrete(piece.support) for piece in pieces) or (not pieces and _own_noise(layer)),
         learned_draw=any(_has_parameters(piece) for piece in pieces),
-        conditional_draw=conditional,
-        pathwise=layer._pathwise(inverse=inverse) and all(piece.continuous for piece in pieces),
+        conditional_draw=any(piece.context_shape is not None for piece in pieces),
+        pathwise=layer._pathwise(inverse=inverse),
         scorable=bool(pieces),
     )
+
+
+def _periodic(piece: Distribution) -> bool:
+    """Whether a piece takes angles by their cosines and sines, as its network says."""
+    return bool(getattr(getattr(piece, "net", None), "periodic", False))
 
 
 def _own_noise(layer: Transform) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from surflow._internal.configurable import Configurable
 from surflow._internal.shapes import Shape, as_axes, as_shape, check_context, check_rows
-from surflow.distribution import Distribution, bounds_in, check_integers
+from surflow.distribution import Distribution, Jumps, bounds_in, check_integers
 from surflow.errors import BoundError, ShapeError
 from surflow.supports import Circle, Product, Support, product, real
 
@@ -18,14 +18,16 @@ class Path(NamedTuple):
 
     Attributes:
         event: whether the event that is returned is continuous in the one that is given.
-        contribution: whether V is, too.
+        contribution: whether V jumps as that moves.
+        drawn: whether V jumps as that which the direction draws moves.
         folds: whether events inside the support that is given are sent to an end of the one that is returned, as the
             absolute value sends those at zero.
         keeps: whether what is returned depends on what is given at all.
     """
 
     event: bool = True
-    contribution: bool = True
+    contribution: Jumps = Jumps.NONE
+    drawn: Jumps = Jumps.NONE
     folds: bool = False
     keeps: bool = True
 
@@ -132,11 +134,13 @@ class Transform(Configurable, nn.Module):
         if inverse:
             draws, other_draws = other_draws, draws
         if other_draws and not draws:
-            return Path(event=False, contribution=False)
+            return Path(event=False, contribution=Jumps.LEARNED)
         pieces = [piece for piece in self.children() if isinstance(piece, Distribution)]
         # Layers take angles as numbers, which jump from one end of the circle to the other.
         seam = not pieces and (has_circle(self.domain) or has_circle(self.codomain))
-        return Path(not seam, not seam and all(piece.continuous for piece in pieces))
+        given = [Jumps.FIXED if seam else Jumps.NONE, *(p._jumps(event=False, context=True) for p in pieces)]
+        drawn = [Jumps.NONE, *(p._jumps(event=True, context=False) for p in self._drawn(inverse=inverse))]
+        return Path(not seam, max(given), max(drawn))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """From data to latent: (z, V), with x of shape (batch, *in_shape) and V of shape (batch,) in nats."""

@@ -103,6 +103,8 @@ class WrappedNormal(sf.Distribution):
 class ClosedCurve(sf.Configurable, nn.Module):
     """From an angle to the parameters of a Normal in the plane: a mean on a closed curve, a scale above a floor."""
 
+    periodic = True
+
     def __init__(self, floor: float) -> None:
         super().__init__()
         self.floor = floor

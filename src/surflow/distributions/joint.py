@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from surflow._internal.shapes import as_axes
-from surflow.distribution import Distribution
+from surflow.distribution import Distribution, Jumps
 from surflow.errors import ShapeError
 from surflow.supports import product
 
@@ -58,9 +58,8 @@ class Joint(Distribution):
     def reparameterized(self) -> bool:  # type: ignore[override]
         return all(part.reparameterized for part in self.parts)
 
-    @property
-    def continuous(self) -> bool:  # type: ignore[override]
-        return all(part.continuous for part in self.parts)
+    def _jumps(self, *, event: bool, context: bool) -> Jumps:
+        return max(part._jumps(event=event, context=context) for part in self.parts)
 
     @property
     def has_pole(self) -> bool:  # type: ignore[override]

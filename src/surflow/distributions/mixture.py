@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow.distribution import Distribution
+from surflow.distribution import Distribution, Jumps
 from surflow.distributions.discrete import draw_categories
 from surflow.errors import BoundError, ShapeError
 
@@ -48,9 +48,8 @@ class Mixture(Distribution):
         self.components: Sequence[Distribution] = nn.ModuleList(components)  # type: ignore[assignment]
         self.logits = nn.Parameter(torch.zeros(len(components)))
 
-    @property
-    def continuous(self) -> bool:  # type: ignore[override]
-        return all(part.continuous for part in self.components)
+    def _jumps(self, *, event: bool, context: bool) -> Jumps:
+        return max(part._jumps(event=event, context=context) for part in self.components)
 
     @property
     def has_pole(self) -> bool:  # type: ignore[override]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from surflow._internal.held_draws import no_gradient_if_held, note_draw
 from surflow._internal.shapes import Shape, as_shape
-from surflow.distribution import Distribution
+from surflow.distribution import Distribution, Jumps
 from surflow.distributions.uniform import _Uniform
 from surflow.errors import ConfigError
 from surflow.nets.mlp import MLP
@@ -111,9 +111,10 @@ def constant_of(piece: Distribution) -> float | None:
     return piece.constant if isinstance(piece, Parametric | _Uniform) and _ours(piece) else None
 
 
-def is_constant(piece: Distribution) -> bool:
-    """Whether a piece has the same log-density everywhere."""
-    return constant_of(piece) is not None
+def jumps_of_choice(piece: Distribution) -> Jumps:
+    """Whether the log-density of what a layer finds, such as signs, jumps where the layer finds something else."""
+    jumps = Jumps.NONE if constant_of(piece) is not None else Jumps.FIXED
+    return max(jumps, piece._jumps(event=False, context=True))
 
 
 def score(piece: Distribution, event: Callable[[], Tensor], given: Tensor | None, like: Tensor) -> Tensor:
@@ -139,6 +140,9 @@ def draw_through(
             d = piece._draw_given(n, raw)
         x, left = put(d)
         log_prob = piece._log_prob_inside(left, raw)
+    elif not piece.exact:
+        d, log_prob = piece.draw(n, given)  # of the latents that d was made from: another bound would be of others
+        return put(d)[0], log_prob
     else:
         with no_gradient_if_held():
             d = piece._sample(n, given)

@@ -18,7 +18,9 @@ class VAE(Transform):
     Args:
         encoder: distribution over z whose context is x, or x joined with the flow's context; of exact density.
         decoder: distribution over x whose context is z, or z joined with the flow's context. Any Distribution will do:
-            a conditional Normal, Bernoulli or Categorical for discrete data, a Flow.
+            a conditional Normal, Bernoulli or Categorical for discrete data, a Flow. A network that takes angles by
+            their cosines and sines says so by an attribute ``periodic = True``; others jump from one end of the circle
+            to the other, which costs gradients that are less noisy.
 
     Raises:
         BoundError: if the encoder has only a bound.
@@ -57,7 +59,9 @@ class VAE(Transform):
         return [self.decoder if inverse else self.encoder]
 
     def _path(self, *, inverse: bool) -> Path:
-        return Path(contribution=self.encoder.continuous and self.decoder.continuous, keeps=False)
+        given = self.encoder._jumps(event=False, context=True), self.decoder._jumps(event=True, context=False)
+        drawn = self.encoder._jumps(event=True, context=False), self.decoder._jumps(event=False, context=True)
+        return Path(contribution=max(given), drawn=max(drawn), keeps=False)
 
     def _seen(self, x: Tensor) -> Tensor:
         """x as the encoder takes it: many integers are of a wider type than it computes in."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from surflow._internal.shapes import Shape, as_shape
 from surflow.distribution import Distribution
 from surflow.distributions.discrete import Bernoulli
-from surflow.distributions.parametric import is_constant, score
+from surflow.distributions.parametric import jumps_of_choice, score
 from surflow.errors import ShapeError, SupportError
 from surflow.supports import Integers, Interval, Support, positive, real
 from surflow.transform import Path, Transform
@@ -58,7 +58,7 @@ class Abs(Transform):
         self.signs = signs
 
     def _path(self, *, inverse: bool) -> Path:
-        return super()._path(inverse=inverse) if inverse else Path(contribution=is_constant(self.signs), folds=True)
+        return super()._path(inverse=inverse) if inverse else Path(contribution=jumps_of_choice(self.signs), folds=True)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z = x.abs()

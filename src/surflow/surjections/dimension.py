@@ -64,7 +64,9 @@ class Slice(Transform):
         self.dropped = dropped
 
     def _path(self, *, inverse: bool) -> Path:
-        return Path(contribution=self.dropped.continuous)
+        if inverse:
+            return super()._path(inverse=inverse)
+        return Path(contribution=self.dropped._jumps(event=True, context=True))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, r = x[:, : self.keep], x[:, self.keep :]

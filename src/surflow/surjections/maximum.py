@@ -9,10 +9,10 @@ from torch import Tensor
 
 from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape
-from surflow.distribution import Distribution, check_integers
+from surflow.distribution import Distribution, Jumps, check_integers
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
-from surflow.distributions.parametric import Parametric, draw_through, is_constant, score
+from surflow.distributions.parametric import Parametric, draw_through, jumps_of_choice, score
 from surflow.errors import ShapeError
 from surflow.supports import Integers, positive
 from surflow.transform import Path, Transform
@@ -221,7 +221,8 @@ def below_the_maximum(index: Distribution, differences: Distribution, size: int)
     only if all indices, and all positions, have the same distribution.
     """
     alike = size == 2 or (isinstance(differences, Parametric) and differences.fixed)
-    return Path(contribution=is_constant(index) and alike and not differences.has_pole)
+    jumps = Jumps.NONE if alike and not differences.has_pole else Jumps.FIXED
+    return Path(contribution=max(jumps, jumps_of_choice(index), differences._jumps(event=True, context=True)))
 
 
 def image_shape(layer: Transform, shape: Shape) -> Shape:

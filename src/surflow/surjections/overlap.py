@@ -27,7 +27,7 @@ from torch import Tensor
 
 from surflow._internal.held_draws import note_draw
 from surflow._internal.shapes import Shape
-from surflow.distribution import Distribution
+from surflow.distribution import Distribution, Jumps
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
 from surflow.distributions.parametric import draw_through, score
@@ -174,7 +174,7 @@ class OverlappingMaxPool(Transform):
     def _path(self, *, inverse: bool) -> Path:
         # Which pixels can hold a maximum depends on z where blocks overlap, so the draw jumps with z.
         if self.hop != self.block:
-            return Path(event=False, contribution=False)
+            return Path(event=False, contribution=Jumps.LEARNED)
         if inverse:
             return super()._path(inverse=inverse)
         return below_the_maximum(self.index, self.differences, math.prod(self.block))

@@ -10,7 +10,7 @@ from surflow._internal.shapes import Shape, as_shape
 from surflow.bijections.ordered import check_sortable
 from surflow.distribution import Distribution, check_integers
 from surflow.distributions.discrete import PlackettLuce
-from surflow.distributions.parametric import is_constant, score
+from surflow.distributions.parametric import jumps_of_choice, score
 from surflow.errors import ShapeError
 from surflow.supports import Ordered, Permutations
 from surflow.transform import Path, Transform
@@ -65,7 +65,7 @@ class Sort(Transform):
             return super()._path(inverse=inverse)
         # Where two points exchange their positions, so do their other coordinates.
         alone = self.by is None or self.in_shape[0] == 1
-        return Path(event=alone, contribution=is_constant(self.order), folds=True)
+        return Path(event=alone, contribution=jumps_of_choice(self.order), folds=True)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.by is None:

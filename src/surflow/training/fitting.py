@@ -273,7 +273,7 @@ def _check_options(
             raise BoundError(
                 f"the bound of this flow has no unbiased gradient: {refusal}. Put layers with parameters behind it, or "
                 "give it pieces that do not jump: fair signs, a uniform index or order, differences that all have one "
-                "fixed distribution"
+                "fixed distribution; or train on data that have the noise on them already"
             )
     if not any(p.requires_grad for p in flow.parameters()):
         raise ConfigError(f"{type(flow).__name__} has no parameters to train")
