@@ -140,12 +140,12 @@ class Maker:
             ])()  # fmt: skip
         if isinstance(support, Interval):
             ends = (support.low, support.high)
-            maps = [sf.IntervalSplineMap(3, *ends), sf.TruncatedMap(*ends)]
+            maps = [sf.IntervalSplineMap(3, low=ends[0], high=ends[1]), sf.TruncatedMap(*ends)]
             return self.pick([
-                lambda: sf.Uniform(shape, *ends),
-                lambda: flow([self.elementwise(self.pick(maps), shape, given)], sf.Uniform(shape, *ends)),
+                lambda: sf.Uniform(shape, low=ends[0], high=ends[1]),
+                lambda: flow([self.elementwise(self.pick(maps), shape, given)], sf.Uniform(shape, low=ends[0], high=ends[1])),
                 lambda: flow(
-                    [sf.Logit(shape, *ends), self.elementwise(sf.AffineMap(), shape, given)], sf.Normal(shape)
+                    [sf.Logit(shape, low=ends[0], high=ends[1]), self.elementwise(sf.AffineMap(), shape, given)], sf.Normal(shape)
                 ),
             ])()  # fmt: skip
         if isinstance(support, Circle):
@@ -230,7 +230,7 @@ class Maker:
             return sf.PositiveSplineMap(3, bound=2.0)
         if isinstance(support, Interval):
             ends = (support.low, support.high)
-            return self.pick([sf.IntervalSplineMap(3, *ends), sf.TruncatedMap(*ends)])
+            return self.pick([sf.IntervalSplineMap(3, low=ends[0], high=ends[1]), sf.TruncatedMap(*ends)])
         return sf.CircularSplineMap(3) if isinstance(support, Circle) else None
 
     def bijections(self, support: Support, shape: Shape) -> list[Callable[[], Transform]]:
@@ -257,7 +257,7 @@ class Maker:
                 lambda: self.standardize(shape),
                 lambda: sf.Exp(shape),
                 lambda: sf.Softplus(shape),
-                lambda: sf.Sigmoid(shape, *self.pick([(0.0, 1.0), (-1.0, 1.0), (0.0, 3.0)])),
+                lambda: sf.Sigmoid(shape, **self.pick([{}, {"low": -1.0}, {"high": 3.0}])),
                 lambda: sf.Tanh(shape),
                 lambda: sf.Inverse(sf.LogGaps(shape, by=None if len(shape) == 1 else self.rng.randrange(first))),
                 lambda: sf.Polar(),

@@ -494,6 +494,7 @@ def test_the_frechet_distance_of_gaussians_has_its_closed_form() -> None:
 
 
 @pytest.mark.skipif(not os.environ.get(idx.VARIABLE), reason=f"{idx.VARIABLE} does not say where MNIST is")
+@pytest.mark.e2e
 def test_a_quick_run_over_mnist(tmp_path: Path) -> None:
     page = reproduce("images", tmp_path / "results", tmp_path / "cells", quick=True)
     found = {
