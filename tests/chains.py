@@ -139,13 +139,13 @@ class Maker:
                 lambda: flow([sf.Log(shape), self.elementwise(sf.AffineMap(), shape, given)], sf.Normal(shape)),
             ])()  # fmt: skip
         if isinstance(support, Interval):
-            ends = (support.low, support.high)
-            maps = [sf.IntervalSplineMap(3, low=ends[0], high=ends[1]), sf.TruncatedMap(*ends)]
+            ends = {"low": support.low, "high": support.high}
+            maps = [sf.IntervalSplineMap(3, **ends), sf.TruncatedMap(**ends)]
             return self.pick([
-                lambda: sf.Uniform(shape, low=ends[0], high=ends[1]),
-                lambda: flow([self.elementwise(self.pick(maps), shape, given)], sf.Uniform(shape, low=ends[0], high=ends[1])),
+                lambda: sf.Uniform(shape, **ends),
+                lambda: flow([self.elementwise(self.pick(maps), shape, given)], sf.Uniform(shape, **ends)),
                 lambda: flow(
-                    [sf.Logit(shape, low=ends[0], high=ends[1]), self.elementwise(sf.AffineMap(), shape, given)], sf.Normal(shape)
+                    [sf.Logit(shape, **ends), self.elementwise(sf.AffineMap(), shape, given)], sf.Normal(shape)
                 ),
             ])()  # fmt: skip
         if isinstance(support, Circle):
@@ -229,8 +229,8 @@ class Maker:
         if isinstance(support, Positive):
             return sf.PositiveSplineMap(3, bound=2.0)
         if isinstance(support, Interval):
-            ends = (support.low, support.high)
-            return self.pick([sf.IntervalSplineMap(3, low=ends[0], high=ends[1]), sf.TruncatedMap(*ends)])
+            ends = {"low": support.low, "high": support.high}
+            return self.pick([sf.IntervalSplineMap(3, **ends), sf.TruncatedMap(**ends)])
         return sf.CircularSplineMap(3) if isinstance(support, Circle) else None
 
     def bijections(self, support: Support, shape: Shape) -> list[Callable[[], Transform]]:
