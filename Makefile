@@ -3,7 +3,7 @@ PYTHON ?= python3
 # What is installed beside surflow itself: dev,sbi runs the tests of the extra sbi too.
 EXTRAS ?= dev
 
-.PHONY: demo test check bench clean
+.PHONY: demo test quick check bench clean
 
 .venv/installed: pyproject.toml experiments/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -15,6 +15,9 @@ demo: .venv/installed  ## train on the handwritten digits that come with scikit-
 
 test: .venv/installed  ## all tests, the examples in docstrings among them
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
+
+quick: .venv/installed  ## the tests of about two minutes: none that is slow, compiles, or runs something from end to end
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 -m "not slow and not compile and not e2e"
 
 check: .venv/installed  ## lint, format, types, spelling, imports, dependencies
 	.venv/bin/ruff check .

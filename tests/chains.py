@@ -141,13 +141,9 @@ class Maker:
         if isinstance(support, Interval):
             ends = {"low": support.low, "high": support.high}
             maps = [sf.IntervalSplineMap(3, **ends), sf.TruncatedMap(**ends)]
-
-            def uniform() -> Distribution:
-                return sf.Uniform(shape, **ends)
-
             return self.pick([
-                uniform,
-                lambda: flow([self.elementwise(self.pick(maps), shape, given)], uniform()),
+                lambda: sf.Uniform(shape, **ends),
+                lambda: flow([self.elementwise(self.pick(maps), shape, given)], sf.Uniform(shape, **ends)),
                 lambda: flow(
                     [sf.Logit(shape, **ends), self.elementwise(sf.AffineMap(), shape, given)], sf.Normal(shape)
                 ),
@@ -233,8 +229,8 @@ class Maker:
         if isinstance(support, Positive):
             return sf.PositiveSplineMap(3, bound=2.0)
         if isinstance(support, Interval):
-            ends = (support.low, support.high)
-            return self.pick([sf.IntervalSplineMap(3, low=ends[0], high=ends[1]), sf.TruncatedMap(*ends)])
+            ends = {"low": support.low, "high": support.high}
+            return self.pick([sf.IntervalSplineMap(3, **ends), sf.TruncatedMap(**ends)])
         return sf.CircularSplineMap(3) if isinstance(support, Circle) else None
 
     def bijections(self, support: Support, shape: Shape) -> list[Callable[[], Transform]]:
@@ -261,7 +257,7 @@ class Maker:
                 lambda: self.standardize(shape),
                 lambda: sf.Exp(shape),
                 lambda: sf.Softplus(shape),
-                lambda: sf.Sigmoid(shape, **self.pick([{"low": 0.0}, {"low": -1.0}, {"low": 0.0, "high": 3.0}])),
+                lambda: sf.Sigmoid(shape, **self.pick([{}, {"low": -1.0}, {"high": 3.0}])),
                 lambda: sf.Tanh(shape),
                 lambda: sf.Inverse(sf.LogGaps(shape, by=None if len(shape) == 1 else self.rng.randrange(first))),
                 lambda: sf.Polar(),

@@ -18,7 +18,7 @@ from torch import nn
 import surflow as sf
 from registry import DISTRIBUTIONS, TRANSFORMS, Case, base_for
 from surflow.serialization.budget import Budget
-from surflow.serialization.files import describe
+from surflow.serialization.files import build, describe
 
 # Seconds of one thread, of which a refusal takes a small part on a machine that is not busy.
 _SECONDS = 6.0
@@ -188,7 +188,7 @@ def test_every_integer_of_every_case(case: Case, tmp_path: Path) -> None:
     description = json.loads(json.dumps(describe(flow)))
     state = {name: tensor.contiguous().clone() for name, tensor in flow.state_dict().items()}
     budget = Budget(sum(tensor.numel() for tensor in state.values()), len(state))
-    sf.serialization.files.build(description, budget)
+    build(description, budget)
     assert budget.spent < budget.limit / 10
     for put in _integers(description, lambda new: new):
         for n in (2**17, 2**40):

@@ -112,6 +112,7 @@ def test_contraction_and_coverage_of_bands():
 
 
 @pytest.mark.parametrize("classifier", ["forest", "mlp"])
+@pytest.mark.slow
 def test_classifiers_reach_what_bayes_does_and_no_more(classifier):
     x, y = torch.randn(2, 1500, 2, generator=torch.Generator().manual_seed(5))
     same, error = classifier_test(x, y, classifier=classifier)

@@ -20,6 +20,8 @@ from typer.testing import CliRunner
 import surflow as sf
 from surflow.app.cli import app
 
+pytestmark = pytest.mark.e2e
+
 TINY = ["--steps", "20", "--batch-size", "32"]
 
 
@@ -296,8 +298,8 @@ def _plain() -> str:
         ('{class = "Coupling", shape = 3}', "starts from (3,)"),
         ('{class = "Coupling", shape = 2}, {class = "Slice", shape = 2, keep = 1}', "ends in shape (1,)"),
         ('{class = "Couplin", shape = 2}', "did you mean 'Coupling'"),
-        ('{class = "Coupling", shap = 2}', "did you mean 'shape'"),
-        ('{class = "Coupling"}', "needs the argument shape"),
+        ('{class = "Coupling", event_shap = 2}', "did you mean 'event_shape'"),
+        ('{class = "Coupling"}', "needs the argument event_shape"),
         ('{class = "os.system", command = "true"}', "unknown class 'os.system'"),
         ("{shape = 2}", "Transform"),
     ],

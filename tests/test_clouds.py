@@ -17,7 +17,7 @@ import surflow as sf
 from surflow import presets
 from surflow._internal.number_types import type_for
 from surflow.app.cli import app
-from surflow.data import idx
+from surflow.data.readers import idx
 from surflow.data.synthetic.point_sets import clouds
 from surflow.evaluation import cloud_distances, coverage, read_results
 from surflow_experiments.point_clouds.models import LeakySort
@@ -204,6 +204,7 @@ def test_a_ravel_has_cells_that_floats_hold() -> None:
         sf.RavelMultiIndex((3,), levels=5)
 
 
+@pytest.mark.slow
 def test_a_latent_of_a_set_does_not_see_the_order_and_helps() -> None:
     """Sets whose points share a place: a latent for it saves what independent points would pay."""
     torch.manual_seed(0)
@@ -272,6 +273,7 @@ def test_files_of_points_with_and_without_a_mask(tmp_path: Path) -> None:
         sf.data.load(tmp_path / "wrong.npz")
 
 
+@pytest.mark.e2e
 def test_a_run_over_clouds_of_pixels_knows_the_pixels(tmp_path: Path) -> None:
     _surflow("train", "spatial_digits", "--context", "digit", "--steps", 3, "--out", tmp_path / "run")
     flow = sf.load(tmp_path / "run" / "model.safetensors")
@@ -280,6 +282,7 @@ def test_a_run_over_clouds_of_pixels_knows_the_pixels(tmp_path: Path) -> None:
     assert np.load(tmp_path / "new.npy").shape == (4, 2, 50)
 
 
+@pytest.mark.e2e
 def test_a_run_over_sets_of_different_sizes(tmp_path: Path) -> None:
     _ragged_file(tmp_path / "ragged.npz")
     run = str(tmp_path / "run")
@@ -377,6 +380,7 @@ def test_counts_do_not_see_the_order() -> None:
 
 
 @pytest.mark.skipif(not os.environ.get(idx.VARIABLE), reason=f"{idx.VARIABLE} does not say where MNIST is")
+@pytest.mark.e2e
 def test_a_quick_run_over_spatial_mnist(tmp_path: Path) -> None:
     page = reproduce("point-clouds", tmp_path / "results", tmp_path / "cells", quick=True)
     rows = read_results(tmp_path / "results/point_clouds.json")["rows"]

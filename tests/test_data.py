@@ -730,6 +730,10 @@ def test_one_hot() -> None:
     assert (net.in_shape, net.out_shape) == ((), (4,))
     labels = torch.tensor([3, 0, 1])
     assert torch.equal(net(labels), torch.eye(4)[labels]) and torch.equal(net(labels.double()), net(labels).double())
+
+
+@pytest.mark.compile
+def test_a_context_network_compiles_without_graph_breaks() -> None:
     compiled = torch.compile(ENCODING.network(), fullgraph=True, backend="eager")
     raw = torch.tensor([[2.0, 20.0]])
     assert torch.equal(compiled(raw), ENCODING.network()(raw))
@@ -749,6 +753,7 @@ def test_wrong_context_networks(call: object, message: str) -> None:
         call()  # type: ignore[operator]
 
 
+@pytest.mark.e2e
 def test_import_loads_nothing_heavy() -> None:
     heavy = ("sklearn", "pyarrow", "matplotlib", "lightning")
     code = f"import sys, surflow.data; print([m for m in {heavy} if m in sys.modules])"

@@ -125,6 +125,7 @@ def test_gradients_and_dtypes(case: Case, dtype: torch.dtype) -> None:
 
 
 @every
+@pytest.mark.compile
 def test_compiles_without_graph_breaks(case: Case) -> None:
     law = case.make()
     context = context_of(law, 4)

@@ -204,6 +204,7 @@ def test_density_outside_the_domain_is_zero() -> None:
     assert all(p.grad.isfinite().all() for p in flow.parameters() if p.grad is not None)
 
 
+@pytest.mark.e2e
 def test_importing_changes_no_global_state() -> None:
     """In a process of its own: here, compiling has already changed some of torch's."""
     code = """

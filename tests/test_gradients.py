@@ -204,6 +204,7 @@ HELD = {
 
 
 @pytest.mark.parametrize("name", HELD)
+@pytest.mark.slow
 def test_gradient_of_the_bound_is_that_of_its_integral(name: str) -> None:
     flow, x, bound = HELD[name]()
     exact = _flat(flow, bound())
@@ -219,6 +220,7 @@ def test_gradient_of_the_bound_is_that_of_its_integral(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["discrete encoder", "categories"])
+@pytest.mark.slow
 def test_gradient_of_the_k_sample_bound_is_that_of_its_sum(name: str) -> None:
     flow, x, _ = HELD[name]()
     if name == "categories":
@@ -266,6 +268,7 @@ def test_draws_that_nothing_after_jumps_for_stay_reparameterised() -> None:
         assert flow.estimator() == sf.gradients.Estimator()
 
 
+@pytest.mark.slow
 def test_what_has_no_unbiased_gradient_is_refused_by_fit_and_by_backward() -> None:
     signs, one = sf.Bernoulli(2, learned=True), torch.randn(50, 1)
     refused = {
@@ -360,6 +363,7 @@ def test_a_bound_is_not_handed_out_with_draws() -> None:
     assert x.shape == (5, 1) and log_prob.shape == (5,)
 
 
+@pytest.mark.slow
 def test_learned_discrete_encoders_train() -> None:
     """The posterior of a mixture's component is found by gradients of a bound that draws the component."""
     torch.manual_seed(0)

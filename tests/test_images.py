@@ -17,7 +17,7 @@ from PIL import Image
 
 import surflow as sf
 from surflow import presets
-from surflow.data import builtin, idx
+from surflow.data.readers import builtin, idx
 from surflow.evaluation import evaluate, frechet_distance, read_results
 from surflow_experiments.images.between import between
 from surflow_experiments.images.models import LEVELS, SHAPE, report
@@ -496,6 +496,7 @@ def test_the_frechet_distance_of_gaussians_has_its_closed_form() -> None:
 
 
 @pytest.mark.skipif(not os.environ.get(idx.VARIABLE), reason=f"{idx.VARIABLE} does not say where MNIST is")
+@pytest.mark.e2e
 def test_a_quick_run_over_mnist(tmp_path: Path) -> None:
     page = reproduce("images", tmp_path / "results", tmp_path / "cells", quick=True)
     found = {

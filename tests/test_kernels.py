@@ -92,7 +92,7 @@ both_types = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], id
 
 @every_grid
 @both_types
-@pytest.mark.parametrize("way", ["formula", "by hand", "compiled"])
+@pytest.mark.parametrize("way", ["formula", "by hand", pytest.param("compiled", marks=pytest.mark.compile)])
 def test_inverses_of_steep_splines_lose_the_digits_of_rounding_alone(
     request: pytest.FixtureRequest, grid: Grid, dtype: torch.dtype, way: str
 ) -> None:
@@ -335,6 +335,7 @@ def kernels() -> None:
 
 
 @both_ways
+@pytest.mark.compile
 def test_compiled_splines_have_the_same_numbers(kernels: None, inverse: bool) -> None:
     grid = GRIDS["line"]
     for shape in ((64, 3), (32, 3), (2, 70)):  # one kernel serves all
@@ -366,6 +367,7 @@ def _extremes(grid: Grid) -> tuple[Tensor, Tensor]:
 
 
 @both_ways
+@pytest.mark.compile
 def test_fast_splines_are_no_less_accurate_than_the_formula_on_extreme_inputs(kernels: None, inverse: bool) -> None:
     """Against float64: errors of the compiled float32 kernel and its gradients, beside those of the formula."""
     grid = GRIDS["line"]
@@ -394,6 +396,7 @@ def test_fast_splines_are_no_less_accurate_than_the_formula_on_extreme_inputs(ke
                 assert error(f, level) <= 2 * error(p, level) + 1e-8, (name, level)
 
 
+@pytest.mark.compile
 def test_without_a_compiler_everything_works_and_a_warning_says_so() -> None:
     program = """
 import warnings, torch, surflow as sf
@@ -412,6 +415,7 @@ assert torch.equal(first, flow.log_prob(x)) and torch.equal(first, second)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.compile
 def test_formula_is_what_a_compiler_sees() -> None:
     x, raw = _drawn(GRIDS["line"], (4, 2), 4)
     whole = torch.compile(rational_quadratic, fullgraph=True, backend="eager")

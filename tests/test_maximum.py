@@ -284,6 +284,7 @@ def test_reparameterization_is_known() -> None:
     [sf.Max(3), sf.MaxPool((2, 4, 4), kernel_size=(2, 1)), sf.OverlappingMaxPool((2, 5, 5), kernel_size=3, stride=2)],
     ids=lambda layer: type(layer).__name__,
 )
+@pytest.mark.compile
 def test_compiles_in_both_directions(layer: sf.Transform) -> None:
     torch.compiler.reset()
     x = torch.randn(3, *layer.in_shape).requires_grad_()

@@ -169,6 +169,7 @@ def test_unknown_names_and_misfits_are_explained() -> None:
         presets.build("abs-joint", 20)
 
 
+@pytest.mark.slow
 def test_the_vae_leaves_the_gaussian_it_starts_from() -> None:
     """A decoder that ignores z and an encoder that ignores x would be a saddle, no better than a Gaussian."""
     torch.manual_seed(0)

@@ -64,6 +64,7 @@ def test_recorded_signs_are_those_of_the_skewed_data() -> None:
 # -- running ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.e2e
 def test_a_quick_run_makes_everything_and_a_second_one_keeps_it(tmp_path: Path, capsys: Any) -> None:
     page = reproduce("synthetic", tmp_path / "results", tmp_path / "cells", quick=True)
     rows = read_results(tmp_path / "results" / "synthetic.json")["rows"]
@@ -101,6 +102,7 @@ def _cells(*numbers: float) -> list[Cell]:
     return [Cell("a/b", "model", seed, {"number": number}) for seed, number in enumerate(numbers)]
 
 
+@pytest.mark.e2e
 def test_a_cell_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> None:
     done, failed = run_cells(_cells(1, -1, 3), _outcome, tmp_path, str)
     assert [outcome.value("m") for outcome in done] == [1, 3]
@@ -108,6 +110,7 @@ def test_a_cell_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> N
     assert [path.name for path in sorted(tmp_path.rglob("*.json"))] == ["model-0.json", "model-2.json"]
 
 
+@pytest.mark.e2e
 def test_a_process_that_is_killed_fails_the_rest_and_says_so(tmp_path: Path) -> None:
     _, failed = run_cells(_cells(*[0] * 6), _killed, tmp_path, str)
     assert len(failed) == 1 and "a process was killed, perhaps for memory: 6 cells were not run" in failed[0]
@@ -117,6 +120,7 @@ def _killed(cell: Cell) -> Outcome:
     os._exit(9)
 
 
+@pytest.mark.e2e
 def test_a_cell_with_another_specification_is_run_again(tmp_path: Path) -> None:
     run_cells(_cells(1, 2), _outcome, tmp_path, str)
     again, _ = run_cells(_cells(1, 5), _outcome, tmp_path, str)
@@ -125,6 +129,7 @@ def test_a_cell_with_another_specification_is_run_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["arrays", "missing", "rows", "versions"])
+@pytest.mark.e2e
 def test_a_damaged_or_outdated_cell_is_run_again(tmp_path: Path, damage: str, capsys: Any) -> None:
     run_cells(_cells(1), _outcome, tmp_path, str)
     rows, arrays = tmp_path / "a/b/model-0.json", tmp_path / "a/b/model-0.npz"
@@ -186,6 +191,7 @@ def test_recorded_posteriors_are_not_better_than_exact_ones(name: str, gap: str)
 
 
 @pytest.mark.parametrize("name", ["sir", "circle", "sbibm"])
+@pytest.mark.e2e
 def test_quick_runs_of_posteriors_and_the_circle(tmp_path: Path, name: str) -> None:
     page = reproduce_any(name, tmp_path / "results", tmp_path / "cells", quick=True)
     assert read_results(tmp_path / "results" / f"{name}.json")["command"] == f"surflow reproduce {name} --quick"

@@ -178,8 +178,10 @@ def test_unknown_classes_and_arguments(tmp_path: Path) -> None:
     _refused(
         _rewritten(tmp_path, lambda a: _first(a)["arguments"].update(sign=1)), r"transforms\[0\].*did you mean 'signs'"
     )
-    _refused(_rewritten(tmp_path, lambda a: _first(a)["arguments"].pop("shape")), r"Abs needs the argument shape")
-    _refused(_rewritten(tmp_path, lambda a: _first(a)["arguments"].update(shape="two")), "expected a shape")
+    _refused(
+        _rewritten(tmp_path, lambda a: _first(a)["arguments"].pop("event_shape")), r"Abs needs the argument event_shape"
+    )
+    _refused(_rewritten(tmp_path, lambda a: _first(a)["arguments"].update(event_shape="two")), "expected a shape")
     _refused(_rewritten(tmp_path, lambda a: a.update({"class": "Normal"})), "expected the architecture of a Flow")
     _refused(_rewritten(tmp_path, lambda a: a.update(extra=1)), 'expected the entries "class" and "arguments"')
 
@@ -214,12 +216,12 @@ def _metadata(path: Path) -> dict[str, str]:
 
 def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
     def shape(*sizes: int) -> Callable[[dict], None]:
-        return lambda a: _first(a)["arguments"].update(shape=list(sizes))
+        return lambda a: _first(a)["arguments"].update(event_shape=list(sizes))
 
     def hidden(*widths: int) -> Callable[[dict], None]:
         return lambda a: a["arguments"]["transforms"][2]["arguments"].update(hidden=list(widths))
 
-    _refused(_rewritten(tmp_path, shape(10**18)), r"transforms\[0\].shape, of 60 bits, is too much")
+    _refused(_rewritten(tmp_path, shape(10**18)), r"transforms\[0\].event_shape, of 60 bits, is too much")
     _refused(_rewritten(tmp_path, shape(10**6, 10**6)), "shape, of 2 axes, is too much")
     _refused(_rewritten(tmp_path, hidden(2**24, 2**24)), "hidden=16,777,216 is too much")
     _refused(_rewritten(tmp_path, hidden(2**18, 2**18)), "torch.empty, of 68,719,476,736 numbers, is too much")
@@ -228,7 +230,7 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path: Path) -> None
     def autoregressive(a: dict) -> None:
         a["arguments"]["transforms"][2] = {
             "class": "Autoregressive",
-            "arguments": {"shape": 2, "hidden": [2**18, 2**18]},
+            "arguments": {"event_shape": 2, "hidden": [2**18, 2**18]},
         }
 
     _refused(_rewritten(tmp_path, autoregressive), "too much")

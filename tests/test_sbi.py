@@ -45,6 +45,7 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor]:
 _QUICK = {"training_batch_size": 100, "learning_rate": 5e-3, "max_num_epochs": 30}
 
 
+@pytest.mark.slow
 def test_npe_samples_scores_and_calibrates(sbi, pairs) -> None:
     theta, x = pairs
     build = sf.sbi.estimator(prior=MOONS.prior, layers=2)
@@ -66,6 +67,7 @@ def test_npe_samples_scores_and_calibrates(sbi, pairs) -> None:
     assert again.sample((5,), x=observed[:1], show_progress_bars=False).shape == (5, 2)
 
 
+@pytest.mark.slow
 def test_nle_and_its_markov_chains(sbi, pairs) -> None:
     theta, x = pairs
     build = sf.sbi.estimator("likelihood", layers=2)

@@ -65,6 +65,7 @@ def test_given_the_product_the_first_rate_has_the_stated_law() -> None:
 
 
 @pytest.mark.parametrize("options", EPIDEMICS, ids=str)
+@pytest.mark.slow
 def test_the_exact_posterior_of_the_epidemic_is_calibrated(options) -> None:
     sir = SIR(**options)
     theta, x = sir.sample(100, seed=3)
@@ -89,6 +90,7 @@ def test_evidence_by_two_ways() -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
+@pytest.mark.slow
 def test_the_exact_posterior_of_a_task_is_calibrated(name: str) -> None:
     task = simulator(name)
     theta, x = task.sample(100, seed=1)
@@ -98,6 +100,7 @@ def test_the_exact_posterior_of_a_task_is_calibrated(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "half"), [("two_moons", 1.0), ("sir_benchmark", None)])
+@pytest.mark.slow
 def test_posteriors_of_two_parameters_integrate_to_one(name: str, half: float | None) -> None:
     task = simulator(name)
     _, x = task.sample(2, seed=2)

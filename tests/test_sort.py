@@ -131,6 +131,7 @@ def test_log_gaps_there_and_back(shape: tuple[int, ...], by: int | None) -> None
     [sf.Sort(3), sf.Sort((2, 4), by=0), sf.LogGaps(3), sf.LogGaps((2, 4), by=0)],
     ids=lambda layer: f"{type(layer).__name__}{layer.in_shape}",
 )
+@pytest.mark.compile
 def test_compiles_in_both_directions(layer: sf.Transform) -> None:
     torch.compiler.reset()
     x: Tensor = torch.randn(3, *layer.in_shape).sort(-1).values

@@ -291,6 +291,7 @@ STEPS, KILLED = 23, 14
 OPTIONS = dict(steps=STEPS, validate_every=4, snapshots=(3, 20), batch_size=8, progress=False, clip=1.0)
 
 
+@pytest.mark.e2e
 def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path):
     script = tmp_path / "run.py"
     script.write_text(
@@ -462,6 +463,7 @@ def test_checkpoints_hold_nested_values_bit_for_bit_and_no_pickle(tmp_path):
 # -- several processes -----------------------------------------------------------------------------
 
 
+@pytest.mark.e2e
 def test_two_processes_end_like_one_on_the_doubled_batch(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     x, weight = rows(30, 2) + 1, torch.arange(30.0) % 4

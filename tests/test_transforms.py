@@ -160,6 +160,7 @@ def test_gradients_are_finite(case: Case, dtype: torch.dtype) -> None:
 
 
 @every
+@pytest.mark.compile
 def test_compiles_without_graph_breaks(case: Case) -> None:
     layer = case.make()
     x, context = events(layer.domain, layer.in_shape, 4), context_of(layer, 4)
