@@ -30,7 +30,9 @@ def _digits(minutes: float) -> tuple[Tensor, Tensor]:
     splits = sf.data.load("digits", context="digit")
     assert splits.context is not None  # asked for in the line above
     torch.manual_seed(0)
-    flow = sf.presets.build("auto", splits.event_shape, context_net=splits.context.network(), levels=splits.levels)
+    assert splits.levels is not None  # digits are integers
+    net, support = splits.context.network(), sf.Integers(splits.levels)
+    flow = sf.presets.build("auto", splits.event_shape, context_net=net, support=support)
     pair = (splits.validation.x, splits.validation.context)
     sf.fit(
         flow,

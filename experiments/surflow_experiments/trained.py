@@ -48,7 +48,7 @@ def _without_noise(flow: Flow, train: Pair, validation: Pair) -> tuple[Flow, Any
         rows = torch.randint(len(train[0]), (n,))
         return noise(train[0][rows])[0], train[1][rows]
 
-    with sf.distribution.seeded(0):
+    with sf.seeded(0):
         return rest, draw, (noise(validation[0])[0], validation[1])
 
 
@@ -66,7 +66,7 @@ def trained(cell: Cell, splits: Splits, build: Callable[[], Flow]) -> Trained:
     if path.exists() and record.exists():
         with np.load(record) as kept:
             return Trained(sf.load(path), float(kept["seconds"]), int(kept["steps"]), kept["losses"].tolist())
-    with sf.distribution.seeded(cell.seed):
+    with sf.seeded(cell.seed):
         flow = build()
     train, held_out = splits.train, splits.validation
     n = spec["validated"]

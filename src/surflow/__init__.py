@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from surflow._internal.configurable import Configurable
 from surflow._internal.kernels import compiled
+from surflow._internal.random import seeded
 from surflow._internal.version import __version__ as __version__
 from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
@@ -127,7 +128,7 @@ __all__ = [
     "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetEncoder", "SetTransformer",
     "Summary",
     # training, data, evaluation
-    "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi",
+    "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi", "seeded",
     # errors
     "BoundError", "ConfigError", "DataError", "FileError", "NonFiniteError", "ShapeError", "SupportError",
     "SurflowError",

@@ -45,7 +45,7 @@ def run(cell: Cell) -> Outcome:
     x, context = splits.test.x[:n], splits.test.context[:n]  # type: ignore[index]
     per_dim = math.log(2) * math.prod(flow.event_shape)
     kept = n if flow.exact else min(n, _BOUND_ROWS)
-    with sf.distribution.seeded(cell.seed):
+    with sf.seeded(cell.seed):
         log_prob = scores(flow, x[:kept], context[:kept], importance_samples=_BOUND)
     drawn, sampling = drawn_digits(flow, spec["draws"], cell.seed)
     samples = drawn.flatten(0, 1)
@@ -98,13 +98,13 @@ def _variations(flow: Flow, x: Tensor, context: Tensor, seed: int) -> dict[str, 
         return {}
     places = [(context[:, 0] == digit).nonzero()[:2, 0] for digit in range(DIGITS)]
     ends, context = torch.stack([x[place] for place in places], 1), context[[int(place[0]) for place in places]]
-    with torch.no_grad(), sf.distribution.seeded(seed):
+    with torch.no_grad(), sf.seeded(seed):
         z, other = (flow.encode(end, context) for end in ends)
         again = [flow.decode(z, context) for _ in range(VARIED)]
         codes = between(law, (z, other), flow.context_net(context), BETWEEN)  # type: ignore[misc]
         way = []
         for code in codes:
-            with sf.distribution.seeded(seed):
+            with sf.seeded(seed):
                 way.append(flow.decode(code, context))
     variations = torch.stack([ends[0], *again], 1)
     interpolations = torch.stack([ends[0], *way, ends[1]], 1)

@@ -40,7 +40,7 @@ def measure(steps: int, batch: int) -> dict[str, float]:
     loss: the same arithmetic, without the flow around it.
     """
     torch.set_num_threads(1)
-    with sf.distribution.seeded(0):
+    with sf.seeded(0):
         flow = MODELS["permute-flow"](steps=STEPS)
         x, context = 28 * torch.rand(batch, *SHAPE), torch.randint(DIGITS, (batch, 1)).float()
         flow.initialize(x, context)

@@ -63,7 +63,7 @@ def run(cell: Cell) -> Outcome:
     n = spec["tested"]
     x, context = splits.test.x[:n], splits.test.context[:n]  # type: ignore[index]
     found: list[Found] = []
-    with sf.distribution.seeded(cell.seed):
+    with sf.seeded(cell.seed):
         log_prob = scores(flow, x, context, importance_samples=1)
         found.append(("nats_per_point", *mean_and_error(-log_prob / _POINTS), "nats per point"))
         if flow.exact:

@@ -97,7 +97,12 @@ class ModelConfig(BaseModel):
         shape = tuple(event_shape)
         if self.preset is not None:
             options = {key: _untable(value) for key, value in (self.model_extra or {}).items()}
-            return presets.build(self.preset, shape, context_net=context_net, levels=levels, support=support, **options)
+            for given in [option for option in options if option in presets.HEAD]:
+                raise ConfigError(
+                    f"[model] has no entry {given!r}: the data decide it, and the seed stands above [data]"
+                )
+            support = support if levels is None else Integers(levels)
+            return presets.build(self.preset, shape, context_net=context_net, support=support, **options)
         stated = {"class": "Flow", "transforms": self.transforms or [], "base": self.base}
         if self.context_net is not None or encoding is not None:
             stated["context_net"] = self.context_net or to_table(context_net)
