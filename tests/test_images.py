@@ -238,7 +238,7 @@ def test_masses_of_levels_sum_to_one_however_wild(size: float) -> None:
 def test_variational_dequantisation_starts_uniform_and_gains() -> None:
     """Its noise is uniform before training, given any image; a bound that is trained on more is no worse."""
     x = _images(400, (1, 4, 4)) // 64
-    flow = presets.build("glow", (1, 4, 4), levels=4, width=8, steps=1, scales=1, variational=True)
+    flow = presets.build("glow", (1, 4, 4), support=sf.Integers(4), width=8, steps=1, scales=1, variational=True)
     noise = flow.transforms[0].noise
     given = torch.randn(50, 1, 4, 4)
     torch.testing.assert_close(noise.log_prob(torch.rand(50, 1, 4, 4), given), torch.zeros(50), rtol=0, atol=1e-4)
@@ -252,7 +252,7 @@ def test_variational_dequantisation_starts_uniform_and_gains() -> None:
 
 
 def test_half_precision_draws_from_the_law_that_it_scores() -> None:
-    flow = presets.build("max-pool", (1, 4, 4), levels=256, width=8, attention=8)
+    flow = presets.build("max-pool", (1, 4, 4), support=sf.Integers(256), width=8, attention=8)
     for p in flow.parameters():
         torch.nn.init.normal_(p, std=0.3)
     with torch.autocast("cpu", torch.bfloat16):
@@ -417,7 +417,9 @@ def test_pixels_that_may_miss_their_maximum_are_refused(pixels: sf.Distribution)
 @pytest.mark.parametrize("name", ["max-pool", "slice"])
 def test_pyramids_train_save_and_draw(name: str, tmp_path: Path) -> None:
     net = sf.ContextColumns([3])
-    flow = presets.build(name, (2, 8, 4), levels=16, context_net=net, scales=2, width=8, attention=8, blocks=1)
+    flow = presets.build(
+        name, (2, 8, 4), support=sf.Integers(16), context_net=net, scales=2, width=8, attention=8, blocks=1
+    )
     assert flow.exact and repr(flow.support) == "integers(16)"
     x, context = _images(64, (2, 8, 4), 16), torch.randint(3, (64, 1)).float()
     x[:, :, :4] = 0
@@ -437,7 +439,7 @@ def test_pyramids_train_save_and_draw(name: str, tmp_path: Path) -> None:
 
 def test_the_multi_scale_flow_trains_saves_and_draws(tmp_path: Path) -> None:
     net = sf.ContextColumns([3])
-    flow = presets.build("glow", (2, 8, 4), levels=16, context_net=net, width=8, steps=2)
+    flow = presets.build("glow", (2, 8, 4), support=sf.Integers(16), context_net=net, width=8, steps=2)
     x, context = _images(64, (2, 8, 4), 16), torch.randint(3, (64, 1)).float()
     x[:, :, :4] = 0
     history = sf.fit(flow, (x, context), steps=60, batch_size=64, lr=1e-2, validate_every=30, progress=False)
@@ -454,7 +456,9 @@ def test_the_multi_scale_flow_trains_saves_and_draws(tmp_path: Path) -> None:
 def test_all_images_there_are_have_mass_one(name: str, shape: tuple[int, ...], scales: int) -> None:
     net = sf.ContextColumns([3])
     # In training some of what the transformer adds is dropped: a law then, but another one for every event.
-    flow = presets.build(name, shape, levels=2, context_net=net, width=8, attention=8, scales=scales).eval()
+    flow = presets.build(
+        name, shape, support=sf.Integers(2), context_net=net, width=8, attention=8, scales=scales
+    ).eval()
     for p in flow.parameters():
         torch.nn.init.normal_(p, std=0.3)
     x = ((torch.arange(2**16)[:, None] >> torch.arange(16)) & 1).float().reshape(-1, *shape)
@@ -465,11 +469,11 @@ def test_all_images_there_are_have_mass_one(name: str, shape: tuple[int, ...], s
 
 def test_pyramids_refuse_what_they_cannot_halve() -> None:
     with pytest.raises(sf.ShapeError, match="that 4 divides"):
-        presets.build("max-pool", (1, 6, 8), levels=256, scales=2)
-    with pytest.raises(sf.ConfigError, match="images of integers"):
+        presets.build("max-pool", (1, 6, 8), support=sf.Integers(256), scales=2)
+    with pytest.raises(sf.SupportError, match=r"images of integers, got the support real: pass support="):
         presets.build("slice", (1, 8, 8))
     with pytest.raises(sf.ConfigError, match="option of the preset 'max-pool' 'widht'; did you mean 'width'"):
-        presets.build("max-pool", (1, 8, 8), levels=256, widht=3)
+        presets.build("max-pool", (1, 8, 8), support=sf.Integers(256), widht=3)
 
 
 def test_the_reports_chain_is_a_bound_that_round_trips() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import tomllib
 from pathlib import Path
@@ -13,14 +14,22 @@ import torch
 import surflow as sf
 from surflow import presets
 from surflow.app.config import ModelConfig, chain_toml, from_table, parse_config, read_config, to_table
+from surflow.presets.registry import PRESETS
 from surflow.serialization.files import describe
 
 CONTEXT = sf.ContextColumns([3, None], mean=[0.0, 1.0], scale=[1.0, 2.0])
 # Small networks: the presets' own sizes are for real data.
 SMALL: dict[str, Any] = {"hidden": (16, 16)}
 BOUNDS = {"augment", "vae"}
-# Those for images and for sets of points have tests of their own.
-VECTORS = sorted(set(presets.names()) - set(presets.PYRAMIDS) - set(presets.CLOUDS))
+REAL, POSITIVE, BOX = sf.real, sf.positive, sf.Interval(-1, 1)
+MIXED = sf.product([sf.positive, sf.real, sf.Interval(0, 2)])
+VECTORS = [
+    "abs", "abs-joint", "abs-learned", "abs-middle", "abs-spline", "augment", "autoregressive", "box", "image", "max",
+    "nf", "polar", "posterior", "product", "sort", "spline", "vae",
+]  # fmt: skip
+# Those for images and for sets of points have tests of their own beside the layers that they are made of.
+IMAGES = ["glow", "max-pool", "slice"]
+POINTS = ["permute-flow", "point-grid", "sort-flow", "statistician"]
 
 
 def _data(n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,7 +101,7 @@ def test_none_and_nested_objects_survive_toml(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(VECTORS) - {"polar"}))
 def test_images_of_integers_are_dequantised(name: str) -> None:
-    flow = presets.build(name, (1, 2, 2), levels=5, **SMALL)
+    flow = presets.build(name, (1, 2, 2), support=sf.Integers(5), **SMALL)
     x = torch.randint(5, (64, 1, 2, 2)).float()
     flow.initialize(x)
     assert repr(flow.support) == "integers(5)"
@@ -104,8 +113,8 @@ def test_auto_takes_the_kind_of_data_into_account() -> None:
     def names(**kind: Any) -> list[str]:
         return [layer["class"] for layer in describe(presets.build("auto", 4, **kind))["arguments"]["transforms"]]
 
-    assert names(levels=3)[0] == "Dequantize"
-    assert names(levels=None)[0] == "Standardize"
+    assert names(support=sf.Integers(3))[0] == "Dequantize"
+    assert names()[0] == "Standardize"
 
 
 @pytest.mark.parametrize("name", sorted(set(VECTORS) - {"sort", "max", "product", "polar"}))
@@ -155,8 +164,14 @@ def test_unknown_names_and_misfits_are_explained() -> None:
         presets.build("spine", 2)
     with pytest.raises(sf.ConfigError, match="option of the preset 'nf' 'layer'; did you mean 'layers'"):
         presets.build("nf", 2, layer=3)
-    with pytest.raises(sf.ConfigError, match="wrong types"):
+    with pytest.raises(
+        sf.ConfigError, match="option 'layers' of the preset 'nf' should be a valid integer, got 'three'"
+    ):
         presets.build("nf", 2, layers="three")
+    with pytest.raises(sf.ConfigError, match="option 'hidden' of the preset 'spline' should be a valid integer"):
+        presets.build("spline", 2, hidden=[16, 2.5])
+    with pytest.raises(sf.ConfigError, match="option 'layers' of the preset 'nf' should be a valid integer, got True"):
+        presets.build("nf", 2, layers=True)
     with pytest.raises(sf.ShapeError, match="at least two coordinates"):
         presets.build("sort", 1)
     with pytest.raises(sf.ShapeError, match="for two coordinates"):
@@ -167,6 +182,150 @@ def test_unknown_names_and_misfits_are_explained() -> None:
         presets.build("product", 2, support=sf.positive, pair=[0, 0])
     with pytest.raises(sf.ConfigError, match="at most 12 bits"):
         presets.build("abs-joint", 20)
+
+
+# -- the registry ---------------------------------------------------------------------------------------
+
+
+def _event(name: str) -> tuple[int, ...]:
+    return (1, 4, 4) if name in IMAGES else (2, 6) if name in POINTS else (2,)
+
+
+def _make(name: str, shape: int | tuple[int, ...], support: sf.Support | None = None, **options: Any) -> sf.Flow:
+    small = SMALL if name in VECTORS else {"width": 8, "scales": 1} if name in IMAGES else {"width": 8}
+    support = support or (sf.Integers(4) if name in IMAGES else sf.real)
+    return presets.build(name, shape, support=support, **small, **options)
+
+
+def test_every_preset_has_one_name_and_is_a_public_function_with_the_common_head() -> None:
+    assert sorted(presets.names()) == sorted([*VECTORS, *IMAGES, *POINTS])
+    assert len(set(PRESETS.values())) == len(PRESETS)
+    for name, make in PRESETS.items():
+        function = "abs_fair" if name == "abs" else name.replace("-", "_")
+        assert getattr(presets, function) is make and function in presets.__all__
+        parameters = inspect.signature(make).parameters
+        assert tuple(parameters)[: len(presets.HEAD)] == presets.HEAD
+        assert all(p.kind is p.KEYWORD_ONLY for p in list(parameters.values())[2:])
+        assert presets.names()[name] and not presets.names()[name].endswith(".")
+
+
+@pytest.mark.parametrize("name", [*VECTORS, *IMAGES, *POINTS])
+def test_a_seed_decides_the_weights_and_leaves_the_global_generator_alone(name: str) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one, two, other = (_make(name, _event(name), context_shape=3, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert one.context_shape == (3,)
+    weights = [torch.cat([p.flatten() for p in flow.parameters()]) for flow in (one, two, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    # Without a seed, of the global generator, as anything that torch makes.
+    with sf.seeded(0):
+        same = _make(name, _event(name), context_shape=3)
+    assert torch.equal(torch.cat([p.flatten() for p in same.parameters()]), weights[0])
+
+
+@pytest.mark.parametrize("support", [REAL, POSITIVE, BOX, MIXED, sf.Integers(5)], ids=repr)
+@pytest.mark.parametrize("name", sorted(set(VECTORS) - {"polar"}))
+def test_presets_of_vectors_keep_the_support_of_events_of_any_shape(name: str, support: sf.Support) -> None:
+    one_number = support != MIXED and name not in ("sort", "max", "product")
+    for shape in [(3,), (3, 2), *[()] * one_number]:
+        flow = _make(name, shape, support)
+        assert flow.event_shape == shape
+        x = flow.sample(20, seed=0)
+        assert x.shape == (20, *shape) and support.contains(x).all()
+        assert flow.support == support
+
+
+@pytest.mark.parametrize("name", VECTORS)
+@pytest.mark.parametrize(
+    "support", [sf.circle, sf.Ordered(), sf.Permutations(2), sf.product([sf.circle, sf.real])], ids=repr
+)
+def test_presets_of_vectors_refuse_what_has_no_map_to_the_real_line(name: str, support: sf.Support) -> None:
+    with pytest.raises(
+        sf.SupportError, match=rf"the preset '{name}' is for vectors of integers, or of numbers that are real"
+    ):
+        _make(name, 2, support)
+
+
+@pytest.mark.parametrize("name", [*VECTORS, *IMAGES, *POINTS])
+def test_presets_refuse_other_shapes_and_say_what_they_are_for(name: str) -> None:
+    wrong: list[tuple[int, ...]] = [(0,), (3, 0)]
+    if name in IMAGES:
+        wrong = [(16,), (4, 4), (1, 3, 4)]
+    elif name in POINTS:
+        wrong = [(16,), (1, 4, 4), (2, 0)]
+    elif name in ("sort", "max", "product"):
+        wrong += [(1,), (1, 1)]
+    elif name == "polar":
+        wrong += [(1,), (3,)]
+    for shape in wrong:
+        with pytest.raises(sf.ShapeError, match=rf"the preset '{name}' (is for|halves images)"):
+            _make(name, shape)
+
+
+@pytest.mark.parametrize("name", ["spline", "max-pool", "point-grid"])
+def test_contexts_of_presets_are_vectors_and_agree_with_their_network(name: str) -> None:
+    with pytest.raises(sf.ShapeError, match="a context that is a vector, got shape"):
+        _make(name, _event(name), context_shape=(2, 3))
+    with pytest.raises(sf.ShapeError, match=r"takes contexts of shape \(2,\), got context_shape=3"):
+        _make(name, _event(name), context_shape=3, context_net=CONTEXT)
+    with pytest.raises(sf.ShapeError, match="Linear does not"):
+        _make(name, _event(name), context_net=torch.nn.Linear(2, 2))
+    assert _make(name, _event(name), context_shape=2, context_net=CONTEXT).context_shape == (2,)
+
+
+@pytest.mark.parametrize(("mask", "support"), [(False, sf.Interval(-1, 1)), (True, sf.Ragged(-1, 1))])
+def test_a_grid_of_points_takes_the_support_that_it_has(mask: bool, support: sf.Support) -> None:
+    flow = presets.point_grid((3, 4), support=support, mask=mask, cells=3, low=-1.0, high=1.0, width=8)
+    assert flow.support == support
+    with pytest.raises(sf.SupportError, match="real points"):
+        presets.point_grid((3, 4), support=support, mask=mask, cells=3, low=-1.0, high=2.0, width=8)
+
+
+def test_a_bug_inside_a_preset_shows_as_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(
+        event_shape: Any, context_shape: Any = None, *, context_net: Any, support: Any, seed: Any, layers: int = 1
+    ) -> sf.Flow:
+        return sf.Flow([], base=sf.Normal(event_shape + "1"))
+
+    monkeypatch.setitem(PRESETS, "broken", broken)
+    with pytest.raises(TypeError, match="unsupported operand") as caught:
+        presets.build("broken", 2, layers=3)
+    assert not isinstance(caught.value, sf.SurflowError)
+    with pytest.raises(sf.ConfigError, match="'layer'; did you mean 'layers'"):
+        presets.build("broken", 2, layer=3)
+
+
+def test_what_the_data_decide_is_no_entry_of_a_model() -> None:
+    for entry in ({"seed": 3}, {"support": "real"}, {"event_shape": 2}, {"context_shape": 2}):
+        model = parse_config({"data": {"source": "moons"}, "model": {"preset": "nf", **entry}}).model
+        with pytest.raises(sf.ConfigError, match=f"no entry '{next(iter(entry))}'"):
+            model.build((2,), None, None)
+
+
+def test_models_of_old_files_build() -> None:
+    """Tables [model] as runs have written them: whole numbers for floats, lists for tuples."""
+    for name, options, shape, levels in [
+        ("spline", {"layers": 1, "hidden": [16], "bins": 4}, (4,), None),
+        ("point-grid", {"mask": True, "low": -1, "high": 1.5, "cells": 3, "width": 8}, (3, 4), None),
+        ("max-pool", {"scales": 1, "width": 8, "attention": 8, "dropout": 0}, (1, 4, 4), 16),
+        ("glow", {"variational": True, "steps": 1, "width": 8}, (1, 4, 4), 16),
+        ("augment", {"extra": {"none": True}, "hidden": [8]}, (2,), None),
+        ("box", {"fold": [0], "hidden": []}, (2,), None),
+    ]:
+        assert ModelConfig(preset=name, **options).build(shape, None, levels).event_shape == shape
+
+
+def test_the_first_example_of_the_readme_is_reproducible() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("sf.fit(")[0]
+    flows: list[sf.Flow] = []
+    for _ in range(2):
+        found: dict[str, Any] = {}
+        exec(code, found)
+        flows.append(found["flow"])
+    one, two = (flow.state_dict() for flow in flows)
+    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def _digits(minutes: float) -> tuple[Tensor, Tensor]:
     splits = sf.data.load("digits", context="digit")
     assert splits.context is not None  # asked for in the line above
     torch.manual_seed(0)
-    flow = sf.presets.build("auto", splits.event_shape, context_net=splits.context.network(), levels=17)
+    flow = sf.presets.build("auto", splits.event_shape, context_net=splits.context.network(), support=splits.support)
     pair = (splits.validation.x, splits.validation.context)
     sf.fit(
         flow,

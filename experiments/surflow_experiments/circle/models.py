@@ -48,7 +48,7 @@ def _near_normal(bins: int) -> sf.Flow:
 
 
 def _polar() -> sf.Flow:
-    return sf.presets.build("polar", 2)
+    return sf.presets.polar(2)
 
 
 def _abs_sort_slice(bins: int = 8) -> sf.Flow:

@@ -46,7 +46,7 @@ def report(pairs: int = 5, hidden: Sequence[int] = _HIDDEN) -> sf.Flow:
 def _pyramid(name: str) -> Callable[..., sf.Flow]:
     def make(**options: Any) -> sf.Flow:
         net = sf.ContextColumns([DIGITS])
-        return sf.presets.build(name, SHAPE, levels=LEVELS, context_net=net, **options)
+        return sf.presets.build(name, SHAPE, context_net=net, support=sf.Integers(LEVELS), **options)
 
     return make
 

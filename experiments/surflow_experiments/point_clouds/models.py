@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import surflow as sf
-from surflow.presets.clouds import couplings
+from surflow.presets.point_sets import couplings
 from surflow_experiments.digits import DIGITS
 
 SHAPE = (2, 50)

@@ -33,12 +33,12 @@ def _folded_moons() -> sf.Flow:
     """The sum of the parameters is known up to its sign: fold it, and one moon is left."""
     turned = sf.Linear(2, matrix=[[1.0, 1.0], [-1.0, 1.0]])
     fold = [sf.On(2, part=[0], layer=layer) for layer in (sf.Abs(1), sf.Inverse(sf.Softplus(1)))]
-    one_moon = presets.build("posterior", 2, context_shape=2, layers=3)
+    one_moon = presets.posterior(2, context_shape=2, layers=3)
     return sf.Flow([turned, *fold, *one_moon.transforms], base=one_moon.base, context_net=Summary(2))
 
 
 def _moons_in_a_box() -> sf.Flow:
-    return presets.build("box", 2, context_net=Summary(2), support=sf.Interval(-1, 1), layers=3, bins=16)
+    return presets.box(2, context_net=Summary(2), support=sf.Interval(-1, 1), layers=3, bins=16)
 
 
 # -- SLCP -------------------------------------------------------------------------------------------------------
@@ -79,18 +79,18 @@ def symmetries(theta: Tensor, x: Tensor) -> Pairs:
 
 def _slcp_plain() -> sf.Flow:
     net, box = Summary(8, 16), sf.Interval(-3, 3)
-    return presets.build("box", 5, context_net=net, support=box, fold=[2, 3], hidden=(128, 128))
+    return presets.box(5, context_net=net, support=box, fold=[2, 3], hidden=(128, 128))
 
 
 def _slcp() -> sf.Flow:
-    return presets.build("box", 5, context_net=Summary(8), support=sf.Interval(-3, 3), fold=[2, 3], hidden=(128, 128))
+    return presets.box(5, context_net=Summary(8), support=sf.Interval(-3, 3), fold=[2, 3], hidden=(128, 128))
 
 
 # -- the linear Gaussian ------------------------------------------------------------------------------------------
 
 
 def _gaussian() -> sf.Flow:
-    return presets.build("posterior", 10, context_net=Summary(10), layers=0, hidden=())
+    return presets.posterior(10, context_net=Summary(10), layers=0, hidden=())
 
 
 # -- tasks --------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from surflow.evaluation import mean_and_error, scores
 from surflow.flow import Flow
 from surflow.nets.context import OneHot
 from surflow.plots.style import frame
+from surflow.presets.tables import positive_splines
 from surflow.surjections.absolute import Abs
 from surflow.training.fitting import fit
 from surflow_experiments.cells import Cell, Outcome
@@ -63,7 +64,7 @@ def build(name: str, classes: int | None, options: Mapping[str, Any]) -> Flow:
     if name == ROTATED:
         pairs = [(Coupling(2), Orthogonal(2)) for _ in range(5)]
         before = [Standardize(2), *(layer for pair in pairs for layer in pair), Abs(2)]
-        return Flow([*before, *presets.positive_splines(2, 0, (64, 64), 16)], base=HalfNormal(2))
+        return Flow([*before, *positive_splines(2, None, (64, 64), 16)], base=HalfNormal(2))
     return presets.build(name, 2, context_net=None if classes is None else OneHot(classes), **options)
 
 

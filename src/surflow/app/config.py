@@ -17,7 +17,7 @@ from surflow.flow import Flow
 from surflow.nets.context import ContextColumns
 from surflow.nets.summary import Summary
 from surflow.serialization.architecture import build, describe
-from surflow.supports import Integers, Ragged, Support, real
+from surflow.supports import Integers, Support, real
 
 # TOML has no null; this table stands for it.
 _NONE = {"none": True}
@@ -79,10 +79,11 @@ class ModelConfig(BaseModel):
         shape = tuple(event_shape)
         if self.preset is not None:
             options = {key: _untable(value) for key, value in (self.model_extra or {}).items()}
-            levels = support.levels if isinstance(support, Integers) else None
-            # Points on a grid know their box by their options.
-            plain = real if isinstance(support, Integers | Ragged) else support
-            return presets.build(self.preset, shape, context_net=context_net, levels=levels, support=plain, **options)
+            for given in [option for option in options if option in presets.HEAD]:
+                raise ConfigError(
+                    f"[model] has no entry {given!r}: the data decide it, and the seed stands above [data]"
+                )
+            return presets.build(self.preset, shape, context_net=context_net, support=support, **options)
         stated = {"class": "Flow", "transforms": self.transforms or [], "base": self.base}
         if self.context_net is not None or encoding is not None:
             stated["context_net"] = self.context_net or to_table(context_net)
