@@ -50,6 +50,11 @@ class Distribution(Configurable, nn.Module):
     log-density. Everything public is built on the two. Where that log-density is dear, it may also implement
     ``_sample(n, context)``, the events alone.
 
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        support: where the density lives; outside it the log-density is -inf.
+        context_shape: shape of one context, or None for a distribution that takes none.
+
     Attributes:
         event_shape: shape of one event.
         support: where the density lives; outside it the log-density is -inf.
@@ -58,6 +63,12 @@ class Distribution(Configurable, nn.Module):
         reparameterized: whether draws carry gradients to the parameters.
         has_pole: whether the derivative of the log-density has no bound at an end of the support, as a log-normal's at
             zero.
+
+    >>> class Laplace(Distribution):
+    ...     def _log_prob(self, x, context):
+    ...         return (-x.abs() - math.log(2)).flatten(1).sum(1)
+    >>> Laplace(1).log_prob(torch.zeros(1, 1)).exp().item()
+    0.5
     """
 
     reparameterized: bool = True

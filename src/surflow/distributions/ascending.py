@@ -23,7 +23,7 @@ class AscendingCategorical(Distribution):
     Together with :class:`SortIntegers` a law of multisets, such as the pixels that the points of a cloud lie in.
 
     Args:
-        size: how many integers.
+        event_shape: how many integers.
         levels: L, for integers 0, ..., L - 1.
         context_shape: of the context, a vector, or None.
         width, layers, dropout: of the network of the logits, a :class:`CausalTransformer` of four heads.

@@ -234,8 +234,8 @@ class AutoregressiveDiscretizedLogistic(Distribution):
 
 
 class BlockwiseDiscretizedLogistic(BlocksGivenMaxima):
-    r"""The pixels of every block of an image, given the largest of each: integers, one place of all blocks after
-    the other.
+    r"""The pixels of every block of an image, given the largest of each: integers, one position of all blocks
+    after the other.
 
     .. math:: \log p(b \mid z, c) = \sum_j \log p(b_j \mid b_{<j}, z, c), \qquad \max_j b_j = z
 
@@ -245,17 +245,24 @@ class BlockwiseDiscretizedLogistic(BlocksGivenMaxima):
 
     Args:
         z_shape: (channels, height, width) of the maxima.
+        context_shape: of the flow's context, beside z, or None.
         levels: number of levels.
-        places: pixels of a block.
-        context_shape: of the flow's context, beside z.
-        components: logistics of a pixel's law.
+        positions: pixels of a block.
+        components: logistics of a pixel's mixture.
         width, blocks: of the networks (:class:`ConvNet`).
 
-    Shapes: an event is (places * channels, height, width), place by place; the context is z, or z joined with the
-    flow's context.
+    Shapes: an event is (positions * channels, height, width), position by position; the context is z, or z joined
+    with the flow's context.
 
     Raises:
-        ShapeError: for z of another shape than an image's, or a single place.
+        ShapeError: for z of another shape than an image's, or a single position.
+
+    >>> import torch, surflow as sf
+    >>> pixels = sf.BlockwiseDiscretizedLogistic((1, 2, 2), levels=8, width=8, blocks=1)
+    >>> z = torch.full((3, 1, 2, 2), 5.0)
+    >>> blocks = pixels.sample((), z)
+    >>> blocks.shape, torch.equal(blocks.amax(1, keepdim=True), z)
+    (torch.Size([3, 4, 2, 2]), True)
     """
 
     reparameterized = False

@@ -21,6 +21,12 @@ class OneHot(Configurable, nn.Module):
     Labels may be integers or floats. A label that is out of range gives zeros: checking it would cost a wait
     for the device at every call.
 
+    Args:
+        classes: number of labels.
+
+    Raises:
+        ConfigError: for less than one class.
+
     >>> OneHot(3)(torch.tensor([2, 0]))
     tensor([[0., 0., 1.],
             [1., 0., 0.]])

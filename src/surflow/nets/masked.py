@@ -41,6 +41,10 @@ class MaskedMLP(Configurable, nn.Module):
         batch_last: lay the output out in memory with the batch last, which splines compute faster with.
 
     Source: Germain et al., "MADE: Masked Autoencoder for Distribution Estimation", arXiv 1502.03509.
+
+    >>> net = MaskedMLP([0, 1, 1], n_parameters=2)
+    >>> net(torch.zeros(4, 3)).shape
+    torch.Size([4, 2, 3])
     """
 
     def __init__(

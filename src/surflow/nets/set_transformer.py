@@ -74,6 +74,10 @@ class SetTransformer(Configurable, nn.Module):
 class SetEncoder(SetTransformer):
     r"""The mean over points of what a :class:`SetTransformer` makes of each: numbers that do not depend on the order.
 
+    Args:
+        inputs, outputs: numbers of each point, and of what is returned for the set.
+        points, width, heads, layers, feedforward, dropout: as for :class:`SetTransformer`.
+
     Shapes: (batch, inputs, points) to (batch, outputs).
 
     Source: Edwards and Storkey, "Towards a Neural Statistician", arXiv 1606.02185.

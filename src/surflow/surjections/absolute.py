@@ -20,9 +20,10 @@ class Abs(Transform):
         z = |x|, \qquad x = (2 b - 1) z, \quad b \sim \pi(b \mid z, c), \qquad V = \log \pi(b \mid z, c)
 
     Args:
-        shape: event shape.
+        event_shape: event shape.
         signs: distribution over bits, 1 for a positive sign, of the same event shape: fair by default;
-            ``Bernoulli(shape, learned=True)``, ``JointBernoulli(shape, context_shape=shape)`` (given z), or any other.
+            ``Bernoulli(event_shape, learned=True)``, ``JointBernoulli(event_shape, event_shape)`` (given z), or any
+            other.
             Its context is z, or z joined with the flow's context.
         support: of x: real, or an interval about zero, of which the upper half remains.
 

@@ -20,11 +20,15 @@ class Slice(Transform):
     .. math:: x = (z, r), \quad r \sim p(r \mid z, c), \qquad V = \log p(r \mid z, c)
 
     Args:
-        shape: event shape of x.
+        event_shape: event shape of x.
         keep: how many entries of the first axis stay.
         dropped: distribution of the dropped part, standard normal by default. Its context is z, or z joined with the
             flow's context.
         support: support of the kept part.
+
+    Raises:
+        ShapeError: unless some entries are kept and some dropped, or for a dropped part of another shape.
+        SupportError: for a support that ties the entries together.
 
     Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731.
 
@@ -86,10 +90,14 @@ class Augment(Inverse):
     .. math:: z = (x, u), \quad u \sim q(u \mid x, c), \qquad V = -\log q(u \mid x, c)
 
     Args:
-        shape: event shape of x.
+        event_shape: event shape of x.
         noise: distribution of u, of exact density, or how many standard normal entries to add. Its context is x, or x
             joined with the flow's context.
         support: support of x.
+
+    Raises:
+        ShapeError: for noise of another shape.
+        BoundError: for noise with only a bound.
 
     Source: Huang et al., "Augmented Normalizing Flows", arXiv 2002.07101; Chen et al., "VFlow", arXiv 2002.09741.
 

@@ -56,12 +56,12 @@ class OverlappingMaxPool(Transform):
 
     :math:`A_b` are the pixels that can hold :math:`z_b`: unclaimed, and in no earlier block of a smaller z.
     The last blocks are cut where the image ends, so every size has a pooled map, of shape
-    :math:`\lceil (height - block) / hop \rceil + 1` and likewise in width, as torch's pooling with ``ceil_mode``.
+    :math:`\lceil (height - kernel) / stride \rceil + 1` and likewise in width, as torch's pooling with ``ceil_mode``.
 
     Args:
-        shape: (channels, height, width).
-        block: side of a block, or (rows, columns).
-        hop: step from a block to the next, or (down, right); from 1 to the block's side. With hop = block
+        event_shape: (channels, height, width).
+        kernel_size: side of a block in pixels, or (rows, columns).
+        stride: step from a block to the next, or (down, right); from 1 to the block's side. With stride = kernel_size
             the layer is :class:`MaxPool`.
         index: a Categorical of event shape ``out_shape`` over the places in a block row by row, whose odds are
             restricted to :math:`A_b`: uniform by default, learned, or conditional.
@@ -71,7 +71,8 @@ class OverlappingMaxPool(Transform):
             The context of both pieces is z, or z with the flow's context as further channels.
 
     Raises:
-        ShapeError: if the block is larger than the image, the hop not between 1 and the block, or a piece does not fit.
+        ShapeError: if the block is larger than the image, the stride not between 1 and the kernel_size, or a piece
+            does not fit.
 
     >>> import torch, surflow as sf
     >>> x = torch.tensor([[[[1.0, 4.0, 3.0, 2.0]]]])
@@ -101,18 +102,19 @@ class OverlappingMaxPool(Transform):
         differences: Distribution | None = None,
     ) -> None:
         channels, height, width = image_shape(self, event_shape)
-        rows, columns = block_sides(self, "block", kernel_size)
-        down, right = block_sides(self, "hop", stride)
+        rows, columns = block_sides(self, "kernel_size", kernel_size)
+        down, right = block_sides(self, "stride", stride)
         if rows * columns < 2:
-            raise ShapeError("OverlappingMaxPool expects blocks of at least two pixels, got block=1")
+            raise ShapeError("OverlappingMaxPool expects blocks of at least two pixels, got kernel_size=1")
         if rows > height or columns > width:
             raise ShapeError(
                 f"OverlappingMaxPool got blocks of {rows} x {columns} for images of {height} x {width} pixels: "
-                "choose a block that fits into the image"
+                "choose a kernel_size that fits into the image"
             )
         if down > rows or right > columns:
             raise ShapeError(
-                f"OverlappingMaxPool expects a hop from 1 to the block, here ({rows}, {columns}), got {(down, right)}: "
+                f"OverlappingMaxPool expects a stride from 1 to the kernel_size, here ({rows}, {columns}), "
+                f"got {(down, right)}: "
                 "a larger one leaves pixels in no block"
             )
         z_shape = (channels, -(-(height - rows) // down) + 1, -(-(width - columns) // right) + 1)
@@ -127,7 +129,7 @@ class OverlappingMaxPool(Transform):
             )
         check_differences(self, differences, d_shape)
         super().__init__(event_shape, z_shape, context_shape=common_context(self, z_shape, index, differences))
-        self.block, self.hop = (rows, columns), (down, right)
+        self.kernel_size, self.stride = (rows, columns), (down, right)
         self.index = index
         self.differences = differences
         self._build_tables()
@@ -141,7 +143,7 @@ class OverlappingMaxPool(Transform):
         """
         _, height, width = self.in_shape
         _, high, wide = self.out_shape
-        (rows, columns), (down, right) = self.block, self.hop
+        (rows, columns), (down, right) = self.kernel_size, self.stride
         reach = -(-columns // right)
         weights = (reach if down < rows else 0, 1 if right < columns else 0)
         i, j = torch.arange(high).repeat_interleave(wide), torch.arange(wide).repeat(high)
@@ -173,11 +175,11 @@ class OverlappingMaxPool(Transform):
 
     def _path(self, *, inverse: bool) -> Path:
         # Which pixels can hold a maximum depends on z where blocks overlap, so the draw jumps with z.
-        if self.hop != self.block:
+        if self.stride != self.kernel_size:
             return Path(event=False, contribution=Jumps.LEARNED)
         if inverse:
             return super()._path(inverse=inverse)
-        return below_the_maximum(self.index, self.differences, math.prod(self.block))
+        return below_the_maximum(self.index, self.differences, math.prod(self.kernel_size))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         pixels = x.flatten(2)
@@ -262,7 +264,7 @@ class OverlappingMaxPool(Transform):
         return raw.flatten(3)[..., self.order].movedim(1, 3)
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, block={self.block}, hop={self.hop}"
+        return f"{super().extra_repr()}, kernel_size={self.kernel_size}, stride={self.stride}"
 
 
 def _log_choice(logits: Tensor, can_hold: Tensor, place: Tensor) -> Tensor:

@@ -21,13 +21,13 @@ class Sort(Transform):
 
     .. math:: z_j = x_{\sigma_j}, \qquad z_1 \le \dots \le z_n, \qquad V = \log \pi(\sigma \mid z, c)
 
-    where :math:`\sigma_j` is the place in x of the j-th smallest value. A uniform :math:`\pi` gives V = - log n!.
+    where :math:`\sigma_j` is the position in x of the j-th smallest value. A uniform :math:`\pi` gives V = - log n!.
 
     Args:
-        shape: n for a vector, or (coordinates, n) for n points.
+        event_shape: n for a vector, or (coordinates, n) for n points.
         by: the coordinate by which points are sorted; a point's column moves as a whole. None for a vector.
         order: distribution of :math:`\sigma`, a permutation of 0, ..., n - 1 of event shape (n,): uniform by default;
-            ``PlackettLuce(n, learned=True)``, ``PlackettLuce(n, context_shape=shape)`` (given z), or any other.
+            ``PlackettLuce(n, learned=True)``, ``PlackettLuce(n, context_shape=event_shape)`` (given z), or any other.
             Its context is z, or z joined with the flow's context (for points: as further coordinates of every point).
 
     Raises:
