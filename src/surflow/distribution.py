@@ -35,7 +35,7 @@ def bounds_in(module: nn.Module) -> list[Distribution]:
 
 
 class Jumps(IntEnum):
-    """Whether a function jumps: not at all, at a place that is fixed, or at one that its own parameters move."""
+    """Whether a function jumps: not at all, at a point that is fixed, or at one that its own parameters move."""
 
     NONE = 0
     FIXED = 1
@@ -43,7 +43,7 @@ class Jumps(IntEnum):
 
 
 class Distribution(Configurable, nn.Module):
-    """A law over events of ``event_shape`` on ``support``, possibly given a context.
+    """A distribution over events of ``event_shape`` on ``support``, possibly given a context.
 
     A subclass implements ``_log_prob(x, context)`` for rows, shape (batch, *event) to (batch,), in nats,
     and ``_draw(n, context)``, which returns ``n`` events, one for each row of the context, with their

@@ -81,5 +81,5 @@ class Autoregressive(Transform):
             log_slopes.append(log_slope)
             return found
 
-        x = self.net.solve(find, flat, self._flat(context))
+        x = self.net.invert(find, flat, self._flat(context))
         return x.reshape(z.shape), torch.cat(log_slopes, 1).sum(1)

@@ -195,8 +195,8 @@ class ConditionalLinear(Transform):
     .. math:: z = L(c)\,(x - m(c)), \qquad V = \sum_i \log L_{ii}(c)
 
     With a normal base x given c is normal, with any mean and any covariance :math:`(L^T L)^{-1}`. Correlations are a
-    matter of the context alone, so that the tight and tilted laws of parameters given much data are learned from few
-    examples. :math:`L_{ii} = e^{s_i}` with the log-scale limited, :math:`s_i = l \tanh(\mathrm{raw}_i / l)`.
+    matter of the context alone, so that the tight and tilted distributions of parameters given much data are learned
+    from few examples. :math:`L_{ii} = e^{s_i}` with the log-scale limited, :math:`s_i = l \tanh(\mathrm{raw}_i / l)`.
 
     Args:
         event_shape: event shape; coordinates are taken in row-major order.

@@ -67,18 +67,18 @@ class Permute(_Rearrangement):
                 f"axis must be from 0 to {len(event_shape) - 1} for events of shape {event_shape}, got {axis}"
             )
         size = event_shape[axis]
-        places = torch.randperm(size) if order is None else torch.tensor(list(order))
-        if places.shape != (size,) or not (places.sort().values == torch.arange(size)).all():
-            raise ShapeError(f"order must name each of 0 to {size - 1} once, got {places.tolist()}")
+        positions = torch.randperm(size) if order is None else torch.tensor(list(order))
+        if positions.shape != (size,) or not (positions.sort().values == torch.arange(size)).all():
+            raise ShapeError(f"order must name each of 0 to {size - 1} once, got {positions.tolist()}")
         if order is None:  # what is drawn must not decide what the layer lands on
             codomain = support.shuffled(event_shape, axis, "a Permute without order=")
         else:
             codomain = support.rearranged(
-                lambda x: x.index_select(axis + 1, places.to(x.device)), event_shape, "Permute"
+                lambda x: x.index_select(axis + 1, positions.to(x.device)), event_shape, "Permute"
             )
         super().__init__(event_shape, domain=support, codomain=codomain)
         self.axis = axis
-        self.register_buffer("order", places)
+        self.register_buffer("order", positions)
 
     def _there(self, x: Tensor) -> Tensor:
         return x.index_select(self.axis + 1, self.order)

@@ -56,7 +56,7 @@ class Splits:
         train, validation, test: the parts.
         columns: names of the data columns; empty for images and other arrays.
         levels: the data are integers 0, ..., levels - 1; None for continuous data.
-        truth: the law the data are from, where it is known and has a density.
+        truth: the distribution the data are from, where it is known and has a density.
         context: what the columns of the context mean, or None.
         description: one sentence: what, how many rows, from where.
         simulator: what the rows were simulated by, parameters as data and observations as the context; or None.
@@ -79,7 +79,7 @@ class Splits:
 
     @property
     def support(self) -> Support:
-        """What rows of continuous data lie in, by their law: a prior's support, or else real."""
+        """What rows of continuous data lie in, by their distribution: a prior's support, or else real."""
         return real if self.simulator is None else support_of(self.simulator.prior)
 
     @property

@@ -182,7 +182,7 @@ def draw_categories(n: int, logits: Tensor, event_shape: Shape = ()) -> Tensor:
 
 
 class PlackettLuce(Parametric):
-    r"""Permutations of n things, one after the other with odds exp(score): uniform, learned or conditional.
+    r"""Permutations of n things, one after the other with odds exp(s): uniform, learned or conditional.
 
     An event lists the indices in order of choice.
 
@@ -226,7 +226,7 @@ class PlackettLuce(Parametric):
         kind = type_for(raw.dtype, self.support.largest)
         if self.constant is not None:
             return torch.rand((n, *self.event_shape), device=raw.device).argsort(1).to(kind)
-        # Sorting Gumbel-perturbed scores draws without replacement, which is the law above. In half precision many
-        # would be equal.
+        # Sorting Gumbel-perturbed logits draws without replacement, which is the distribution above. In half precision
+        # many would be equal.
         gumbel = -torch.empty((n, *self.event_shape), dtype=_single(raw), device=raw.device).exponential_().log()
         return (raw[:, 0] + gumbel).argsort(1, descending=True).to(kind)

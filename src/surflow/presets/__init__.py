@@ -21,7 +21,7 @@ from surflow.transform import On, Transform
 
 __all__ = ["FEW_ROWS", "build", "choose", "choose_conditional", "names", "positive_splines", "posterior", "summary"]
 
-# With fewer rows a network of the usual size learns them by heart before it learns their law.
+# With fewer rows a network of the usual size learns them by heart before it learns their distribution.
 FEW_ROWS = 1000
 # From this side on, images have a fine and a coarse structure.
 _LARGE_IMAGE = 16

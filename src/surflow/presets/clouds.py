@@ -39,7 +39,7 @@ def couplings(
     shape: Shape, context: int, steps: int, width: int, layers: int, dropout: float, *, exchangeable: bool
 ) -> list[Transform]:
     """Steps of a coupling over coordinates, one over points, and actnorm of every coordinate; points are shuffled
-    between, at random if they are exchangeable, else in fixed ways that networks with learned places can know."""
+    between, at random if exchangeable, else in fixed ways that networks with positional embeddings can know."""
     coordinates, points = shape
     if coordinates < 2 or points < 2 or points % 2:
         raise ShapeError(

@@ -73,7 +73,7 @@ def _check(name: str, shape: Shape, scales: int) -> None:
 def _rest(
     shape: Shape, levels: int, context: int, components: int, width: int, layers: int, dropout: float
 ) -> Distribution:
-    """The law of what poolings or slices leave: patch by patch where patches tile it."""
+    """The distribution of what poolings or slices leave: patch by patch where patches tile it."""
     return AutoregressiveDiscretizedLogistic(
         shape,
         levels=levels,
@@ -140,7 +140,7 @@ def _slice(
     for _ in range(scales):
         chain.append(Squeeze(shape, factor=2, support=integers))
         c, shape = shape[0], (shape[0], shape[1] // 2, shape[2] // 2)
-        if c > 1:  # all channels of a place side by side, as they go together
+        if c > 1:  # all channels of a position side by side, as they go together
             order = [4 * channel + place for place in range(4) for channel in range(c)]
             chain.append(Permute((4 * c, *shape[1:]), order=order, support=integers))
         for kept in (3 * c, 2 * c, c):

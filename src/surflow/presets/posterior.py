@@ -76,7 +76,7 @@ def _box(
     hidden: Sequence[int] = (64, 64),
     bins: int = 8,
 ) -> Chain:
-    """for parameters in a box, given observations: laws cut off at its walls, then splines; symmetries are folded"""
+    """for parameters in a box, given observations: logistics cut off at its walls, then splines; symmetries folded"""
     fold, rest = list(fold), [i for i in range(size) if i not in fold]
     if len(rest) + len(fold) != size or not all(0 <= i < size for i in fold):
         raise ConfigError(f"fold expects different coordinates from 0 to {size - 1}, got {fold}")

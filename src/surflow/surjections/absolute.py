@@ -7,7 +7,7 @@ from torch import Tensor
 from surflow._internal.shapes import Shape, as_shape
 from surflow.distribution import Distribution
 from surflow.distributions.discrete import Bernoulli
-from surflow.distributions.parametric import jumps_of_choice, score
+from surflow.distributions.parametric import jumps_of_choice, log_prob_of_piece
 from surflow.errors import ShapeError, SupportError
 from surflow.supports import Integers, Interval, Support, positive, real
 from surflow.transform import Path, Transform
@@ -63,7 +63,7 @@ class Abs(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z = x.abs()
-        return z, score(self.signs, lambda: (x >= 0).to(x.dtype), self.signs.given(z, context), z)
+        return z, log_prob_of_piece(self.signs, lambda: (x >= 0).to(x.dtype), self.signs.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         bits, V = self.signs.draw(z.shape[0], self.signs.given(z, context))

@@ -8,7 +8,7 @@ from torch import Tensor
 from surflow._internal.shapes import Shape, as_axes
 from surflow.distribution import Distribution
 from surflow.distributions.normal import Normal
-from surflow.distributions.parametric import score
+from surflow.distributions.parametric import log_prob_of_piece
 from surflow.errors import ShapeError
 from surflow.supports import Support, product, real
 from surflow.transform import Inverse, Path, Transform
@@ -74,7 +74,7 @@ class Slice(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, r = x[:, : self.keep], x[:, self.keep :]
-        return z, score(self.dropped, lambda: r, self.dropped.given(z, context), z)
+        return z, log_prob_of_piece(self.dropped, lambda: r, self.dropped.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         r, V = self.dropped.draw(z.shape[0], self.dropped.given(z, context))

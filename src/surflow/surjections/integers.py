@@ -150,8 +150,8 @@ class SortIntegers(Transform):
     def _contribution(self, z: Tensor) -> Tensor:
         # Counted in single precision at least.
         kind = torch.promote_types(z.dtype, torch.float32)
-        place = torch.arange(1, z.shape[1] + 1, dtype=kind, device=z.device).expand(z.shape)
-        # The first place of the run that each integer is in; its number in the run is one factor of the factorial.
-        starts = torch.cat([torch.ones_like(place[:, :1]), (z.diff(dim=1) != 0).to(kind)], 1)
-        first = (place * starts).cummax(1).values
-        return ((place - first + 1).log().sum(1) - math.lgamma(z.shape[1] + 1)).to(z.dtype)
+        position = torch.arange(1, z.shape[1] + 1, dtype=kind, device=z.device).expand(z.shape)
+        # The first position of the run that each integer is in; its number in the run is one factor of the factorial.
+        starts = torch.cat([torch.ones_like(position[:, :1]), (z.diff(dim=1) != 0).to(kind)], 1)
+        first = (position * starts).cummax(1).values
+        return ((position - first + 1).log().sum(1) - math.lgamma(z.shape[1] + 1)).to(z.dtype)

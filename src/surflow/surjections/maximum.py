@@ -12,7 +12,7 @@ from surflow._internal.shapes import Shape
 from surflow.distribution import Distribution, Jumps, check_integers
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
-from surflow.distributions.parametric import Parametric, draw_through, jumps_of_choice, score
+from surflow.distributions.parametric import Parametric, draw_through, jumps_of_choice, log_prob_of_piece
 from surflow.errors import ShapeError
 from surflow.supports import Integers, positive
 from surflow.transform import Path, Transform
@@ -70,8 +70,10 @@ class Max(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, ahead, d = _split(x, 1)
-        V = score(self.index, lambda: _count(ahead, 1, self.index).unsqueeze(1), self.index.given(z, context), z)
-        return z, V + score(self.differences, lambda: d, self.differences.given(z, context), z)
+        V = log_prob_of_piece(
+            self.index, lambda: _count(ahead, 1, self.index).unsqueeze(1), self.index.given(z, context), z
+        )
+        return z, V + log_prob_of_piece(self.differences, lambda: d, self.differences.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         k, V = self.index.draw(z.shape[0], self.index.given(z, context))
@@ -157,8 +159,10 @@ class MaxPool(Transform):
         blocks = x.reshape(-1, channels, height, rows, width, columns).permute(0, 1, 3, 5, 2, 4).flatten(2, 3)
         z, ahead, d = _split(blocks, 2)
         z = z.squeeze(2)
-        V = score(self.index, lambda: _count(ahead, 2, self.index), self.index.given(z, context), z)
-        return z, V + score(self.differences, lambda: d.flatten(1, 2), self.differences.given(z, context), z)
+        V = log_prob_of_piece(self.index, lambda: _count(ahead, 2, self.index), self.index.given(z, context), z)
+        return z, V + log_prob_of_piece(
+            self.differences, lambda: d.flatten(1, 2), self.differences.given(z, context), z
+        )
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         k, V = self.index.draw(z.shape[0], self.index.given(z, context))

@@ -11,7 +11,7 @@ from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape, as_shape
 from surflow.bijections.shape import RavelMultiIndex
 from surflow.distribution import Distribution
-from surflow.distributions.parametric import score
+from surflow.distributions.parametric import log_prob_of_piece
 from surflow.distributions.uniform import Uniform
 from surflow.errors import BoundError, ConfigError, ShapeError
 from surflow.supports import Integers, Interval, Ragged, unit_interval
@@ -90,7 +90,7 @@ class Dequantize(Transform):
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x = self._generate(z, context)
-        return x, -score(self.noise, lambda: (z - x).clamp(0, 1), self._given(x, context), z)
+        return x, -log_prob_of_piece(self.noise, lambda: (z - x).clamp(0, 1), self._given(x, context), z)
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
         self._eps(z)
