@@ -592,7 +592,7 @@ def told(flow: sf.Flow | Distribution | Transform) -> str:
     given = "" if flow.context_shape is None else f" | {flow.context_shape}"
     learned = "learned " if isinstance(flow, Parametric) and isinstance(flow.raw, torch.nn.Parameter) else ""
     extra = "".join(
-        f", {key}={getattr(flow, key)}" for key in ("by", "part", "block", "hop", "axis") if hasattr(flow, key)
+        f", {key}={getattr(flow, key)}" for key in ("by", "part", "kernel_size", "stride", "axis") if hasattr(flow, key)
     )
     return f"{learned}{name}({', '.join([str(shape) + extra + given, *pieces])})"
 

@@ -87,7 +87,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
     "blocks in a network": _net(_of("ConvNet", inputs=1, outputs=1, width=1, blocks=2**20)),
     "layers stated": _net(_of("MLP", in_shape=1, out_shape=2, hidden=[1] * 2**15)),
     "wide layers": _net(_of("MLP", in_shape=1, out_shape=2, hidden=[2**18, 2**18])),
-    "networks": _flow(base=_of("BlockwiseDiscretizedLogistic", z_shape=[1, 1, 1], levels=2, places=2**20)),
+    "networks": _flow(base=_of("BlockwiseDiscretizedLogistic", z_shape=[1, 1, 1], levels=2, positions=2**20)),
     "pieces": _flow(*[_of("Exp", shape=2), _of("Log", shape=2)] * 10_000),
     "pieces within each other": _flow(*[_inside(_of("Exp", shape=2), 28)] * 400),
     "deeper pieces": _flow(_inside(_of("Exp", shape=2), 70)),

@@ -320,7 +320,7 @@ def test_a_causal_transformer_sees_what_came_before_and_solves_step_by_step(grou
             return x[:, place]
 
         with torch.set_grad_enabled(learns):
-            assert torch.equal(net.solve(find, torch.empty_like(x), context), x)
+            assert torch.equal(net.generate(find, torch.empty_like(x), context), x)
         torch.testing.assert_close(torch.cat(seen, 2), raw, rtol=1e-10, atol=1e-10)
         if learns:
             grads = [torch.autograd.grad(out.sin().sum(), list(net.parameters())) for out in (torch.cat(seen, 2), raw)]

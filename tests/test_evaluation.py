@@ -16,16 +16,16 @@ from surflow.evaluation import (
     Row,
     account,
     classifier_test,
-    codes,
     draws,
     energy_distance,
     energy_test,
     evaluate,
     fit_gaussian,
     gaussian_scores,
+    latents,
+    log_probs,
     mean_and_error,
     read_results,
-    scores,
     write_results,
 )
 
@@ -180,14 +180,14 @@ def test_code_of_a_perfect_flow_is_standard_normal():
     flow = sf.Flow([sf.Reverse(3)], base=sf.Normal(3))
     x = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0))
     found = by_metric(evaluate(flow, splits_of(part(x), part(x), part(x))))
-    assert abs(found["code_mean"]["value"]) < 4 * found["code_mean"]["error"]
-    assert abs(found["code_sd"]["value"] - 1) < 4 * found["code_sd"]["error"]
-    assert found["code_sd"]["error"] == pytest.approx(1 / math.sqrt(2 * x.numel()), rel=0.1)
-    assert found["code_ks_p"]["value"] > 0.01
+    assert abs(found["latent_mean"]["value"]) < 4 * found["latent_mean"]["error"]
+    assert abs(found["latent_sd"]["value"] - 1) < 4 * found["latent_sd"]["error"]
+    assert found["latent_sd"]["error"] == pytest.approx(1 / math.sqrt(2 * x.numel()), rel=0.1)
+    assert found["latent_ks_p"]["value"] > 0.01
     expected = stats.kstest(x[:, 2].numpy(), "norm").statistic  # reversed: the code's first coordinate
-    assert found["code_ks_0"]["value"] == pytest.approx(expected, abs=1e-6)
+    assert found["latent_ks_0"]["value"] == pytest.approx(expected, abs=1e-6)
     wide = by_metric(evaluate(flow, splits_of(part(x), part(x), part(2 * x))))
-    assert wide["code_sd"]["value"] == pytest.approx(2, rel=0.05) and wide["code_ks_p"]["value"] < 1e-6
+    assert wide["latent_sd"]["value"] == pytest.approx(2, rel=0.05) and wide["latent_ks_p"]["value"] < 1e-6
 
 
 def test_conditional_flow_with_labels_of_a_synthetic_set():
@@ -244,9 +244,9 @@ def test_what_cannot_be_evaluated_is_refused():
 def test_chunks_do_not_change_scores_codes_and_accounts(monkeypatch):
     flow = exact_flow().double()
     x = torch.randn(101, 2, generator=torch.Generator().manual_seed(0))
-    whole, code, terms = scores(flow, x), codes(flow, x), account(flow, x)
+    whole, code, terms = log_probs(flow, x), latents(flow, x), account(flow, x)
     monkeypatch.setattr("surflow.evaluation.likelihood._CHUNK_ROWS", 7)
-    assert torch.allclose(scores(flow, x), whole) and torch.allclose(codes(flow, x), code)
+    assert torch.allclose(log_probs(flow, x), whole) and torch.allclose(latents(flow, x), code)
     for a, b in zip(account(flow, x), terms, strict=True):
         assert (a.name, a.exact) == (b.name, b.exact) and a.nats == pytest.approx(b.nats)
     assert sum(term.nats for term in terms) == pytest.approx(whole.mean().item())

@@ -29,7 +29,7 @@ def _linear(weight: torch.Tensor, log_scale: float) -> nn.Module:
 
 def test_supports_must_fit_and_the_message_names_what_fits_between() -> None:
     with pytest.raises(
-        sf.SupportError, match=r"Abs \(place 0\) lands on the support positive, but Coupling \(place 1\)"
+        sf.SupportError, match=r"Abs \(position 0\) lands on the support positive, but Coupling \(position 1\)"
     ):
         sf.Flow([sf.Abs(2), sf.Coupling(2)], base=sf.Normal(2))
     with pytest.raises(sf.SupportError, match=r"Log\(shape\) or Inverse\(Softplus\(shape\)\)"):

@@ -155,7 +155,7 @@ def test_every_z_comes_back_from_overlapping_blocks(block: int, hop: int) -> Non
 def by_hand(x: Tensor, layer: sf.OverlappingMaxPool) -> tuple[Tensor, float]:
     """z and V of one image of one channel, block after block as the definition says, for exponential differences."""
     _, height, width = layer.in_shape
-    (rows, columns), (down, right) = layer.block, layer.hop
+    (rows, columns), (down, right) = layer.kernel_size, layer.stride
     logits = layer.index.raw
     z = torch.zeros(layer.out_shape[1:], dtype=torch.float64)
     claimed: set[tuple[int, int]] = set()
@@ -303,7 +303,7 @@ def test_errors_say_what_to_do() -> None:
         sf.Max(1)
     with pytest.raises(sf.ShapeError, match="channels, height, width"):
         sf.MaxPool((4, 4), kernel_size=2)
-    with pytest.raises(sf.ShapeError, match="hop from 1 to the block"):
+    with pytest.raises(sf.ShapeError, match="stride from 1 to the kernel_size"):
         sf.OverlappingMaxPool((1, 6, 6), kernel_size=2, stride=3)
     with pytest.raises(sf.ShapeError, match=r"integers\(4\)"):
         sf.MaxPool((1, 4, 4), kernel_size=2, index=sf.Categorical((1, 2, 2), levels=3))

@@ -36,5 +36,5 @@ def test_old_names_are_those_of_no_class_and_no_argument_today() -> None:
 
 def test_tables_of_the_first_round_are_read() -> None:
     pool = from_table({"class": "MaxPool", "shape": [1, 4, 4], "block": 2})
-    assert pool.in_shape == (1, 4, 4) and pool.block == (2, 2)
+    assert pool.in_shape == (1, 4, 4) and pool.kernel_size == (2, 2)
     assert isinstance(from_table({"class": "Orthonormal", "shape": 3}), sf.Orthogonal)

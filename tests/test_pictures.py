@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 
 from surflow import data, plots
-from surflow.app.report.page import Section, Shower, write_page
+from surflow.app.report.page import PictureWriter, Section, write_page
 from surflow.plots.style import DATA, SAMPLES
 from surflow_experiments.synthetic.pictures import Panel, data_sets, gaps, learned_q, losses, panels
 
@@ -182,7 +182,7 @@ def test_fewer_dots_make_a_smaller_picture_with_the_same_colours(tmp_path):
     image = np.exp(-(x[:, None] ** 2) - x**2)
     figure = panels([("", PLANE, [Panel("a", points(3000)), Panel("b", image=image)])])
     large = plots.save(figure, tmp_path / "large.png")
-    small = Shower(tmp_path, dpi=90)("small", figure, "caption")
+    small = PictureWriter(tmp_path, dpi=90)("small", figure, "caption")
     content = b64decode(small.data)
     assert content == (tmp_path / "small.png").read_bytes() and content.startswith(b"\x89PNG")
     assert len(content) < large.stat().st_size / 3

@@ -73,8 +73,8 @@ def moons(tmp_path_factory):
 
 def test_every_section_of_an_exact_flow(moons):
     page, pictures = moons
-    assert pictures == {"standing", "losses", "samples", "density", "codes", "account"}
-    sections = ["merit", "training", "samples", "code", "account", "model", "data", "made"]
+    assert pictures == {"standing", "losses", "samples", "density", "latents", "account"}
+    sections = ["merit", "training", "samples", "latent", "account", "model", "data", "made"]
     assert re.findall(r'<section id="(\w+)">', page) == sections
     shown = unescape(page)
     for text in (
@@ -175,7 +175,7 @@ def test_other_events(tmp_path):
     cloud = sf.Flow([sf.Reverse((2, 5))], base=sf.Normal((2, 5)))
     assert "samples" in make(tmp_path / "cloud", cloud, table(torch.randn(60, 2, 5), []), rows=NLL)[1]
     box = sf.Flow([], base=sf.Uniform(2))
-    assert "codes" not in make(tmp_path / "box", box, table(torch.rand(60, 2), ["a", "b"]), rows=NLL)[1]
+    assert "latents" not in make(tmp_path / "box", box, table(torch.rand(60, 2), ["a", "b"]), rows=NLL)[1]
 
 
 @pytest.mark.parametrize(
@@ -218,8 +218,8 @@ def figures():
     yield "one loss", plots.losses(log_rows(1))
     yield "no losses", plots.losses([])
     yield "broken losses", plots.losses([{"step": 0, "split": "train", "nll": math.nan, "learning_rate": 0.1}])
-    yield "codes", plots.codes(plane[0])
-    yield "many codes", plots.codes(wide[0].repeat(1, 3))
+    yield "latents", plots.latents(plane[0])
+    yield "many codes", plots.latents(wide[0].repeat(1, 3))
     yield "account", plots.account(many)
     yield "tightness", plots.tightness(rows)
     yield "standing", plots.standing(rows)
@@ -264,7 +264,7 @@ def test_density_is_drawn_where_it_is():
 
 def test_the_circle_holds_nine_tenths():
     z = torch.randn(20000, 2, generator=torch.Generator().manual_seed(0))
-    assert plots.codes(z).axes[-1].get_title() in {f"{v / 10:.1f} % in the 90 % circle" for v in range(893, 908)}
+    assert plots.latents(z).axes[-1].get_title() in {f"{v / 10:.1f} % in the 90 % circle" for v in range(893, 908)}
 
 
 def test_the_account_is_of_the_density_or_of_a_bound():

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import surflow as sf
-from surflow.evaluation import read_results, scores
+from surflow.evaluation import log_probs, read_results
 from surflow.evaluation.results import Row
 from surflow_experiments.cells import Cell, Outcome, run_cells
 from surflow_experiments.circle.models import build as build_circle
@@ -236,6 +236,6 @@ def test_flows_of_the_circle_have_mass_one(model: str) -> None:
     # In logarithms of both coordinates, quadrant by quadrant; the diagonal, where they are tied, between points.
     axis = torch.linspace(-25, 20, 751, dtype=torch.float64)
     u = torch.cartesian_prod(axis, axis + 0.03)
-    log_masses = [scores(flow, u.exp() * torch.tensor(signs)) + u.sum(1) for signs in product((-1, 1), (-1, 1))]
+    log_masses = [log_probs(flow, u.exp() * torch.tensor(signs)) + u.sum(1) for signs in product((-1, 1), (-1, 1))]
     mass = torch.cat(log_masses).logsumexp(0).exp().item() * (45 / 750) ** 2
     assert mass == pytest.approx(1, abs=0.005)

@@ -503,7 +503,7 @@ class Fragile(sf.Transform):
 def test_a_loss_that_is_not_finite_names_step_and_layer_and_keeps_good_weights(where, step):
     # One call is the initialisation's; calls 2, 3, ... are steps 0, 1, ...
     flow = sf.Flow([sf.ActNorm(2), Fragile(2, 5, where), sf.ActNorm(2)], base=sf.Normal(2))
-    with pytest.raises(NonFiniteError, match=rf"step {step} is nan.*Fragile \(place 1\)"):
+    with pytest.raises(NonFiniteError, match=rf"step {step} is nan.*Fragile \(position 1\)"):
         fit(flow, rows(50, 2), steps=20, progress=False)
     assert all(p.isfinite().all() for p in flow.parameters())
     healthy = sf.Flow([sf.ActNorm(2), Fragile(2, 10**6, where), sf.ActNorm(2)], base=sf.Normal(2))

@@ -7,7 +7,7 @@
 - overhead: one training step of ``fit`` against a bare torch loop of the same arithmetic, one thread, process time.
 - agreement: a million draws of every preset in the plane against its density, chi-square over a grid of boxes.
 - bounds: a linear-Gaussian augment chain, the k-sample bound against the closed form.
-- pooling: importance-sampled mass of overlapping max pooling, for every block and hop on small images.
+- pooling: importance-sampled mass of overlapping max pooling, for every kernel size and stride on small images.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def overhead(steps: int = 120, rounds: int = 15) -> list[Row]:
 
 
 def median_and_error(values: list[float]) -> tuple[float, float]:
-    """The median and its standard error for a normal law: sqrt(pi / 2) times that of the mean."""
+    """The median and its standard error for a normal distribution: sqrt(pi / 2) times that of the mean."""
     error = statistics.stdev(values) / math.sqrt(len(values))
     return statistics.median(values), math.sqrt(math.pi / 2) * error
 
@@ -157,9 +157,9 @@ def chi_square(flow: sf.Flow, draws: int, seed: int, boxes: int = 20, half: floa
     inner, replicates = (64, 1) if flow.exact else (16, 8)
     x = torch.cat([flow.sample(100_000, seed=seed + i) for i in range(draws // 100_000)])
     width = 2 * half / boxes
-    places = ((x + half) / width).floor().long()
-    inside = ((places >= 0) & (places < boxes)).all(1)
-    observed = torch.bincount((places[:, 0] * boxes + places[:, 1])[inside], minlength=boxes**2).double()
+    positions = ((x + half) / width).floor().long()
+    inside = ((positions >= 0) & (positions < boxes)).all(1)
+    observed = torch.bincount((positions[:, 0] * boxes + positions[:, 1])[inside], minlength=boxes**2).double()
     axis = -half + width / inner * (torch.arange(boxes * inner) + 0.5)
     points = torch.cartesian_prod(axis, axis)
     shares = []
@@ -231,7 +231,7 @@ def bounds() -> list[Row]:
 
 
 def _student(draws: Tensor, n: int, freedom: int) -> tuple[Tensor, Tensor]:
-    """n events, flat, and their log-density, from a Student t law with the moments of ``draws``."""
+    """n events, flat, and their log-density, from a Student t distribution with the moments of ``draws``."""
     D = draws.shape[1]
     root = torch.linalg.cholesky(draws.T.cov())
     noise = torch.randn(n, D, dtype=draws.dtype)
@@ -248,15 +248,17 @@ def pooling(draws: int = 400_000) -> list[Row]:
     rows = []
     for size in (3, 4):
         for block in range(2, size + 1):
-            for hop in range(1, block + 1):
+            for stride in range(1, block + 1):
                 torch.manual_seed(0)
-                outline = sf.OverlappingMaxPool((1, size, size), kernel_size=block, stride=hop)
+                outline = sf.OverlappingMaxPool((1, size, size), kernel_size=block, stride=stride)
                 differences = sf.HalfNormal(outline.differences.event_shape, initial=1.5)
-                layer = sf.OverlappingMaxPool((1, size, size), kernel_size=block, stride=hop, differences=differences)
+                layer = sf.OverlappingMaxPool(
+                    (1, size, size), kernel_size=block, stride=stride, differences=differences
+                )
                 flow = sf.Flow([layer], base=sf.Normal(layer.out_shape)).double()
                 x, log_q = _student(flow.sample(40_000).flatten(1), draws, freedom=16)
                 weights = (flow.log_prob(x.reshape(-1, 1, size, size)) - log_q).exp()
-                case = f"{size}x{size}, block {block}, hop {hop}"
+                case = f"{size}x{size}, block {block}, hop {stride}"
                 error = weights.std().item() / math.sqrt(draws)
                 rows.append(_row(case, "OverlappingMaxPool", "mass", weights.mean().item(), "", error))
                 z = torch.randn(1000, *layer.out_shape).double()

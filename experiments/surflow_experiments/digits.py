@@ -87,7 +87,7 @@ def classifier(path: Path, train: Part, epochs: int) -> Classifier:
         order = torch.cat([torch.randperm(len(x)) for _ in range(epochs)])
         model.train()
         for index in track(order.split(_BATCH)[:steps], "classifier"):
-            # Moved by a pixel or two, so that it learns forms and not places.
+            # Moved by a pixel or two, so that it learns forms and not positions.
             dx, dy = torch.randint(-2, 3, (2,)).tolist()
             loss = F.cross_entropy(model(x[index].roll((dy, dx), (2, 3))), digit[index])
             optimizer.zero_grad()

@@ -235,20 +235,20 @@ def _entropy(seed: int) -> Values:
     return {"entropy": _inside(moons.entropy(1000, seed=seed), _MOONS_ENTROPY)}
 
 
-# -- codes ------------------------------------------------------------------------------------------------------
+# -- latents ----------------------------------------------------------------------------------------------------
 
 
-def _codes(seed: int) -> Values:
+def _latents(seed: int) -> Values:
     torch.manual_seed(seed)
     z = torch.randn(200, 4)
     found = _collected(merit._code, z)
     shifted = z[:, :1] + 0.2
     return {
-        "mean": _inside(found["code_mean"], 0.0),
-        "sd": _inside(found["code_sd"], 1.0),
-        "sd_0": _inside(found["code_sd_0"], 1.0),
-        "p": found["code_ks_p"][0],
-        "found": float(_collected(merit._code, shifted)["code_ks_p"][0] <= 0.05),
+        "mean": _inside(found["latent_mean"], 0.0),
+        "sd": _inside(found["latent_sd"], 1.0),
+        "sd_0": _inside(found["latent_sd_0"], 1.0),
+        "p": found["latent_ks_p"][0],
+        "found": float(_collected(merit._code, shifted)["latent_ks_p"][0] <= 0.05),
         "optimal": _z_test(shifted.mean().item() * math.sqrt(200)),
     }
 
@@ -338,9 +338,9 @@ class _Line(Simulator):
         return Normal(theta, 1.0).log_prob(x).sum(-1)
 
     def _propose(self, x: Tensor, draws: int) -> tuple[Tensor, Tensor]:
-        law = Normal(x / 2, 1.0)
-        theta = law.sample((draws,))
-        return theta, law.log_prob(theta).sum(-1)
+        distribution = Normal(x / 2, 1.0)
+        theta = distribution.sample((draws,))
+        return theta, distribution.log_prob(theta).sum(-1)
 
 
 def _importance(seed: int) -> Values:
@@ -485,16 +485,16 @@ SIMULATIONS = {
         2000,
     ),
     "entropy": Simulation(_entropy, "moons", 1000, {"entropy": _covers("entropy by Monte Carlo")}),
-    "codes": Simulation(
-        _codes,
+    "latents": Simulation(
+        _latents,
         "N(0, I), four coordinates; one of them .2 off",
         200,
         {
-            "mean": _covers("code_mean"),
-            "sd": _covers("code_sd"),
-            "sd_0": _covers("code_sd_0"),
-            "p": _p_value("code_ks_p"),
-            "found": Claim("code_ks_p: power, of the z-test's", 0.7, 1.0, beside="optimal"),
+            "mean": _covers("latent_mean"),
+            "sd": _covers("latent_sd"),
+            "sd_0": _covers("latent_sd_0"),
+            "p": _p_value("latent_ks_p"),
+            "found": Claim("latent_ks_p: power, of the z-test's", 0.7, 1.0, beside="optimal"),
         },
     ),
     "calibration": Simulation(_calibration(100, 99), "conjugate Gaussians, 99 draws", 100, _CALIBRATION),

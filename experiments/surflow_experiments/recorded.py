@@ -10,7 +10,7 @@ import numpy as np
 
 from surflow import plots
 from surflow.app.output import writing
-from surflow.app.report.page import Section, Shower, write_page
+from surflow.app.report.page import PictureWriter, Section, write_page
 from surflow.errors import SurflowError
 from surflow.evaluation import write_results
 from surflow_experiments.cells import Cell, Outcome, run_cells
@@ -29,7 +29,7 @@ def command_of(name: str, *, quick: bool, data_dir: Path | None) -> str:
     return f"surflow reproduce {name}{given}{' --quick' if quick else ''}"
 
 
-def show_losses(section: Section, show: Shower, name: str, losses: np.ndarray, caption: str) -> None:
+def show_losses(section: Section, show: PictureWriter, name: str, losses: np.ndarray, caption: str) -> None:
     """Add a picture of validation losses, rows (step, nats), to a section; none for a run without them."""
     if len(losses):
         log = [
@@ -74,7 +74,7 @@ class Recorded:
     """
 
     page: Path
-    show: Shower
+    show: PictureWriter
     outcomes: list[Outcome]
     failed: list[str]
 
@@ -105,4 +105,4 @@ def record(
     outcomes, failed = run_cells(cells, run, work, tell)
     command = command_of(name.replace("_", "-"), quick=quick, data_dir=data_dir)
     write_results(results / f"{name}.json", command, [row for outcome in outcomes for row in outcome.rows])
-    return Recorded(page, Shower(page.parent / "pictures", _DPI), outcomes, failed)
+    return Recorded(page, PictureWriter(page.parent / "pictures", _DPI), outcomes, failed)

@@ -35,7 +35,7 @@ def bounds_in(module: nn.Module) -> list[Distribution]:
 
 
 class Jumps(IntEnum):
-    """Whether a function jumps: not at all, at a place that is fixed, or at one that its own parameters move."""
+    """Whether a function jumps: not at all, at a point that is fixed, or at one that its own parameters move."""
 
     NONE = 0
     FIXED = 1
@@ -43,12 +43,17 @@ class Jumps(IntEnum):
 
 
 class Distribution(Configurable, nn.Module):
-    """A law over events of ``event_shape`` on ``support``, possibly given a context.
+    """A distribution over events of ``event_shape`` on ``support``, possibly given a context.
 
     A subclass implements ``_log_prob(x, context)`` for rows, shape (batch, *event) to (batch,), in nats,
     and ``_draw(n, context)``, which returns ``n`` events, one for each row of the context, with their
     log-density. Everything public is built on the two. Where that log-density is dear, it may also implement
     ``_sample(n, context)``, the events alone.
+
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        support: where the density lives; outside it the log-density is -inf.
+        context_shape: shape of one context, or None for a distribution that takes none.
 
     Attributes:
         event_shape: shape of one event.
@@ -58,6 +63,12 @@ class Distribution(Configurable, nn.Module):
         reparameterized: whether draws carry gradients to the parameters.
         has_pole: whether the derivative of the log-density has no bound at an end of the support, as a log-normal's at
             zero.
+
+    >>> class Laplace(Distribution):
+    ...     def _log_prob(self, x, context):
+    ...         return (-x.abs() - math.log(2)).flatten(1).sum(1)
+    >>> Laplace(1).log_prob(torch.zeros(1, 1)).exp().item()
+    0.5
     """
 
     reparameterized: bool = True

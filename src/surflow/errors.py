@@ -11,7 +11,7 @@ class SurflowError(Exception):
 
 
 class ShapeError(SurflowError, ValueError):
-    """A tensor, a layer or a context has another shape than its place asks for."""
+    """A tensor, a layer or a context has another shape than its position in a chain asks for."""
 
 
 class SupportError(SurflowError, ValueError):
@@ -41,6 +41,6 @@ class NonFiniteError(SurflowError, ArithmeticError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that does not exist, with the nearest one that does."""
     options = sorted(known)
-    near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(options)}"
+    nearest = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(options)}"
     return f"unknown {kind} {name!r}; {hint}"

@@ -228,8 +228,8 @@ class Flow(Distribution):
         rows = x.shape[0]
         repeated = x.repeat(n, *[1] * (x.ndim - 1))
         log_w, log_q = self._joint(repeated, None if given is None else given.repeat(n, *[1] * (given.ndim - 1)))
-        score = torch.stack(log_q).sum(0) if log_q else torch.zeros_like(log_w)
-        return log_w.reshape(n, rows), score.reshape(n, rows)
+        log_drawn = torch.stack(log_q).sum(0) if log_q else torch.zeros_like(log_w)
+        return log_w.reshape(n, rows), log_drawn.reshape(n, rows)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         return self._chain(x, context, ())[:2]
@@ -277,7 +277,7 @@ class Flow(Distribution):
             z = self._through(layer.generate, z, context)
         return z
 
-    # -- the code -----------------------------------------------------------------------------------
+    # -- the latent ---------------------------------------------------------------------------------
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The latent z_L of x; one draw of it where a layer's forward direction draws."""
@@ -407,17 +407,17 @@ def _check_chain(transforms: list[Transform], base: Distribution) -> None:
     seen = set()
     for i, layer in enumerate(transforms):
         if not isinstance(layer, Transform):
-            raise ShapeError(f"place {i} of the chain holds a {type(layer).__name__}, not a Transform")
+            raise ShapeError(f"position {i} of the chain holds a {type(layer).__name__}, not a Transform")
         if id(layer) in seen:
             raise ShapeError(
-                f"the layer {type(layer).__name__} at place {i} stands in the chain twice: "
+                f"the layer {type(layer).__name__} at position {i} stands in the chain twice: "
                 "[layer] * n repeats one object; build n with [Layer(...) for _ in range(n)]"
             )
         seen.add(id(layer))
     if not isinstance(base, Distribution):
         raise ShapeError(f"the base must be a Distribution, got {type(base).__name__}")
     ends: list[tuple[str, Shape, Support]] = [
-        (f"{layer_name(layer)} (place {i})", layer.in_shape, layer.domain) for i, layer in enumerate(transforms)
+        (f"{layer_name(layer)} (position {i})", layer.in_shape, layer.domain) for i, layer in enumerate(transforms)
     ]
     ends.append((f"the base {type(base).__name__}", base.event_shape, base.support))
     for i, (layer, (name, shape, support)) in enumerate(zip(transforms, ends[1:], strict=True)):

@@ -7,7 +7,7 @@ and where a draw is discrete, the draw is held fixed, and the score-function ter
 .. math:: \nabla E_q[L] = E_q[\nabla L + (L - b) \nabla \\log q],
 
 with the value of another draw of the same row as the baseline b. It needs no derivative through the draw, and none of
-what jumps. One kind of chain is left: parameters of a layer between a continuous draw and a jump move the place where
+what jumps. One kind of chain is left: parameters of a layer between a continuous draw and a jump move the point where
 it jumps, and neither way sees that. Such chains are refused.
 
 Source: Kool et al., "Buy 4 REINFORCE Samples, Get a Baseline for Free!", 2019 (the baseline); Mnih and Rezende,
@@ -166,7 +166,7 @@ def _walk(steps: list[_Step], *, moves: bool, depends: bool, contributions: bool
     return Estimator(frozenset(held))
 
 
-_MOVED = "and parameters move the place where it does, which no gradient sees"
+_MOVED = "and parameters move the point where it does, which no gradient sees"
 
 
 def _jump_from(steps: list[_Step], start: int) -> bool:

@@ -21,6 +21,12 @@ class Support(Configurable):
 
     Coordinatewise supports constrain every coordinate alike: they fit any event shape, and every rearrangement keeps
     them. Any other is one of its ``_events``, and ``_allowed`` says in words what ``_after`` lets pass.
+
+    >>> class Negative(Support):
+    ...     def _inside(self, x):
+    ...         return x <= 0
+    >>> Negative().contains(torch.tensor([[-1.0, 0.0], [-1.0, 1.0]]))
+    tensor([ True, False])
     """
 
     coordinatewise = True
@@ -144,7 +150,11 @@ class Real(Support):
 
 @dataclass(frozen=True)
 class Positive(Support):
-    """The positive half-line; zero, of measure zero, is let in."""
+    """The positive half-line; zero, of measure zero, is let in.
+
+    >>> positive.contains(torch.tensor([[3.0], [-4.0]]))
+    tensor([ True, False])
+    """
 
     def _inside(self, x: Tensor) -> Tensor:
         return (x >= 0) & x.isfinite()
@@ -158,7 +168,17 @@ class Positive(Support):
 
 @dataclass(frozen=True)
 class Interval(Support):
-    """The interval from ``low`` to ``high``."""
+    """The interval from ``low`` to ``high``.
+
+    Args:
+        low, high: ends, both in the interval.
+
+    Raises:
+        SupportError: unless low < high, both finite.
+
+    >>> Interval(-1.0, 1.0).contains(torch.tensor([[0.5, 0.5], [0.5, 1.5]]))
+    tensor([ True, False])
+    """
 
     low: float = 0.0
     high: float = 1.0
@@ -179,7 +199,11 @@ class Interval(Support):
 
 @dataclass(frozen=True)
 class Circle(Support):
-    """Angles in radians, from -pi to pi, the two ends being one point."""
+    """Angles in radians, from -pi to pi, the two ends being one point.
+
+    >>> circle.contains(torch.tensor([[3.0], [4.0]]))
+    tensor([ True, False])
+    """
 
     def _inside(self, x: Tensor) -> Tensor:
         return x.abs() <= torch.pi + 1e-6
@@ -190,7 +214,17 @@ class Circle(Support):
 
 @dataclass(frozen=True)
 class Integers(Support):
-    """The integers 0, 1, ..., levels - 1."""
+    """The integers 0, 1, ..., levels - 1.
+
+    Args:
+        levels: number of integers.
+
+    Raises:
+        SupportError: for less than one level.
+
+    >>> Integers(4).contains(torch.tensor([[3.0], [4.0], [0.5]]))
+    tensor([ True, False, False])
+    """
 
     levels: int
 
@@ -211,7 +245,14 @@ class Integers(Support):
 
 @dataclass(frozen=True)
 class Permutations(Support):
-    """Vectors that list each of 0, 1, ..., size - 1 once."""
+    """Vectors that list each of 0, 1, ..., size - 1 once.
+
+    Args:
+        size: number of entries.
+
+    >>> Permutations(3).contains(torch.tensor([[2.0, 0.0, 1.0], [1.0, 1.0, 2.0]]))
+    tensor([ True, False])
+    """
 
     size: int
 
@@ -244,6 +285,16 @@ class Ordered(Support):
     """Values that ascend: of a vector, or in row ``by`` of points (coordinates, points), the others being free.
 
     With ``levels`` all values are integers 0, 1, ..., levels - 1.
+
+    Args:
+        by: the row that ascends, or None for a vector.
+        levels: number of integers, or None for real values.
+
+    Raises:
+        SupportError: for a negative row, or less than one level.
+
+    >>> Ordered().contains(torch.tensor([[1.0, 2.0, 2.0], [1.0, 3.0, 2.0]]))
+    tensor([ True, False])
     """
 
     by: int | None = None
@@ -296,7 +347,15 @@ class Ordered(Support):
 @dataclass(frozen=True)
 class Ragged(Support):
     """Points in a box of which some are absent, (coordinates + 1, points): the last row says which there are, by ones
-    and zeros, and coordinates of absent ones are zero."""
+    and zeros, and coordinates of absent ones are zero.
+
+    Args:
+        low, high: ends of the box along every coordinate.
+
+    >>> points = torch.tensor([[[0.5, 0.0], [1.0, 0.0]]])  # one of at most two numbers
+    >>> Ragged().contains(points), Ragged().contains(2 * points)
+    (tensor([True]), tensor([False]))
+    """
 
     low: float = 0.0
     high: float = 1.0
@@ -329,7 +388,17 @@ class Ragged(Support):
 
 @dataclass(frozen=True)
 class Product(Support):
-    """A product over the first event axis: pairs (support, number of coordinates). Build it with :func:`product`."""
+    """A product over the first event axis: pairs (support, number of coordinates). Build it with :func:`product`.
+
+    Args:
+        parts: the pairs, in the order of the entries of the first axis.
+
+    Raises:
+        SupportError: for a product that is not in its simplest form, such as one of a single support.
+
+    >>> Product(((real, 2), (positive, 1)))
+    real^2 x positive^1
+    """
 
     parts: tuple[tuple[Support, int], ...]
 

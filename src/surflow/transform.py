@@ -48,6 +48,13 @@ class Transform(Configurable, nn.Module):
     stochastic             yes              yes              log p(x given z) - log q(z given x)  no
     =====================  ===============  ===============  =================================  ======
 
+    Args:
+        in_shape: event shape of x; a number n stands for (n,).
+        out_shape: event shape of z; that of x by default.
+        domain: support of x; real by default.
+        codomain: support of z; that of x by default.
+        context_shape: shape of the context that the layer takes, or None.
+
     Source: Nielsen et al., "SurVAE Flows: Surjections to Bridge the Gap between VAEs and Flows", arXiv 2007.02731.
 
     Attributes:
@@ -55,6 +62,16 @@ class Transform(Configurable, nn.Module):
         domain, codomain: supports of x and of z.
         context_shape: shape of the context the layer takes, or None.
         random_forward, random_inverse: which directions draw; they tell the kind.
+
+    >>> import math, torch
+    >>> class Double(Transform):
+    ...     def _forward(self, x, context):
+    ...         return 2 * x, x.new_full((x.shape[0],), x[0].numel() * math.log(2))
+    ...     def _inverse(self, z, context):
+    ...         return z / 2, z.new_full((z.shape[0],), z[0].numel() * math.log(2))
+    >>> layer = Double(2)
+    >>> layer.kind, layer.inverse(torch.ones(1, 2))[0].tolist()
+    ('bijection', [[0.5, 0.5]])
     """
 
     random_forward: bool = False
@@ -183,6 +200,13 @@ class Inverse(Transform):
     augments. What the layer draws in its generative direction is then an encoder, which must have an
     exact density.
 
+    Args:
+        layer: any transform; the pieces that its inverse draws must have exact densities.
+
+    Raises:
+        ShapeError: for what is no transform.
+        BoundError: if a piece that forward is to draw has only a bound.
+
     >>> import torch, surflow as sf
     >>> z, V = sf.Inverse(sf.Exp(1))(torch.tensor([[1.0]]))
     >>> z.item(), V.item() + 0.0
@@ -231,6 +255,15 @@ class On(Transform):
     """A layer on a part of an event: z is x with the coordinates ``part`` of the first event axis transformed.
 
     V is the layer's. The layer keeps the number of coordinates. ``rest`` is the support of the others.
+
+    Args:
+        event_shape: shape of x and of z.
+        part: which entries of the first event axis the layer transforms, in the order in which it takes them.
+        layer: a transform whose events have len(part) entries on the first axis, before and after.
+        rest: support of the other entries; real by default.
+
+    Raises:
+        ShapeError: if the part is not one of distinct entries of the first axis, or the layer has other shapes.
 
     >>> import torch, surflow as sf
     >>> layer = sf.On(3, part=[0, 2], layer=sf.Exp(2))

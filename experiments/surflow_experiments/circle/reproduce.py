@@ -87,15 +87,15 @@ TARGETS = [
     Target(
         _WIDE,
         "Noise of 0.1",
-        "With noise the law has a density and an entropy, so that the distance of every model to it is known.",
+        "With noise the distribution has a density and an entropy, so that the distance of every model to it is known.",
         0.1,
         (*_REPORT, *_OURS),
     ),
     Target(
         _BARE,
         "No noise: the report's models",
-        "As in the report: points on the curve itself. Their law has no density, and the likelihood of a model that "
-        "could follow the curve would grow without bound; these cannot.",
+        "As in the report: points on the curve itself. Their distribution has no density, and the likelihood of a "
+        "model that could follow the curve would grow without bound; these cannot.",
         0.0,
         _REPORT,
     ),
@@ -147,8 +147,8 @@ _LEDE = (
     "joins the torn ends by a line of outliers. Surjections and latents on a circle need not."
 )
 _NOTE = (
-    "Kuiper's statistic compares angles with the uniform law: exact samples have 1.25 in the mean, with a standard "
-    "deviation of 0.27, and one set in ten is above 1.6. Behind ± stand standard deviations over the seeds."
+    "Kuiper's statistic compares angles with the uniform distribution: exact samples have 1.25 in the mean, with a "
+    "standard deviation of 0.27, and one set in ten is above 1.6. Behind ± stand standard deviations over the seeds."
 )
 
 

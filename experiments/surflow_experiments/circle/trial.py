@@ -11,7 +11,7 @@ from torch import Tensor
 
 from surflow._internal.random import seeded
 from surflow.data import noisy_circle
-from surflow.evaluation import mean_and_error, scores
+from surflow.evaluation import log_probs, mean_and_error
 from surflow.training.fitting import fit
 from surflow_experiments.cells import Cell, Found, Outcome
 from surflow_experiments.circle.models import RADIUS, build
@@ -35,7 +35,7 @@ def run(cell: Cell) -> Outcome:
         target = noisy_circle(spec["noise"])
         with seeded(_TEST_SEED + cell.seed):
             x = target.sample(spec["points"])
-            log_prob = scores(flow, x, importance_samples=spec["draws"])
+            log_prob = log_probs(flow, x, importance_samples=spec["draws"])
         # Paired on the same points, the gap is known far better than the two likelihoods are.
         found.append(("entropy_gap", *mean_and_error(target.log_prob(x).double() - log_prob), "nats"))
     samples = flow.sample(spec["points"], seed=cell.seed)
@@ -72,7 +72,7 @@ def merits(x: Tensor) -> dict[str, tuple[float, str]]:
 
 
 def kuiper(angle: Tensor) -> float:
-    r"""Kuiper's statistic of angles against the uniform law, :math:`\sqrt n (D^+ + D^-)`, the same from any zero.
+    r"""Kuiper's statistic of angles against the uniform one, :math:`\sqrt n (D^+ + D^-)`, the same from any zero.
 
     For uniform angles and large n its mean is :math:`\sqrt{\pi / 2}`, 1.253, and its standard deviation
     :math:`\sqrt{\pi^2 / 6 - \pi / 2}`, 0.272.

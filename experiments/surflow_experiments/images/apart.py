@@ -1,4 +1,4 @@
-"""The training of a pyramid in two parts side by side: its layers, and the law of what they leave."""
+"""The training of a pyramid in two parts side by side: its layers, and the distribution of what they leave."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _AT_ONCE = 1000
 
 
 def trained_apart(cell: Cell, splits: Splits) -> tuple[Trained, Trained]:
-    """The whole flow with the training of its layers, and its base with that of the law of the codes.
+    """The whole flow with the training of its layers, and its base with that of the distribution of the latents.
 
     What the layers make of an image is fixed, so that the likelihood is a sum whose terms share nothing to learn: one
-    process trains the layers before a uniform law, whose nats are taken off again, another one the law on the codes,
-    each on a core of its own.
+    process trains the layers before a uniform base, whose nats are taken off again, another one the base on the
+    latents, each on a core of its own.
 
     Args:
         cell: its ``spec`` has, beside what :func:`trained` wants, ``base``, the options of the second training.
         splits: images and their digits.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        law = pool.submit(_law, cell)
+        base = pool.submit(_base, cell)
 
         def layers() -> Flow:
             flow = MODELS[cell.model](**cell.spec["options"])
             return _flow(flow.transforms, sf.Categorical(flow.base.event_shape, levels=LEVELS))
 
-        made, rest = trained(cell, splits, layers), law.result()
+        made, rest = trained(cell, splits, layers), base.result()
     uniform = math.prod(made.flow.base.event_shape) * math.log(LEVELS)
     made.losses = [(step, nll - uniform) for step, nll in made.losses]
     made.flow = _flow(made.flow.transforms, rest.flow.base)
@@ -52,23 +52,23 @@ def _flow(layers: Iterable[Any], base: Distribution) -> Flow:
     return Flow(list(layers), base=base, context_net=sf.ContextColumns([DIGITS]))
 
 
-def _law(cell: Cell) -> Trained:
+def _base(cell: Cell) -> Trained:
     torch.set_num_threads(1)
     spec = cell.spec
     splits = load("mnist", context="digit", data_dir=spec["data_dir"], rows=spec["rows"])
-    # The codes do not depend on the networks, and narrow ones are quick.
+    # The latents do not depend on the networks, and narrow ones are quick.
     narrow = MODELS[cell.model](**{**spec["options"], "width": 1, "blocks": 0})
-    coded = replace(splits, train=_codes(narrow, splits.train), validation=_codes(narrow, splits.validation))
+    encoded = replace(splits, train=_latents(narrow, splits.train), validation=_latents(narrow, splits.validation))
     part = replace(cell, model=f"{cell.model}-base", spec={**spec, "training": spec["base"]})
 
     def alone() -> Flow:
         return _flow([], MODELS[cell.model](**spec["options"]).base)
 
-    return trained(part, coded, alone)
+    return trained(part, encoded, alone)
 
 
 @torch.no_grad()
-def _codes(flow: Flow, part: Part) -> Part:
+def _latents(flow: Flow, part: Part) -> Part:
     assert part.context is not None  # the digits
     pairs = zip(part.x.split(_AT_ONCE), part.context.split(_AT_ONCE), strict=True)
     return Part(torch.cat([flow.encode(x, context) for x, context in pairs]), part.context)

@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from surflow import plots
-from surflow.app.report.page import Section, Shower, duration
+from surflow.app.report.page import PictureWriter, Section, duration
 from surflow.data import load
 from surflow.plots.style import new_figure
 from surflow_experiments.cells import Cell, Outcome
@@ -21,8 +21,8 @@ from surflow_experiments.recorded import experiment_page, record, show_losses
 
 _TEXTS = {
     "best": "best: max-pool, trained for 44 minutes on two cores.",
-    "max-pool": "max-pool: an integer max pooling, with the pixels of its blocks drawn place by place given their "
-    "maximum by convolutions, and the 14 x 14 maxima patch by patch by a transformer. Every likelihood is exact.",
+    "max-pool": "max-pool: an integer max pooling, with the pixels of its blocks drawn position by position given "
+    "their maximum by convolutions, and the 14 x 14 maxima patch by patch by a transformer. Every likelihood is exact.",
     "slice": "slice: the same, but with every second pixel of every second row in place of the maximum.",
     "report": "report: the report's chain of couplings and poolings, with the terms that it lacked; a bound.",
 }
@@ -140,7 +140,7 @@ _COLUMNS = {
 }
 
 
-def _section(outcome: Outcome, real: tuple[torch.Tensor, torch.Tensor], show: Shower) -> Section:
+def _section(outcome: Outcome, real: tuple[torch.Tensor, torch.Tensor], show: PictureWriter) -> Section:
     model = outcome.cell.model
     section = Section(model, model)
     names = [str(digit) for digit in range(DIGITS)]

@@ -12,7 +12,7 @@ from torch import Tensor
 import surflow as sf
 from surflow.data import Splits, load
 from surflow.distributions.levels import AutoregressiveDiscretizedLogistic
-from surflow.evaluation import frechet_distance, mean_and_error, scores
+from surflow.evaluation import frechet_distance, log_probs, mean_and_error
 from surflow.flow import Flow
 from surflow.surjections.integers import IntegerMaxPool
 from surflow_experiments.cells import Cell, Found, Outcome
@@ -46,7 +46,7 @@ def run(cell: Cell) -> Outcome:
     per_dim = math.log(2) * math.prod(flow.event_shape)
     kept = n if flow.exact else min(n, _BOUND_ROWS)
     with sf.seeded(cell.seed):
-        log_prob = scores(flow, x[:kept], context[:kept], importance_samples=_BOUND)
+        log_prob = log_probs(flow, x[:kept], context[:kept], importance_samples=_BOUND)
     drawn, sampling = drawn_digits(flow, spec["draws"], cell.seed)
     samples = drawn.flatten(0, 1)
     found: list[Found] = [
@@ -89,23 +89,28 @@ def _neighbours(samples: Tensor, test: Tensor, train: Tensor) -> tuple[Tensor, f
 
 
 def _variations(flow: Flow, x: Tensor, context: Tensor, seed: int) -> dict[str, np.ndarray]:
-    """For every digit: a test image and images with the same code; and images between it and another one of the digit.
+    """For every digit: a test image and images with the same latent; and images between it and another of the digit.
 
-    Between two images lie those whose codes lie between theirs (:func:`between`), drawn with the same random numbers.
+    Between two images lie those whose latents lie between theirs (:func:`between`), drawn with the same random numbers.
     """
-    law = flow.base
-    if not (isinstance(flow.transforms[0], IntegerMaxPool) and isinstance(law, AutoregressiveDiscretizedLogistic)):
+    distribution = flow.base
+    if not (
+        isinstance(flow.transforms[0], IntegerMaxPool) and isinstance(distribution, AutoregressiveDiscretizedLogistic)
+    ):
         return {}
-    places = [(context[:, 0] == digit).nonzero()[:2, 0] for digit in range(DIGITS)]
-    ends, context = torch.stack([x[place] for place in places], 1), context[[int(place[0]) for place in places]]
+    positions = [(context[:, 0] == digit).nonzero()[:2, 0] for digit in range(DIGITS)]
+    ends, context = (
+        torch.stack([x[position] for position in positions], 1),
+        context[[int(position[0]) for position in positions]],
+    )
     with torch.no_grad(), sf.seeded(seed):
         z, other = (flow.encode(end, context) for end in ends)
         again = [flow.decode(z, context) for _ in range(VARIED)]
-        codes = between(law, (z, other), flow.context_net(context), BETWEEN)  # type: ignore[misc]
+        latents = between(distribution, (z, other), flow.context_net(context), BETWEEN)  # type: ignore[misc]
         way = []
-        for code in codes:
+        for latent in latents:
             with sf.seeded(seed):
-                way.append(flow.decode(code, context))
+                way.append(flow.decode(latent, context))
     variations = torch.stack([ends[0], *again], 1)
     interpolations = torch.stack([ends[0], *way, ends[1]], 1)
     return {"variations": variations.numpy(), "interpolations": interpolations.numpy()}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from surflow.app.report.page import Section, Shower, duration
+from surflow.app.report.page import PictureWriter, Section, duration
 from surflow.plots.style import DATA, SAMPLES, new_figure, style_axes
 from surflow_experiments.cells import Cell, Outcome
 from surflow_experiments.digits import DIGITS, classifier, stated
@@ -50,8 +50,8 @@ _TEXTS = [
 ]
 _LEDE = (
     "Spatial MNIST: fifty points of every digit, given which digit it is. Figures are nats per point in units of "
-    "pixels, of test clouds, and lower is better: a uniform law has 6.664, the mean image of every digit 5.594, and "
-    "the image that a cloud was drawn from 4.880."
+    "pixels, of test clouds, and lower is better: a uniform distribution has 6.664, the mean image of every digit "
+    "5.594, and the image that a cloud was drawn from 4.880."
 )
 _NOTE = (
     "Every training image gives four clouds; test images give one. Samples are named by a small convolutional network "
@@ -170,7 +170,7 @@ def _told(outcome: Outcome) -> str:
     return f"{outcome.value('nats_per_point'):.3f} nats per point, {outcome.value('class_accuracy'):.2f} named right"
 
 
-def _section(outcome: Outcome, real: tuple[torch.Tensor, torch.Tensor], show: Shower) -> Section:
+def _section(outcome: Outcome, real: tuple[torch.Tensor, torch.Tensor], show: PictureWriter) -> Section:
     model = outcome.cell.model
     section = Section(model, model)
     x, digits = real

@@ -13,7 +13,7 @@ from torch import Tensor
 import surflow as sf
 from surflow.data import Part, Splits, load
 from surflow.data.synthetic.point_sets import clouds
-from surflow.evaluation import coverage, mean_and_error, scores
+from surflow.evaluation import coverage, log_probs, mean_and_error
 from surflow.flow import Flow
 from surflow_experiments.cells import Cell, Found, Outcome
 from surflow_experiments.digits import DIGITS, classifier, drawn_digits, named_right
@@ -43,8 +43,10 @@ def spatial_mnist(spec: Mapping[str, Any]) -> Splits:
 
 def counts(x: Tensor) -> Tensor:
     """Images of how many points lie in every pixel, (n, 1, 28, 28), as bright as digits: what the classifier sees."""
-    place = (x + 0.5).floor().long().clamp(0, _SIDE - 1)
-    flat = torch.zeros(len(x), _SIDE**2).scatter_add_(1, place[:, 1] * _SIDE + place[:, 0], torch.ones(len(x), _POINTS))
+    position = (x + 0.5).floor().long().clamp(0, _SIDE - 1)
+    flat = torch.zeros(len(x), _SIDE**2).scatter_add_(
+        1, position[:, 1] * _SIDE + position[:, 0], torch.ones(len(x), _POINTS)
+    )
     return (_POINT * flat).clamp(max=255).reshape(-1, 1, _SIDE, _SIDE)
 
 
@@ -64,14 +66,14 @@ def run(cell: Cell) -> Outcome:
     x, context = splits.test.x[:n], splits.test.context[:n]  # type: ignore[index]
     found: list[Found] = []
     with sf.seeded(cell.seed):
-        log_prob = scores(flow, x, context, importance_samples=1)
+        log_prob = log_probs(flow, x, context, importance_samples=1)
         found.append(("nats_per_point", *mean_and_error(-log_prob / _POINTS), "nats per point"))
         if flow.exact:
             found.append(
                 ("nats_per_point_without_digit", *_without_digit(flow, splits, x[:_WITHOUT]), "nats per point")
             )
         for k, scored in {} if flow.exact else BOUNDS.items():
-            bound = scores(flow, x[:scored], context[:scored], importance_samples=k)
+            bound = log_probs(flow, x[:scored], context[:scored], importance_samples=k)
             found.append((f"nats_per_point_{k}", *mean_and_error(-bound / _POINTS), "nats per point"))
         found.append(("permutation_change", _permuted(flow, x[:200], context[:200]), None, "1"))
     drawn, sampling = drawn_digits(flow, spec["draws"], cell.seed)
@@ -98,7 +100,7 @@ def _without_digit(flow: Flow, splits: Splits, x: Tensor) -> tuple[float, float 
     """Nats per point of log p(x) = log sum_d p(d) p(x | d), with the digits' shares of the training images."""
     assert splits.train.context is not None
     share = torch.bincount(splits.train.context[:, 0].long(), minlength=DIGITS).double()
-    given = [scores(flow, x, torch.full((len(x), 1), float(digit)), importance_samples=1) for digit in range(DIGITS)]
+    given = [log_probs(flow, x, torch.full((len(x), 1), float(digit)), importance_samples=1) for digit in range(DIGITS)]
     log_prob = (torch.stack(given, 1).double() + (share / share.sum()).log()).logsumexp(1)
     return mean_and_error(-log_prob / _POINTS)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surflow.app.report.page import Section, Shower, duration, plus_minus
+from surflow.app.report.page import PictureWriter, Section, duration, plus_minus
 from surflow.plots.style import frame
 from surflow_experiments.cells import Outcome
 from surflow_experiments.recorded import experiment_page, record
@@ -141,7 +141,7 @@ def _mean_and_spread(values: Sequence[float]) -> tuple[str, str]:
     return plus_minus(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def _section(name: str, task: Task, models: Mapping[str, Outcome], show: Shower) -> Section:
+def _section(name: str, task: Task, models: Mapping[str, Outcome], show: PictureWriter) -> Section:
     texts = [task.text, *(f"{made.title}: {made.text}" for made in task.models.values())]
     if not models:
         return Section(name, task.title, [*texts, "Trials of this task failed."])

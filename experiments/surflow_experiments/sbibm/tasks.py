@@ -64,8 +64,8 @@ def statistics(x: Tensor) -> Tensor:
 def symmetries(theta: Tensor, x: Tensor) -> Pairs:
     """Every pair of parameters and points as the symmetries of the square would have it, eight times as many rows.
 
-    The plane may be reflected at either axis, and its axes exchanged: neither the prior nor the law of points given
-    the parameters would change, so all are simulations as good as the first.
+    The plane may be reflected at either axis, and its axes exchanged: neither the prior nor the distribution of points
+    given the parameters would change, so all are simulations as good as the first.
     """
     points = x.unflatten(1, (4, 2))
     found = [(theta, points)]
@@ -205,8 +205,8 @@ TASKS = {
         {
             "symmetric": Model(
                 "statistics, symmetries, box with two coordinates folded",
-                "The absolute values of theta3 and theta4, whose signs the points cannot tell, and laws that are cut "
-                "off at the walls of the prior. In place of the points the flow is given their means, standard "
+                "The absolute values of theta3 and theta4, whose signs the points cannot tell, and distributions that "
+                "are cut off at the walls of the prior. In place of the points the flow is given their means, standard "
                 "deviations and correlation, which suffice, for the points are independent and Gaussian; and every "
                 "simulation is used in the eight ways in which the plane maps onto itself with its axes.",
                 _slcp,

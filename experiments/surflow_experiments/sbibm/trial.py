@@ -12,7 +12,7 @@ from torch import Tensor
 
 from surflow.data.simulators.base import Simulator
 from surflow.data.simulators.references import read_reference
-from surflow.evaluation import classifier_test, mean_and_error, scores
+from surflow.evaluation import classifier_test, log_probs, mean_and_error
 from surflow.training.fitting import fit
 from surflow_experiments.cells import Cell, Outcome
 from surflow_experiments.sbibm.tasks import TASKS
@@ -55,7 +55,7 @@ def run(cell: Cell) -> Outcome:
             for true, observed in zip(theta.split(_TOGETHER), x.split(_TOGETHER), strict=True)
         ]
     )
-    gap = exact - torch.stack([scores(flow, theta, model.summary(x)) for flow in flows]).logsumexp(0)
+    gap = exact - torch.stack([log_probs(flow, theta, model.summary(x)) for flow in flows]).logsumexp(0)
     gap += math.log(len(flows))
     started = time.process_time()
     x, reference, shift = _references(simulator, cell)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from surflow import plots
-from surflow.app.report.page import Section, Shower, duration, plus_minus
+from surflow.app.report.page import PictureWriter, Section, duration, plus_minus
 from surflow.data import SIR
 from surflow_experiments.cells import Cell, Outcome
 from surflow_experiments.recorded import command_of, experiment_page, record
@@ -252,7 +252,7 @@ _COLUMNS = [
 ]
 
 
-def _section(case: Case, outcomes: Sequence[Outcome], show: Shower) -> Section:
+def _section(case: Case, outcomes: Sequence[Outcome], show: PictureWriter) -> Section:
     drawn = _of(case.name, outcomes)[0]
     sir = SIR(**case.simulator)
     arrays = {name: torch.from_numpy(array) for name, array in drawn.arrays.items()}
@@ -297,7 +297,7 @@ def _section(case: Case, outcomes: Sequence[Outcome], show: Shower) -> Section:
             ),
             "The same data set, and resimulations of the posterior's draws.",
         ),
-        show(f"{case.name}-codes", plots.codes(arrays["codes"]), "The code of true parameters given their data."),
+        show(f"{case.name}-codes", plots.latents(arrays["codes"]), "The latent of true parameters given their data."),
     ]
     rows = []
     for outcome in (o for o in outcomes if o.cell.case == case.name):

@@ -1,4 +1,4 @@
-"""One trial: a posterior of SIR's parameters trained on simulations, held against the exact one."""
+"""One trial: a posterior of SIR's parameters trained on simulations, compared with the exact one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from surflow import presets
 from surflow.data import SIR, Posterior
 from surflow.evaluation import (
     band_coverage,
-    codes,
     contraction,
     draws_given,
     expected_coverage,
     inside_band,
+    latents,
+    log_probs,
     mean_and_error,
     ranks,
-    scores,
     tarp,
 )
 from surflow.flow import Flow
@@ -56,7 +56,7 @@ def run(cell: Cell) -> Outcome:
 
     truth, observed = sir.sample(spec["tests"], seed=_TEST_SEED + cell.seed)
     exact = sir.posterior(observed)
-    log_prob, log_exact = scores(flow, truth, observed), exact.log_prob(truth)
+    log_prob, log_exact = log_probs(flow, truth, observed), exact.log_prob(truth)
     found: list[Found] = [
         ("nll", *mean_and_error(-log_prob), "nats"),
         ("nll_exact", *mean_and_error(-log_exact), "nats"),
@@ -86,8 +86,8 @@ def run(cell: Cell) -> Outcome:
         # One draw for each data set: draws of one data set are not independent of each other.
         found.append(("pit_p", float(kstest(sir.pit_given_product(drawn[0]), "uniform").pvalue), None, "1"))
     mass = expected_coverage(
-        scores(flow, truth, observed),
-        torch.stack([scores(flow, part, observed) for part in drawn[: spec["density_draws"]]]),
+        log_probs(flow, truth, observed),
+        torch.stack([log_probs(flow, part, observed) for part in drawn[: spec["density_draws"]]]),
         cell.seed,
     )
     found.append(("coverage_p", float(kstest(mass, "uniform").pvalue), None, "1"))
@@ -100,7 +100,7 @@ def run(cell: Cell) -> Outcome:
         "ranks": rank.numpy(),
         "density_levels": mass.numpy(),
         "point_levels": random.numpy(),
-        "codes": codes(flow, truth, observed).numpy(),
+        "codes": latents(flow, truth, observed).numpy(),
         **_pictures(sir, flow),
     }
     return cell.outcome(found, arrays)

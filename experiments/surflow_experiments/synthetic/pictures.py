@@ -72,7 +72,7 @@ def panels(rows: Sequence[tuple[str, Frame, Sequence[Panel | None]]], size: floa
         for i, ax in enumerate(line):
             panel = row[i] if i < len(row) else None
             if panel is None:
-                # Without a frame, but with its place and, in the first column, the row's name.
+                # Without a frame, but with its position and, in the first column, the row's name.
                 _fit(ax, limits)
                 ax.spines[:].set_visible(False)
             else:
@@ -193,19 +193,21 @@ def gaps(rows: Sequence[tuple[str, tuple[float, float], float | None, float | No
     found = [v for _, (mean, _), goal, earlier in rows for v in (mean, goal, earlier)]
     finite = [v for v in found if v is not None and math.isfinite(v)]
     right = 1.6 * max(*finite, 0.1) if finite else 1.0
-    for place, (_, (mean, deviation), goal, earlier) in enumerate(rows):
-        if place % 2:
-            ax.axhspan(place - 0.5, place + 0.5, color=_BAND, linewidth=0, zorder=0)
+    for position, (_, (mean, deviation), goal, earlier) in enumerate(rows):
+        if position % 2:
+            ax.axhspan(position - 0.5, position + 0.5, color=_BAND, linewidth=0, zorder=0)
         if goal is not None:
-            ax.plot(max(goal, _FEWEST_NATS), place, "|", color=REFERENCE, markersize=9, markeredgewidth=1.6, zorder=2)
+            ax.plot(
+                max(goal, _FEWEST_NATS), position, "|", color=REFERENCE, markersize=9, markeredgewidth=1.6, zorder=2
+            )
         if earlier is not None:
-            _dot(ax, earlier, place, right, QUIET, "x", 5.0)
+            _dot(ax, earlier, position, right, QUIET, "x", 5.0)
         missed = goal is not None and not mean <= goal
         colour = SAMPLES if missed else DATA
         if _FEWEST_NATS < mean < math.inf and deviation > 0:
             ends = max(mean - deviation, _FEWEST_NATS), min(mean + deviation, right)
-            ax.plot(ends, [place] * 2, color=colour, linewidth=1.1, zorder=3)
-        _dot(ax, mean, place, right, colour, "s" if missed else "o", 4.6)
+            ax.plot(ends, [position] * 2, color=colour, linewidth=1.1, zorder=3)
+        _dot(ax, mean, position, right, colour, "s" if missed else "o", 4.6)
     ax.set_xlim(0.8 * _FEWEST_NATS, 1.15 * right)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_yticks(range(len(rows)), [label for label, *_ in rows], fontsize=8)
@@ -292,12 +294,12 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _dot(ax: Axes, value: float, place: float, right: float, colour: str, marker: str, size: float) -> None:
+def _dot(ax: Axes, value: float, position: float, right: float, colour: str, marker: str, size: float) -> None:
     if not math.isfinite(value):
         value, marker = right, ">"
     elif value <= _FEWEST_NATS:
         value, marker = _FEWEST_NATS, "<"
-    ax.plot(value, place, marker, color=colour, markersize=size, zorder=4)
+    ax.plot(value, position, marker, color=colour, markersize=size, zorder=4)
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from surflow.app.output import writing
-from surflow.app.report.page import Section, Shower, duration, plus_minus
+from surflow.app.report.page import PictureWriter, Section, duration, plus_minus
 from surflow.data import synthetic_names, synthetic_set
 from surflow.errors import ConfigError, SurflowError, unknown_name
-from surflow.evaluation import read_results, scores, write_results
+from surflow.evaluation import log_probs, read_results, write_results
 from surflow.evaluation.results import Row
 from surflow_experiments.cells import Outcome, run_cells
 from surflow_experiments.recorded import experiment_page
@@ -65,7 +65,7 @@ def reproduce(group: str, results: Path, work: Path, *, quick: bool = False) -> 
     made = [comparison.cells(quick=quick) for comparison in comparisons]
     outcomes, failed = run_cells([cell for cells in made for cell in cells], run, work, _told)
     write_results(record, f"surflow reproduce {group}{' --quick' if quick else ''}", _merged(earlier, outcomes))
-    show = Shower(page.parent / "pictures", _DPI)
+    show = PictureWriter(page.parent / "pictures", _DPI)
     found = {str(outcome.cell): outcome for outcome in outcomes}
     sections, standing = [], []
     for comparison, cells in zip(comparisons, made, strict=True):
@@ -152,7 +152,7 @@ def _standing(comparison: Comparison, table: _Table) -> list[_Standing]:
     return found
 
 
-def _summary(standing: Sequence[_Standing], show: Shower, name: str) -> Section:
+def _summary(standing: Sequence[_Standing], show: PictureWriter, name: str) -> Section:
     section = Section("summary", "Summary")
     aimed = [s for s in standing if s.goal is not None]
     missed = [s for s in aimed if s.goal is not None and not s.gap <= s.goal]
@@ -206,7 +206,7 @@ def _merits(comparison: Comparison, table: _Table) -> dict[str, object]:
 # -- pictures -----------------------------------------------------------------------------------------------
 
 
-def _sets(show: Shower) -> Section:
+def _sets(show: PictureWriter) -> Section:
     sets = [synthetic_set(name) for name in synthetic_names()]
     return Section(
         "sets",
@@ -218,7 +218,7 @@ def _sets(show: Shower) -> Section:
     )
 
 
-def _section(comparison: Comparison, table: _Table, show: Shower) -> Section:
+def _section(comparison: Comparison, table: _Table, show: PictureWriter) -> Section:
     section = Section(comparison.case, comparison.title, [comparison.text])
     if comparison.lines:
         section.pictures += _lines(comparison, table, show)
@@ -229,10 +229,10 @@ def _section(comparison: Comparison, table: _Table, show: Shower) -> Section:
                 continue
             first = {model: table[data, model, 0] for model in comparison.models}
             limits: Frame = tuple(map(tuple, next(iter(first.values())).arrays["frame"].tolist()))  # type: ignore[assignment]
-            law = given.law()
-            points, labels = law.sample_labelled(DRAWN, seed=0)
+            distribution = given.distribution()
+            points, labels = distribution.sample_labelled(DRAWN, seed=0)
             grid = torch.cartesian_prod(*[torch.linspace(a, b, 2 * RESOLUTION + 1)[1::2] for a, b in limits])
-            image = scores(law, grid).exp().reshape(RESOLUTION, RESOLUTION).numpy()
+            image = log_probs(distribution, grid).exp().reshape(RESOLUTION, RESOLUTION).numpy()
             colours = labels.numpy() if given.labelled else None
             drawn = [Panel("data", points=points.numpy(), labels=colours, data=True)]
             dense = [Panel("true density", image=image)]
@@ -257,7 +257,7 @@ def _section(comparison: Comparison, table: _Table, show: Shower) -> Section:
     return section
 
 
-def _learned_q(comparison: Comparison, table: _Table, show: Shower) -> list:
+def _learned_q(comparison: Comparison, table: _Table, show: PictureWriter) -> list:
     """Learned probabilities of the signs over training, where the data are skewed: a fair sign has nothing to show."""
     columns = []
     for data, given in comparison.data.items():
@@ -276,7 +276,7 @@ def _learned_q(comparison: Comparison, table: _Table, show: Shower) -> list:
     return [show(f"{comparison.case}-q", pictures.learned_q(columns), caption)]
 
 
-def _lines(comparison: Comparison, table: _Table, show: Shower) -> list:
+def _lines(comparison: Comparison, table: _Table, show: PictureWriter) -> list:
     """Symmetry lines over the samples, one picture for each number of steps."""
     shown = []
     steps = sorted({int(name.split("_")[1]) for o in table.values() for name in o.arrays if name.startswith("lines_")})

@@ -21,7 +21,7 @@ from surflow.bijections.normalize import Standardize
 from surflow.data import Synthetic, offset, skew, synthetic_set
 from surflow.distributions.discrete import Bernoulli
 from surflow.distributions.normal import HalfNormal
-from surflow.evaluation import mean_and_error, scores
+from surflow.evaluation import log_probs, mean_and_error
 from surflow.flow import Flow
 from surflow.nets.context import OneHot
 from surflow.plots.style import frame
@@ -50,7 +50,7 @@ class Data:
     offset: tuple[float, float] | None = None
     labelled: bool = False
 
-    def law(self) -> Synthetic:
+    def distribution(self) -> Synthetic:
         data = synthetic_set(self.name)
         data = data if self.skew is None else skew(data, *self.skew)
         return data if self.offset is None else offset(data, self.offset)
@@ -72,7 +72,7 @@ def run(cell: Cell) -> Outcome:
     """Train and score; ``cell.spec`` is what :meth:`Comparison.cells` puts into it."""
     spec = cell.spec
     given = Data(**spec["data"])
-    data = given.law()
+    data = given.distribution()
     torch.manual_seed(cell.seed)
     flow = build(spec["preset"], data.classes if given.labelled else None, spec["options"])
     steps, lines = spec["training"]["steps"], spec["lines"]
@@ -88,7 +88,7 @@ def run(cell: Cell) -> Outcome:
         else:
             x, labels = data.sample(spec["test"]), None
             true, entropy = data.log_prob(x), data.entropy()
-        log_prob = scores(flow, x, labels, importance_samples=spec["draws"])
+        log_prob = log_probs(flow, x, labels, importance_samples=spec["draws"])
     found = [
         ("nll", *mean_and_error(-log_prob), "nats"),
         ("entropy", *entropy, "nats"),
@@ -140,12 +140,12 @@ def _pictures(
     grid = torch.cartesian_prod(*axes)
     if labelled and data.classes is not None:
         labels = torch.arange(data.classes).repeat_interleave(len(grid))
-        each = scores(flow, grid.repeat(data.classes, 1), labels).reshape(data.classes, -1)
+        each = log_probs(flow, grid.repeat(data.classes, 1), labels).reshape(data.classes, -1)
         log_density = (each + data.priors.double().log()[:, None]).logsumexp(0)
         _, drawn_for = data.sample_labelled(DRAWN, seed=seed)
         drawn = {"samples": flow.sample((), drawn_for, seed=seed).numpy(), "labels": drawn_for.numpy()}
     else:
-        log_density = scores(flow, grid, importance_samples=_DENSITY_DRAWS)
+        log_density = log_probs(flow, grid, importance_samples=_DENSITY_DRAWS)
         drawn = {"samples": flow.sample(DRAWN, seed=seed).numpy()}
     image = log_density.exp().nan_to_num(0, 0, 0).reshape(RESOLUTION, RESOLUTION)
     return {**drawn, "density": image.float().numpy()}

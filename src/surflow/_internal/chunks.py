@@ -38,7 +38,7 @@ def gather(parts: Iterable[tuple[Tensor, ...]], n: int) -> tuple[Tensor, ...]:
         size = part[0].shape[0]
         if size == n:
             return part
-        # Written to their place as they come: kept for later, they would break up the memory that layers work in.
+        # Written to their position as they come: kept for later, they would break up the memory that layers work in.
         wholes = wholes or tuple(rows.new_empty((n, *rows.shape[1:])) for rows in part)
         for whole, rows in zip(wholes, part, strict=True):
             whole[done : done + size] = rows

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _NO_EXPERIMENTS = "they are no part of the package: in a checkout of surflow, pip install ./experiments brings them"
 # Columns of a context that are worth listing.
 _MOST_NAMED = 12
-# Rows of the figures of merit that are about one coordinate of the code: too many for a terminal.
-_ONE_COORDINATE = re.compile(r"code_\w+_\d+")
+# Rows of the figures of merit that are about one coordinate of the latent: too many for a terminal.
+_ONE_COORDINATE = re.compile(r"latent_\w+_\d+")
 
 
 class _Group(TyperGroup):
@@ -272,7 +272,7 @@ def evaluate(
     except FileError as error:
         typer.echo(f"without the Gaussian baseline, which is fitted to the training rows: {error}", err=True)
         splits = runs.splits_without_data(folder)
-    # What is known of the training data's law holds for fresh rows of it alone.
+    # What is known of the training data's distribution holds for fresh rows of it alone.
     same = data == splits.name
     truth, simulator = (splits.truth, splits.simulator) if same else (None, None)
     splits = replace(splits, name=Path(data).stem, test=test, truth=truth, simulator=simulator)
@@ -387,7 +387,7 @@ def score(
 
     from surflow._internal.random import seeded
     from surflow.app.runs import RunFolder
-    from surflow.evaluation import scores
+    from surflow.evaluation import log_probs
 
     check_suffix(output, (".csv", ".parquet"))
     folder = RunFolder.open(run)
@@ -395,7 +395,7 @@ def score(
     flow = folder.flow()
     part = _rows(data, folder.facts(), seed, _home(data, folder.config()))
     with seeded(seed):
-        log_prob = scores(flow, part.x, part.context, importance_samples=importance_samples).numpy()
+        log_prob = log_probs(flow, part.x, part.context, importance_samples=importance_samples).numpy()
     kind = "exact" if flow.exact else "bound"
     write_table(output, {"log_prob": log_prob, "kind": np.full(len(log_prob), kind)})
     what = "log-density" if flow.exact else f"lower bound of the log-density with {importance_samples} draws"

@@ -167,7 +167,7 @@ class Config(_Section):
         return self.model_copy(update={"model": model, "training": training})
 
     def fresh(self, splits: Splits) -> bool:
-        """Whether every step sees fresh rows of a known law, so that nothing can be learnt by heart."""
+        """Whether every step sees fresh rows of a known distribution, so that nothing can be learnt by heart."""
         return splits.truth is not None and self.data.rows is None
 
     def to_toml(self, *, without_model: bool = False) -> str:
@@ -252,7 +252,7 @@ def from_table(table: Mapping[str, Any]) -> Any:
     """The object that a table from :func:`to_table`, or written by hand, states.
 
     Raises:
-        ConfigError: for an unknown class or argument, named with its place.
+        ConfigError: for an unknown class or argument, named with its position.
         SurflowError: what building raises, e.g. ShapeError for a chain that does not fit.
 
     >>> from_table({"class": "Abs", "event_shape": 2, "signs": {"class": "Bernoulli", "event_shape": 2}}).kind

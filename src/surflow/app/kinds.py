@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from surflow import plots, presets
-from surflow.app.report.page import Picture, Shower
+from surflow.app.report.page import Picture, PictureWriter
 from surflow.data import Splits
 from surflow.errors import ConfigError
 from surflow.supports import Integers, Ragged
@@ -73,7 +73,7 @@ class Kind:
         """Options of :func:`surflow.fit` that are right for most data of this kind."""
         raise NotImplementedError
 
-    def pictures(self, shown: Shown, show: Shower) -> list[Picture]:
+    def pictures(self, shown: Shown, show: PictureWriter) -> list[Picture]:
         """Held-out events beside samples."""
         shape = self.splits.event_shape
         if shape == (2,):
@@ -190,7 +190,7 @@ class PointSet(Kind):
         # Transformers over all points: a row is as much work as many of a table.
         return {"steps": 3000, "batch_size": 32, "lr": 2e-3, "clip": 50.0, "patience": 10}
 
-    def pictures(self, shown: Shown, show: Shower) -> list[Picture]:
+    def pictures(self, shown: Shown, show: PictureWriter) -> list[Picture]:
         ragged = isinstance(self.splits.support, Ragged)
         if self.splits.event_shape[0] != 2 + ragged:
             return super().pictures(shown, show)

@@ -358,7 +358,7 @@ def report(run: RunFolder) -> Path:
 
 
 def _fresh(splits: Splits) -> Any:
-    """Batches of the law itself, as rows of data and raw context."""
+    """Batches of the distribution itself, as rows of data and raw context."""
     law = splits.truth
     if splits.context is None or law is None:
         return law

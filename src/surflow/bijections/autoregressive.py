@@ -24,7 +24,7 @@ class Autoregressive(Transform):
     many as coordinates (the default) make every coordinate see all before it; two make a coupling of halves.
 
     Args:
-        shape: event shape; coordinates are taken in row-major order.
+        event_shape: event shape; coordinates are taken in row-major order.
         context_shape: shape of the context, or None.
         map: the univariate map f; affine by default, ``SplineMap()`` for splines.
         hidden: widths of the hidden layers of the masked perceptron.
@@ -81,5 +81,5 @@ class Autoregressive(Transform):
             log_slopes.append(log_slope)
             return found
 
-        x = self.net.solve(find, flat, self._flat(context))
+        x = self.net.invert(find, flat, self._flat(context))
         return x.reshape(z.shape), torch.cat(log_slopes, 1).sum(1)

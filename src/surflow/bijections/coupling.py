@@ -21,7 +21,7 @@ class Coupling(Transform):
     .. math:: z_a = x_a, \quad z_b = f(x_b; \theta(x_a, c)), \qquad V = \sum_i \log f'(x_{b,i}; \theta_i)
 
     Args:
-        shape: event shape: a vector, (channels, height, width), (coordinates, points), ...
+        event_shape: event shape: a vector, (channels, height, width), (coordinates, points), ...
         context_shape: shape of the context, or None.
         map: the univariate map f; affine with a tanh-limited log-scale by default, ``SplineMap()`` for splines,
             ``CircularSplineMap()`` on the circle, ``IntervalSplineMap()`` on an interval.

@@ -21,6 +21,9 @@ def _at_least_tiny(x: Tensor) -> Tensor:
 class Exp(Transform):
     r"""z = exp(x), from the real line to the positive half-line; :math:`V = \sum_i x_i`.
 
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+
     >>> import torch, surflow as sf
     >>> sf.Exp(1)(torch.zeros(1, 1))
     (tensor([[1.]]), tensor([0.]))
@@ -40,6 +43,9 @@ class Exp(Transform):
 class Log(Inverse):
     r"""z = log x, from the positive half-line to the real line; :math:`V = -\sum_i z_i`. The inverse of :class:`Exp`.
 
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+
     >>> import torch, surflow as sf
     >>> sf.Log(1)(torch.ones(1, 1))[0]
     tensor([[0.]])
@@ -51,6 +57,9 @@ class Log(Inverse):
 
 class Softplus(Transform):
     r"""z = log(1 + exp x), from the real line to the positive half-line; :math:`V = \sum_i \log \sigma(x_i)`.
+
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
 
     >>> import torch, surflow as sf
     >>> round(sf.Softplus(1)(torch.zeros(1, 1))[0].item(), 4)
@@ -73,6 +82,13 @@ class Sigmoid(Transform):
     r"""z = low + (high - low) sigmoid(x), from the real line to an interval.
 
     .. math:: V = \sum_i \log(\mathrm{high} - \mathrm{low}) + \log \sigma(x_i) + \log \sigma(-x_i)
+
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        low, high: ends of the interval, 0 and 1 by default.
+
+    Raises:
+        SupportError: unless low < high, both finite.
 
     >>> import torch, surflow as sf
     >>> sf.Sigmoid(1, low=0.0, high=256.0)(torch.zeros(1, 1))[0].item()
@@ -100,6 +116,13 @@ class Sigmoid(Transform):
 class Logit(Inverse):
     r"""The log-odds of (x - low) / (high - low), from an interval to the real line. The inverse of :class:`Sigmoid`.
 
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        low, high: ends of the interval, 0 and 1 by default.
+
+    Raises:
+        SupportError: unless low < high, both finite.
+
     >>> import torch, surflow as sf
     >>> sf.Logit(1)(torch.full((1, 1), 0.5))[0]
     tensor([[0.]])
@@ -113,6 +136,9 @@ class Tanh(Transform):
     r"""z = tanh(x), from the real line to (-1, 1).
 
     .. math:: V = \sum_i \log(1 - z_i^2) = \sum_i 2 (\log 2 + \log \sigma(2 x_i) - x_i)
+
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
 
     >>> import torch, surflow as sf
     >>> sf.Tanh(1)(torch.full((1, 1), 100.0))[1].item() < -190
@@ -142,7 +168,7 @@ class Rescale(Transform):
     .. math:: z = c + (x - a) \frac{d - c}{b - a}, \qquad V = D \log \frac{d - c}{b - a}
 
     Args:
-        shape: event shape, of D coordinates.
+        event_shape: event shape, of D coordinates.
         start, end: (a, b) and (c, d).
 
     >>> import torch, surflow as sf

@@ -43,7 +43,7 @@ class Orthogonal(Transform):
     r"""z = O x across the first event axis, with O drawn at random when built; V = 0.
 
     Args:
-        shape: event shape; (channels, height, width) gives an orthonormal 1x1 convolution.
+        event_shape: event shape; (channels, height, width) gives an orthonormal 1x1 convolution.
         learned: multiply the random O by a learned rotation, the Cayley transform (I - A)^-1 (I + A) of a skew
             matrix A that starts at zero.
 
@@ -93,7 +93,7 @@ class Linear(Transform):
     .. math:: V = n_{\text{positions}} \log |\det W|
 
     Args:
-        shape: event shape.
+        event_shape: event shape.
         matrix: rows of W, as many as the first axis has entries.
 
     Raises:
@@ -136,6 +136,9 @@ class LULinear(Transform):
     learned logarithms. Over (channels, height, width) it is the invertible 1x1 convolution of Glow.
 
     .. math:: V = n_{\text{positions}} \sum_i \log |U_{ii}|
+
+    Args:
+        event_shape: shape of one event, of n entries on the first axis; the matrix is n x n.
 
     Source: Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions", arXiv 1807.03039.
 
@@ -192,11 +195,11 @@ class ConditionalLinear(Transform):
     .. math:: z = L(c)\,(x - m(c)), \qquad V = \sum_i \log L_{ii}(c)
 
     With a normal base x given c is normal, with any mean and any covariance :math:`(L^T L)^{-1}`. Correlations are a
-    matter of the context alone, so that the tight and tilted laws of parameters given much data are learned from few
-    examples. :math:`L_{ii} = e^{s_i}` with the log-scale limited, :math:`s_i = l \tanh(\mathrm{raw}_i / l)`.
+    matter of the context alone, so that the tight and tilted distributions of parameters given much data are learned
+    from few examples. :math:`L_{ii} = e^{s_i}` with the log-scale limited, :math:`s_i = l \tanh(\mathrm{raw}_i / l)`.
 
     Args:
-        shape: event shape; coordinates are taken in row-major order.
+        event_shape: event shape; coordinates are taken in row-major order.
         context_shape: shape of the context.
         hidden: widths of the hidden layers of the perceptron of the context; none for a linear function of it.
         limit: l, of the log-scale.

@@ -52,7 +52,7 @@ class Standardize(_ShiftScale):
     The numbers are not trained. Constant coordinates keep their scale.
 
     Args:
-        shape: event shape.
+        event_shape: event shape.
         center: subtract the mean; without it m is 0 and s the root of the mean square, and zero, about which data may
             be symmetric, stays where it is. A constant coordinate that is not zero is then scaled to 1.
 
@@ -80,6 +80,9 @@ class ActNorm(_ShiftScale):
     r"""A learned shift and scale per entry of the first event axis, starting from the first data it sees.
 
     .. math:: z_c = (x_c - b_c) e^{-s_c}, \qquad V = -n_{\text{positions}} \sum_c s_c
+
+    Args:
+        event_shape: shape of one event; entries of the first axis have each a shift and a scale.
 
     Source: Kingma and Dhariwal, "Glow", arXiv 1807.03039.
 

@@ -19,7 +19,7 @@ class LogGaps(Transform):
     Ties count as gaps of half of the distance of floats there: what was rounded together lay no nearer, most likely.
 
     Args:
-        shape: n for a vector, or (coordinates, n) for n points.
+        event_shape: n for a vector, or (coordinates, n) for n points.
         by: the coordinate of points that ascends; only this row is changed. None for a vector.
 
     Raises:

@@ -71,7 +71,7 @@ def rational_quadratic(x: Tensor, raw: Tensor, grid: Grid, *, inverse: bool) -> 
 
 
 class _Bin(NamedTuple):
-    """The bin of every point, what it is made of, and the point's place xi in it."""
+    """The bin of every point, what it is made of, and the point's position xi in it."""
 
     shares: Tensor  # of all bins, (2, bins, ...): widths and heights
     at: Tensor  # (bins, ...): 1 for the point's bin, 0 for the others

@@ -41,7 +41,7 @@ class Permute(_Rearrangement):
     """A fixed permutation of an event axis, z_i = x_{order_i}; drawn at random when built if no order is given.
 
     Args:
-        shape: event shape.
+        event_shape: event shape.
         order: which entry of x comes first, second, ...
         axis: the event axis that is permuted, 1 for the points of (coordinates, points).
         support: of x.
@@ -67,18 +67,18 @@ class Permute(_Rearrangement):
                 f"axis must be from 0 to {len(event_shape) - 1} for events of shape {event_shape}, got {axis}"
             )
         size = event_shape[axis]
-        places = torch.randperm(size) if order is None else torch.tensor(list(order))
-        if places.shape != (size,) or not (places.sort().values == torch.arange(size)).all():
-            raise ShapeError(f"order must name each of 0 to {size - 1} once, got {places.tolist()}")
+        positions = torch.randperm(size) if order is None else torch.tensor(list(order))
+        if positions.shape != (size,) or not (positions.sort().values == torch.arange(size)).all():
+            raise ShapeError(f"order must name each of 0 to {size - 1} once, got {positions.tolist()}")
         if order is None:  # what is drawn must not decide what the layer lands on
             codomain = support.shuffled(event_shape, axis, "a Permute without order=")
         else:
             codomain = support.rearranged(
-                lambda x: x.index_select(axis + 1, places.to(x.device)), event_shape, "Permute"
+                lambda x: x.index_select(axis + 1, positions.to(x.device)), event_shape, "Permute"
             )
         super().__init__(event_shape, domain=support, codomain=codomain)
         self.axis = axis
-        self.register_buffer("order", places)
+        self.register_buffer("order", positions)
 
     def _there(self, x: Tensor) -> Tensor:
         return x.index_select(self.axis + 1, self.order)
@@ -89,6 +89,13 @@ class Permute(_Rearrangement):
 
 class Reverse(_Rearrangement):
     """The first event axis turned round.
+
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        support: of x; real by default.
+
+    Raises:
+        SupportError: for a support that the new order does not keep.
 
     >>> import torch, surflow as sf
     >>> sf.Reverse(3)(torch.tensor([[10.0, 11.0, 12.0]]))[0]
@@ -107,7 +114,16 @@ class Reverse(_Rearrangement):
 
 
 class PermuteAxes(_Rearrangement):
-    """The event's axes in another order: ``PermuteAxes((2, 50), (1, 0))`` transposes.
+    """The event's axes in another order: ``PermuteAxes((2, 50), axes=(1, 0))`` transposes.
+
+    Args:
+        event_shape: shape of x.
+        axes: which axis of x comes first, second, ..., counted without the batch's.
+        support: of x; real by default.
+
+    Raises:
+        ShapeError: for axes that do not name each once.
+        SupportError: for a support that the new order does not keep.
 
     >>> import torch, surflow as sf
     >>> sf.PermuteAxes((2, 50), axes=(1, 0)).out_shape
@@ -133,6 +149,15 @@ class PermuteAxes(_Rearrangement):
 class Reshape(_Rearrangement):
     """The same coordinates, in row-major order, under another event shape.
 
+    Args:
+        in_shape: event shape of x.
+        out_shape: event shape of z, of as many coordinates.
+        support: of x; real by default.
+
+    Raises:
+        ShapeError: for shapes of different numbers of coordinates.
+        SupportError: for a support that the new shape does not keep.
+
     >>> import torch, surflow as sf
     >>> sf.Reshape((2, 3), 6)(torch.zeros(5, 2, 3))[0].shape
     torch.Size([5, 6])
@@ -154,6 +179,15 @@ class Reshape(_Rearrangement):
 
 class Squeeze(_Rearrangement):
     """Blocks of factor x factor pixels become channels: (C, H, W) to (C factor^2, H / factor, W / factor).
+
+    Args:
+        event_shape: (C, H, W), the shape of x.
+        factor: side of a block in pixels, which divides H and W.
+        support: of x; real by default.
+
+    Raises:
+        ShapeError: for what is no image, or a factor that does not divide its sides.
+        SupportError: for a support that the new order does not keep.
 
     Source: Dinh et al., "Density estimation using Real NVP", arXiv 1605.08803.
 
@@ -193,8 +227,11 @@ class RavelMultiIndex(_Rearrangement):
     .. math:: z_j = \sum_i x_{ij} L^{C - 1 - i}, \qquad V = 0
 
     Args:
-        shape: (C, points).
+        event_shape: (C, points).
         levels: L, of every coordinate.
+
+    Raises:
+        ShapeError: for another shape, or a grid of more cells than floats can number.
 
     >>> import torch, surflow as sf
     >>> sf.RavelMultiIndex((2, 3), levels=28)(torch.tensor([[[0.0, 1, 27], [5, 0, 27]]]))[0]

@@ -34,6 +34,13 @@ class _Spline(UnivariateMap):
 class SplineMap(_Spline):
     """Rational-quadratic spline on [-bound, bound], the identity beyond, continuous slope throughout.
 
+    Args:
+        bins: pieces of the spline.
+        bound: half the width of the interval about zero on which the map is not the identity.
+
+    Raises:
+        ConfigError: for no bins or too many, or a bound that is not positive and finite.
+
     >>> import torch
     >>> spline = SplineMap(bins=4, bound=3.0)
     >>> z, _ = spline.forward(torch.tensor([[0.5, 10.0]]), torch.randn(1, spline.n_parameters, 2))
@@ -52,6 +59,13 @@ class PositiveSplineMap(_Spline):
     """Rational-quadratic spline on [0, bound] with a free slope at zero, the identity beyond: positive to positive.
 
     What has folded at zero meets no pole here, where a logarithm would have one.
+
+    Args:
+        bins: pieces of the spline.
+        bound: end of the interval from zero on which the map is not the identity.
+
+    Raises:
+        ConfigError: for no bins or too many, or a bound that is not positive and finite.
 
     >>> import torch
     >>> spline = PositiveSplineMap(bins=4, bound=3.0)
@@ -74,7 +88,22 @@ def _checked(bound: float) -> float:
 
 
 class IntervalSplineMap(_Spline):
-    """Rational-quadratic spline of the interval [low, high] onto itself, with free slopes at its ends."""
+    """Rational-quadratic spline of the interval [low, high] onto itself, with free slopes at its ends.
+
+    Args:
+        bins: pieces of the spline.
+        low, high: ends of the interval, 0 and 1 by default.
+
+    Raises:
+        ConfigError: for no bins or too many.
+        SupportError: unless low < high, both finite.
+
+    >>> import torch
+    >>> spline = IntervalSplineMap(bins=4, low=-1.0)
+    >>> z, _ = spline.forward(torch.tensor([[-1.0, 1.0]]), torch.randn(1, spline.n_parameters, 2))
+    >>> torch.allclose(z, torch.tensor([[-1.0, 1.0]]))
+    True
+    """
 
     def __init__(self, bins: int = 8, *, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__(Grid(bins, low, high))
@@ -98,7 +127,19 @@ def wrap(angle: Tensor) -> Tensor:
 class CircularSplineMap(_Spline):
     """Rational-quadratic spline of the circle, slope continuous across the seam, and then a rotation.
 
+    Args:
+        bins: pieces of the spline.
+
+    Raises:
+        ConfigError: for no bins or too many.
+
     Source: Rezende et al., "Normalizing Flows on Tori and Spheres", arXiv 2002.02428.
+
+    >>> import torch
+    >>> spline = CircularSplineMap(bins=4)
+    >>> z, _ = spline.forward(torch.tensor([[-3.0, 3.0]]), torch.randn(1, spline.n_parameters, 2))
+    >>> bool((z.abs() <= math.pi + 1e-6).all())
+    True
     """
 
     domain: Support = circle

@@ -1,4 +1,4 @@
-"""Location and scale on an interval: the distribution function of a truncated logistic law."""
+"""Location and scale on an interval: the distribution function of a truncated logistic."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _WIDE = 2.0
 
 
 class TruncatedMap(UnivariateMap):
-    r"""The interval onto itself by the distribution function of a logistic law within it.
+    r"""The interval onto itself by the distribution function of a logistic within it.
 
     .. math::
         z = l + (h - l) \frac{\sigma(t) - \sigma(a)}{\sigma(b) - \sigma(a)}, \qquad
         t = \frac{x - m}{s}, \quad a = \frac{l - m}{s}, \quad b = \frac{h - m}{s}
 
-    A law of location m and scale s, cut off at the ends of the interval, becomes nearly uniform, however narrow it is
-    and wherever its location lies, within the interval or beyond. Splines refine what is left. With zeros it is
-    nearly, not quite, the identity.
+    A distribution of location m and scale s, cut off at the ends of the interval, becomes nearly uniform, however
+    narrow it is and wherever its location lies, within the interval or beyond. Splines refine what is left. With zeros
+    it is nearly, not quite, the identity.
 
     Args:
         low, high: ends of the interval.
@@ -35,9 +35,9 @@ class TruncatedMap(UnivariateMap):
         ConfigError: for a limit that is not positive and finite.
 
     >>> import torch
-    >>> law = TruncatedMap(-3.0, 3.0)
-    >>> z, log_slope = law.forward(torch.tensor([[0.5]]), torch.tensor([[[0.0], [-4.0]]]))
-    >>> round(z.item(), 3), round(law.inverse(z, torch.tensor([[[0.0], [-4.0]]]))[0].item(), 3)
+    >>> share = TruncatedMap(-3.0, 3.0)
+    >>> z, log_slope = share.forward(torch.tensor([[0.5]]), torch.tensor([[[0.0], [-4.0]]]))
+    >>> round(z.item(), 3), round(share.inverse(z, torch.tensor([[[0.0], [-4.0]]]))[0].item(), 3)
     (2.799, 0.5)
     """
 
@@ -50,7 +50,7 @@ class TruncatedMap(UnivariateMap):
         self.low, self.high, self.limit = low, high, limit
         self.half = (high - low) / 2
 
-    def _law(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def _logistic(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Log-scale, in units of half the interval, scales for one half, the ends a and b, and b - a."""
         location, s = raw.unbind(1)
         log_scale = self.limit * (s / self.limit).tanh() + math.log(_WIDE)
@@ -58,7 +58,7 @@ class TruncatedMap(UnivariateMap):
         return log_scale, per_scale, (-1 - location) * per_scale, (1 - location) * per_scale, 2 * per_scale
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale, per_scale, a, b, gap = self._law(raw)
+        log_scale, per_scale, a, b, gap = self._logistic(raw)
         above, below = ((x - self.low) / self.half * per_scale, (self.high - x) / self.half * per_scale)
         t = a + above
         log_whole = log_one_minus_exp(gap)
@@ -68,7 +68,7 @@ class TruncatedMap(UnivariateMap):
         return z, log_tails(t, t, a, b, above, below) - log_whole - log_scale + math.log(2)
 
     def inverse(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale, _, a, b, gap = self._law(raw)
+        log_scale, _, a, b, gap = self._logistic(raw)
         above = quantile((z - self.low) / (2 * self.half), a, b, gap)
         x = (self.low + self.half * log_scale.exp() * above).clamp(self.low, self.high)
         return x, self.forward(x, raw)[1]

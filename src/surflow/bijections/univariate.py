@@ -22,6 +22,15 @@ class UnivariateMap(Configurable):
     ``forward(x, raw)`` and ``inverse(z, raw)`` take x of shape (batch, *event) and raw of shape
     (batch or 1, n_parameters, *event), and return the other side and log dz/dx, elementwise.
     :class:`Coupling`, :class:`Autoregressive` and :class:`Elementwise` are written for any such map.
+
+    >>> class Shift(UnivariateMap):
+    ...     n_parameters = 1
+    ...     def forward(self, x, raw):
+    ...         return x + raw[:, 0], torch.zeros_like(x)
+    ...     def inverse(self, z, raw):
+    ...         return z - raw[:, 0], torch.zeros_like(z)
+    >>> Elementwise(2, map=Shift())(torch.ones(1, 2))[0].tolist()
+    [[1.0, 1.0]]
     """
 
     n_parameters: int
@@ -38,6 +47,12 @@ class UnivariateMap(Configurable):
 
 class AffineMap(UnivariateMap):
     r"""z = exp(s) x + t with the log-scale limited, :math:`s = l \tanh(\mathrm{raw}/l)`; log dz/dx = s.
+
+    Args:
+        limit: l, the largest absolute value of the log-scale, which raw numbers approach as they grow.
+
+    Raises:
+        ConfigError: for a limit that is not positive and finite.
 
     >>> import torch
     >>> z, log_slope = AffineMap().forward(torch.ones(1, 1), torch.zeros(1, 2, 1))
@@ -75,9 +90,10 @@ class Elementwise(Transform):
     .. math:: z_i = f(x_i; \theta_i), \qquad V = \sum_i \log f'(x_i; \theta_i)
 
     Args:
-        shape: event shape.
+        event_shape: event shape.
         context_shape: with it, a network of the context gives the parameters.
         map: the univariate map; affine by default.
+        hidden: widths of the hidden layers of that network.
 
     >>> import torch, surflow as sf
     >>> z, V = sf.Elementwise(2)(torch.ones(1, 2))

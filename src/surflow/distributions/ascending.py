@@ -16,22 +16,23 @@ from surflow.supports import Ordered
 
 
 class AscendingCategorical(Distribution):
-    r"""Integers in ascending order, each by a categorical law of those that are not below the one before it.
+    r"""Integers in ascending order, each by a categorical distribution of those that are not below the one before it.
 
     .. math:: \log p(v) = \sum_i \log \frac{e^{l_i(v_i)}}{\sum_{u \ge v_{i-1}} e^{l_i(u)}}, \qquad l_i = l_i(v_{<i}, c)
 
-    Together with :class:`SortIntegers` a law of multisets, such as the pixels that the points of a cloud lie in.
+    Together with :class:`SortIntegers` a distribution of multisets, such as the pixels that the points of a cloud lie
+    in.
 
     Args:
-        size: how many integers.
+        event_shape: how many integers.
         levels: L, for integers 0, ..., L - 1.
         context_shape: of the context, a vector, or None.
         width, layers, dropout: of the network of the logits, a :class:`CausalTransformer` of four heads.
 
     Source: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018 (the network).
 
-    >>> law = AscendingCategorical(2, levels=3, width=8)  # before training all that are possible are equally probable
-    >>> round(law.log_prob(torch.tensor([[1.0, 1.0]])).exp().item() * 6, 4)
+    >>> distribution = AscendingCategorical(2, levels=3, width=8)  # all possible ones are alike at first
+    >>> round(distribution.log_prob(torch.tensor([[1.0, 1.0]])).exp().item() * 6, 4)
     1.0
     """
 
@@ -53,7 +54,7 @@ class AscendingCategorical(Distribution):
         self.net = CausalTransformer(event_shape, levels, levels, given, width=width, layers=layers, dropout=dropout)
 
     def _log_masses(self, raw: Tensor, least: Tensor) -> Tensor:
-        """Of all integers, (batch, levels, places), given the least that are possible, (batch, places)."""
+        """Of all integers, (batch, levels, positions), given the least that are possible, (batch, positions)."""
         level = torch.arange(self.levels, device=raw.device)[:, None]
         return raw.masked_fill(level < least.unsqueeze(1), -math.inf).log_softmax(1)
 
@@ -70,7 +71,7 @@ class AscendingCategorical(Distribution):
         least = like.new_zeros(n, 1)
         total = like.new_zeros(n)
 
-        def find(place: slice, raw: Tensor) -> Tensor:
+        def find(position: slice, raw: Tensor) -> Tensor:
             nonlocal least, total
             log_p = self._log_masses(raw.to(like.dtype), least)
             v = draw_categories(n, log_p, (1,))
@@ -78,4 +79,4 @@ class AscendingCategorical(Distribution):
             least = v.to(like.dtype)
             return least
 
-        return self.net.solve(find, like, None if context is None else context.flatten(1)), total
+        return self.net.generate(find, like, None if context is None else context.flatten(1)), total

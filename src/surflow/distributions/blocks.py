@@ -22,27 +22,31 @@ class BlocksGivenMaxima(Distribution):
     Args:
         z_shape: (channels, height, width) of the maxima.
         levels: of the integers, 0, ..., levels - 1.
-        places: pixels of a block.
+        positions: pixels of a block.
         context_shape: of the flow's context, beside z.
 
-    Shapes: an event is (places * channels, height, width), place by place; the context is z, or z joined with the
-    flow's context.
+    Shapes: an event is (positions * channels, height, width), position by position; the context is z, or z joined with
+    the flow's context.
 
     Raises:
-        ShapeError: for z of another shape than an image's, or a single place.
+        ShapeError: for z of another shape than an image's, or a single position.
     """
 
-    def __init__(self, z_shape: Shape, levels: int, places: int = 4, context_shape: int | Shape | None = None) -> None:
+    def __init__(
+        self, z_shape: Shape, levels: int, positions: int = 4, context_shape: int | Shape | None = None
+    ) -> None:
         z_shape = as_shape(z_shape)
-        if len(z_shape) != 3 or places < 2:
+        if len(z_shape) != 3 or positions < 2:
             raise ShapeError(
-                f"expected maxima of shape (channels, height, width) of two places, got {z_shape}, {places}"
+                f"expected maxima of shape (channels, height, width) of two positions, got {z_shape}, {positions}"
             )
         beyond = None if context_shape is None else as_shape(context_shape)
         super().__init__(
-            (places * z_shape[0], *z_shape[1:]), support=Integers(levels), context_shape=joined_shape(z_shape, beyond)
+            (positions * z_shape[0], *z_shape[1:]),
+            support=Integers(levels),
+            context_shape=joined_shape(z_shape, beyond),
         )
-        self.z_shape, self.levels, self.places = z_shape, levels, places
+        self.z_shape, self.levels, self.positions = z_shape, levels, positions
 
     def _split(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """The maxima, and the flow's context."""
@@ -58,11 +62,11 @@ class CategoricalGivenMaxima(BlocksGivenMaxima):
         F_{k+1}(z) \dots F_n(z)}, \qquad F_j(v) = \sum_{u \le v} p_j(u)
 
     Term k of the sum, which is :math:`\prod_j F_j(z) - \prod_j F_j(z - 1)` without its cancellation, is the
-    probability that place k is the first to hold the maximum. A draw takes k by these terms, and the other pixels below
-    z before k, and up to z after it.
+    probability that position k is the first to hold the maximum. A draw takes k by these terms, and the other pixels
+    below z before k, and up to z after it.
 
     Args:
-        pixels: of the integers, of event shape (places * channels, height, width); fixed, learned, or given z or z
+        pixels: of the integers, of event shape (positions * channels, height, width); fixed, learned, or given z or z
             joined with the flow's context.
         z_shape: (channels, height, width) of the maxima.
     """
@@ -75,13 +79,13 @@ class CategoricalGivenMaxima(BlocksGivenMaxima):
         self.pixels = pixels
 
     def _log_masses(self, context: Tensor | None) -> Tensor:
-        """Of all integers, (batch or 1, levels, places, channels, height, width)."""
+        """Of all integers, (batch or 1, levels, positions, channels, height, width)."""
         raw = self.pixels.parameters_given(self.pixels.own(context))
-        return raw.log_softmax(1).unflatten(2, (self.places, -1))
+        return raw.log_softmax(1).unflatten(2, (self.positions, -1))
 
     def _first(self, log_p: Tensor, z: Tensor) -> Tensor:
-        """Log-probability of every place to be the first that holds the maximum, (batch, places, *z_shape)."""
-        top = z.long().unsqueeze(1).expand(-1, self.places, -1, -1, -1).unsqueeze(1)
+        """Log-probability of every position to be the first that holds the maximum, (batch, positions, *z_shape)."""
+        top = z.long().unsqueeze(1).expand(-1, self.positions, -1, -1, -1).unsqueeze(1)
         log_p = log_p.expand(z.shape[0], *log_p.shape[1:])
         log_F = log_p.logcumsumexp(1)
         at, up_to = log_p.gather(1, top)[:, 0], log_F.gather(1, top)[:, 0]
@@ -93,22 +97,22 @@ class CategoricalGivenMaxima(BlocksGivenMaxima):
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, _ = self._split(context)
-        inside = self.support.contains(x) & (x.unflatten(1, (self.places, -1)).amax(1) == z).flatten(1).all(1)
-        v, z = (y.nan_to_num().clamp(0, self.levels - 1) for y in (x.unflatten(1, (self.places, -1)), z))
-        return self._score(v, z, self._log_masses(context)).to(x.dtype).where(inside, -math.inf)
+        inside = self.support.contains(x) & (x.unflatten(1, (self.positions, -1)).amax(1) == z).flatten(1).all(1)
+        v, z = (y.nan_to_num().clamp(0, self.levels - 1) for y in (x.unflatten(1, (self.positions, -1)), z))
+        return self._log_mass(v, z, self._log_masses(context)).to(x.dtype).where(inside, -math.inf)
 
-    def _score(self, v: Tensor, z: Tensor, log_p: Tensor) -> Tensor:
+    def _log_mass(self, v: Tensor, z: Tensor, log_p: Tensor) -> Tensor:
         each = log_p.expand(v.shape[0], *log_p.shape[1:]).gather(1, v.long().unsqueeze(1))[:, 0]
         return sum_event(each) - sum_event(self._first(log_p, z).logsumexp(1))
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, _ = self._split(context)
         log_p = self._log_masses(context)
-        place = torch.arange(self.places, device=z.device).reshape(1, -1, 1, 1, 1)
+        position = torch.arange(self.positions, device=z.device).reshape(1, -1, 1, 1, 1)
         first = draw_categories(n, self._first(log_p, z), self.z_shape).unsqueeze(1)
-        most = z.unsqueeze(1) - (place < first).to(z.dtype)
+        most = z.unsqueeze(1) - (position < first).to(z.dtype)
         level = torch.arange(self.levels, device=z.device).reshape(1, -1, 1, 1, 1, 1)
         possible = log_p.masked_fill(level > most.unsqueeze(1), -math.inf)
-        v = draw_categories(n, possible, (self.places, *self.z_shape)).to(z.dtype)
-        v = torch.where(place == first, z.unsqueeze(1), v)
-        return v.flatten(1, 2), self._score(v, z, log_p).to(z.dtype)
+        v = draw_categories(n, possible, (self.positions, *self.z_shape)).to(z.dtype)
+        v = torch.where(position == first, z.unsqueeze(1), v)
+        return v.flatten(1, 2), self._log_mass(v, z, log_p).to(z.dtype)

@@ -23,6 +23,16 @@ class Bernoulli(Parametric):
 
     .. math:: \log p(b) = \sum_i b_i \log q_i + (1 - b_i) \log (1 - q_i) = \sum_i b_i l_i + \log (1 - q_i)
 
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        context_shape: shape of the context that the parameters are a function of, or None.
+        learned: make the parameters trainable; with a context, as a bias that the network's output is added to.
+        net: with a context, a network in place of the default perceptron, from (batch, *context) to any shape of
+            as many numbers a row.
+
+    Raises:
+        ConfigError: for a net without a context.
+
     >>> import torch, surflow as sf
     >>> sf.Bernoulli(2).log_prob(torch.tensor([[0.0, 1.0]])).exp().item()
     0.25
@@ -55,6 +65,16 @@ class JointBernoulli(Parametric):
     r"""A vector of D bits with one probability for each of the 2^D combinations; for D up to 12.
 
     Raw parameters are the logits of the combinations, combination :math:`\sum_i b_i 2^i`.
+
+    Args:
+        event_shape: D, or (D,).
+        context_shape: shape of the context that the parameters are a function of, or None.
+        learned: make the parameters trainable; with a context, as a bias that the network's output is added to.
+        net: with a context, a network in place of the default perceptron, from (batch, *context) to any shape of
+            2^D numbers a row.
+
+    Raises:
+        ConfigError: for a net without a context.
 
     >>> import torch, surflow as sf
     >>> bits = sf.JointBernoulli(2, learned=True)
@@ -95,6 +115,17 @@ class Categorical(Parametric):
     r"""Independent integers 0, ..., levels - 1: uniform, learned or conditional; raw parameters are logits.
 
     .. math:: \log p(k) = \sum_i \log \mathrm{softmax}(l_i)_{k_i}
+
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        context_shape: shape of the context that the parameters are a function of, or None.
+        levels: number of integers.
+        learned: make the parameters trainable; with a context, as a bias that the network's output is added to.
+        net: with a context, a network in place of the default perceptron, from (batch, *context) to any shape of
+            levels * coordinates numbers a row.
+
+    Raises:
+        ConfigError: for a net without a context.
 
     >>> import torch, surflow as sf
     >>> round(sf.Categorical(1, levels=256).log_prob(torch.tensor([[7.0]])).item() / math.log(2), 4)
@@ -151,11 +182,21 @@ def draw_categories(n: int, logits: Tensor, event_shape: Shape = ()) -> Tensor:
 
 
 class PlackettLuce(Parametric):
-    r"""Permutations of n things, one after the other with odds exp(score): uniform, learned or conditional.
+    r"""Permutations of n things, one after the other with odds exp(s): uniform, learned or conditional.
 
     An event lists the indices in order of choice.
 
     .. math:: \log p(\sigma) = \sum_j s_{\sigma_j} - \log \sum_{k \ge j} e^{s_{\sigma_k}}
+
+    Args:
+        event_shape: n, or (n,).
+        context_shape: shape of the context that the parameters are a function of, or None.
+        learned: make the parameters trainable; with a context, as a bias that the network's output is added to.
+        net: with a context, a network in place of the default perceptron, from (batch, *context) to any shape of
+            n numbers a row.
+
+    Raises:
+        ConfigError: for a net without a context.
 
     Source: Luce, "Individual Choice Behavior", 1959; Plackett, "The Analysis of Permutations", 1975.
 
@@ -185,7 +226,7 @@ class PlackettLuce(Parametric):
         kind = type_for(raw.dtype, self.support.largest)
         if self.constant is not None:
             return torch.rand((n, *self.event_shape), device=raw.device).argsort(1).to(kind)
-        # Sorting Gumbel-perturbed scores draws without replacement, which is the law above. In half precision many
-        # would be equal.
+        # Sorting Gumbel-perturbed logits draws without replacement, which is the distribution above. In half precision
+        # many would be equal.
         gumbel = -torch.empty((n, *self.event_shape), dtype=_single(raw), device=raw.device).exponential_().log()
         return (raw[:, 0] + gumbel).argsort(1, descending=True).to(kind)

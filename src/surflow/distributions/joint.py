@@ -19,6 +19,10 @@ class Joint(Distribution):
     Args:
         parts: distributions whose event shapes agree but for the first axis.
 
+    Raises:
+        ShapeError: for no parts, or parts whose shapes or contexts do not fit together.
+        SupportError: for a part whose support ties its coordinates together.
+
     >>> import torch, surflow as sf
     >>> polar = sf.Joint([sf.HalfNormal(1), sf.UniformCircle(1)])
     >>> polar.support

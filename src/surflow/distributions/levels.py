@@ -1,4 +1,4 @@
-"""Laws of integers that are brightnesses: mixtures of logistics with masses of their own at the ends."""
+"""Distributions of integers that are brightnesses: mixtures of logistics with masses of their own at the ends."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class DiscretizedLogisticMixture(Parametric):
 
     Source: Salimans et al., "PixelCNN++", arXiv 1701.05517 (the mixture, without the masses at the ends).
 
-    >>> law = DiscretizedLogisticMixture(1, levels=256)
+    >>> distribution = DiscretizedLogisticMixture(1, levels=256)
     >>> v = torch.arange(256.0)[:, None]
-    >>> round(law.log_prob(v).exp().sum().item(), 4)
+    >>> round(distribution.log_prob(v).exp().sum().item(), 4)
     1.0
     """
 
@@ -88,18 +88,17 @@ class DiscretizedLogisticMixture(Parametric):
 
 
 def raw_parameters(components: int) -> int:
-    """How many raw numbers a law of one integer has: logits of the ends and, of every logistic, of its weight, place
-    and scale."""
+    """How many raw numbers one integer has: logits of the ends and, for every logistic, weight, position and scale."""
     return _ENDS + 3 * components
 
 
 def _mixture(raw: Tensor, top: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-weights of ends and logistics, places and scales of these, all along axis 1; top is (batch, 1, *event)."""
+    """Log-weights of ends and logistics, positions and scales of these, all along axis 1; top is (batch, 1, *event)."""
     k = (raw.shape[1] - _ENDS) // 3
-    logits, place, scale = raw.split([_ENDS + k, k, k], 1)
+    logits, position, scale = raw.split([_ENDS + k, k, k], 1)
     # Spread over all possible integers before anything is learned.
     even = ((torch.arange(k, dtype=raw.dtype, device=raw.device) + 0.5) / k).reshape(-1, *[1] * (raw.ndim - 2))
-    m = (top + 1) * (even + _STEP * place) - 0.5
+    m = (top + 1) * (even + _STEP * position) - 0.5
     s = _NARROWEST + (top + 1) / (2 * k) * scale.clamp(max=3.0).exp()
     return logits.log_softmax(1), m, s
 
@@ -146,7 +145,7 @@ class AutoregressiveDiscretizedLogistic(Distribution):
         levels: L.
         context_shape: of the context, or None.
         patch: side of the patches of an image: a token of the network is a patch.
-        components: logistics of each law.
+        components: logistics of each distribution.
         width, layers, dropout: of the network, a :class:`CausalTransformer` of four heads.
 
     Raises:
@@ -155,8 +154,8 @@ class AutoregressiveDiscretizedLogistic(Distribution):
     Source: van den Oord et al., "Pixel Recurrent Neural Networks", arXiv 1601.06759; Parmar et al., "Image
     Transformer", arXiv 1802.05751.
 
-    >>> law = AutoregressiveDiscretizedLogistic((1, 4, 4), levels=256, patch=2, width=16)
-    >>> law.sample(3, seed=0).shape
+    >>> distribution = AutoregressiveDiscretizedLogistic((1, 4, 4), levels=256, patch=2, width=16)
+    >>> distribution.sample(3, seed=0).shape
     torch.Size([3, 1, 4, 4])
     """
 
@@ -214,7 +213,7 @@ class AutoregressiveDiscretizedLogistic(Distribution):
         kind = type_for(self.net.places.dtype, self.levels - 1)
         like = self.net.places.new_empty(n, math.prod(self.event_shape), dtype=kind)
         top = like.new_full((n, 1), self.levels - 1)
-        flat = self.net.solve(lambda _, raw: draw_levels(raw.to(like.dtype), top), like, self.flat(context))
+        flat = self.net.generate(lambda _, raw: draw_levels(raw.to(like.dtype), top), like, self.flat(context))
         return self.event(flat)
 
     def sequence(self, x: Tensor) -> Tensor:
@@ -234,8 +233,8 @@ class AutoregressiveDiscretizedLogistic(Distribution):
 
 
 class BlockwiseDiscretizedLogistic(BlocksGivenMaxima):
-    r"""The pixels of every block of an image, given the largest of each: integers, one place of all blocks after
-    the other.
+    r"""The pixels of every block of an image, given the largest of each: integers, one position of all blocks
+    after the other.
 
     .. math:: \log p(b \mid z, c) = \sum_j \log p(b_j \mid b_{<j}, z, c), \qquad \max_j b_j = z
 
@@ -245,17 +244,24 @@ class BlockwiseDiscretizedLogistic(BlocksGivenMaxima):
 
     Args:
         z_shape: (channels, height, width) of the maxima.
+        context_shape: of the flow's context, beside z, or None.
         levels: number of levels.
-        places: pixels of a block.
-        context_shape: of the flow's context, beside z.
-        components: logistics of a pixel's law.
+        positions: pixels of a block.
+        components: logistics of a pixel's mixture.
         width, blocks: of the networks (:class:`ConvNet`).
 
-    Shapes: an event is (places * channels, height, width), place by place; the context is z, or z joined with the
-    flow's context.
+    Shapes: an event is (positions * channels, height, width), position by position; the context is z, or z joined
+    with the flow's context.
 
     Raises:
-        ShapeError: for z of another shape than an image's, or a single place.
+        ShapeError: for z of another shape than an image's, or a single position.
+
+    >>> import torch, surflow as sf
+    >>> pixels = sf.BlockwiseDiscretizedLogistic((1, 2, 2), levels=8, width=8, blocks=1)
+    >>> z = torch.full((3, 1, 2, 2), 5.0)
+    >>> blocks = pixels.sample((), z)
+    >>> blocks.shape, torch.equal(blocks.amax(1, keepdim=True), z)
+    (torch.Size([3, 4, 2, 2]), True)
     """
 
     reparameterized = False
@@ -274,7 +280,7 @@ class BlockwiseDiscretizedLogistic(BlocksGivenMaxima):
         super().__init__(z_shape, levels, positions, context_shape)
         assert self.context_shape is not None  # for the type checker: z is part of it
         channels = self.z_shape[0]
-        # z and the places so far, whether the maximum was met, and the context.
+        # z and the positions so far, whether the maximum was met, and the context.
         n, numbers = raw_parameters(components), self.context_shape[0]
         self.nets = nn.ModuleList(
             ConvNet(channels * (1 + j) + numbers, n * channels, width, blocks, levels, context=numbers)
@@ -310,8 +316,8 @@ class BlockwiseDiscretizedLogistic(BlocksGivenMaxima):
         z, rest = self._split(context)
         parts: list[Tensor] = []
         met, log_prob = torch.zeros_like(z, dtype=torch.bool), torch.zeros_like(z)
-        for j in range(self.places):
-            raw, last = self._raw(j, z, rest, met, parts), j == self.places - 1
+        for j in range(self.positions):
+            raw, last = self._raw(j, z, rest, met, parts), j == self.positions - 1
             part = draw_levels(raw, z)
             if scored:
                 log_p = log_mass(part, raw, z)

@@ -21,6 +21,10 @@ class Mixture(Distribution):
     Args:
         components: distributions of one event shape, support and context, with exact densities.
 
+    Raises:
+        ShapeError: for no components, or components that differ in event shape, support or context.
+        BoundError: for a component with only a bound.
+
     >>> import torch, surflow as sf
     >>> mixture = sf.Mixture([sf.Uniform(1, low=0, high=1), sf.Uniform(1, low=0, high=1)])
     >>> round(mixture.log_prob(torch.full((1, 1), 0.5)).exp().item(), 6)

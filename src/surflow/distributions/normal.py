@@ -51,6 +51,16 @@ class Normal(_LocationScale):
 
     .. math:: \log p(x) = -\sum_i \tfrac12 ((x_i - m_i) / s_i)^2 + \log s_i + \tfrac12 \log 2\pi
 
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        context_shape: shape of the context that the parameters are a function of, or None.
+        learned: make the parameters trainable; with a context, as a bias that the network's output is added to.
+        net: with a context, a network in place of the default perceptron, from (batch, *context) to any shape of
+            2 * coordinates numbers a row.
+
+    Raises:
+        ConfigError: for a net without a context.
+
     >>> import torch, surflow as sf
     >>> sf.Normal(2).log_prob(torch.zeros(1, 2)).item() + math.log(2 * math.pi) < 1e-6
     True
@@ -67,6 +77,16 @@ class Logistic(_LocationScale):
     r"""Independent logistic variables: standard, learned or conditional.
 
     .. math:: \log p(x) = \sum_i -u_i - 2 \log(1 + e^{-u_i}) - \log s_i, \qquad u_i = (x_i - m_i) / s_i
+
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        context_shape: shape of the context that the parameters are a function of, or None.
+        learned: make the parameters trainable; with a context, as a bias that the network's output is added to.
+        net: with a context, a network in place of the default perceptron, from (batch, *context) to any shape of
+            2 * coordinates numbers a row.
+
+    Raises:
+        ConfigError: for a net without a context.
 
     >>> import torch, surflow as sf
     >>> round(sf.Logistic(1).log_prob(torch.zeros(1, 1)).exp().item(), 6)
@@ -128,6 +148,17 @@ class HalfNormal(_PositiveScale):
 
     .. math:: \log p(x) = \sum_i \tfrac12 \log \tfrac{2}{\pi} - \log s_i - \tfrac12 (x_i / s_i)^2, \qquad x_i \ge 0
 
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        context_shape: shape of the context that the parameters are a function of, or None.
+        learned: make the parameters trainable; with a context, as a bias that the network's output is added to.
+        net: with a context, a network in place of the default perceptron, from (batch, *context) to any shape of
+            as many numbers a row.
+        initial: the fixed scale, or the one that training starts from.
+
+    Raises:
+        ConfigError: for an initial scale that is not positive and finite, or a net without a context.
+
     >>> import torch, surflow as sf
     >>> sf.HalfNormal(1).log_prob(torch.tensor([[-1.0]])).item()
     -inf
@@ -144,6 +175,17 @@ class Exponential(_PositiveScale):
     r"""Independent exponential variables of scale s (rate 1 / s), on the positive half-line.
 
     .. math:: \log p(x) = -\sum_i x_i / s_i + \log s_i, \qquad x_i \ge 0
+
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        context_shape: shape of the context that the parameters are a function of, or None.
+        learned: make the parameters trainable; with a context, as a bias that the network's output is added to.
+        net: with a context, a network in place of the default perceptron, from (batch, *context) to any shape of
+            as many numbers a row.
+        initial: the fixed scale, or the one that training starts from.
+
+    Raises:
+        ConfigError: for an initial scale that is not positive and finite, or a net without a context.
 
     >>> import torch, surflow as sf
     >>> sf.Exponential(1, initial=0.5).log_prob(torch.tensor([[0.0]])).exp().item()

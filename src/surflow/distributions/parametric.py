@@ -117,7 +117,7 @@ def jumps_of_choice(piece: Distribution) -> Jumps:
     return max(jumps, piece._jumps(event=False, context=True))
 
 
-def score(piece: Distribution, event: Callable[[], Tensor], given: Tensor | None, like: Tensor) -> Tensor:
+def log_prob_of_piece(piece: Distribution, event: Callable[[], Tensor], given: Tensor | None, like: Tensor) -> Tensor:
     """The log-density, for each row of ``like``, of an event that a layer makes.
 
     It lies in the support of the layer's piece, so a family does not look; a uniform piece does not even need it made.

@@ -1,4 +1,4 @@
-"""A logistic law between two ends: what share of it lies where, and its quantiles, in logarithms throughout."""
+"""A logistic between two ends: what share of it lies where, and its quantiles, in logarithms throughout."""
 
 from __future__ import annotations
 

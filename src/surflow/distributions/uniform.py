@@ -35,6 +35,13 @@ class _Uniform(Distribution):
 class Uniform(_Uniform):
     r"""Uniform on the box from ``low`` to ``high`` in every coordinate; log p = -D log(high - low) inside.
 
+    Args:
+        event_shape: shape of one event; a number n stands for (n,).
+        low, high: ends of the interval in every coordinate, 0 and 1 by default.
+
+    Raises:
+        SupportError: unless low < high, both finite.
+
     >>> import torch, surflow as sf
     >>> sf.Uniform(2, low=0, high=4).log_prob(torch.tensor([[1.0, 1.0], [5.0, 1.0]])).exp()
     tensor([0.0625, 0.0000])
@@ -46,6 +53,9 @@ class Uniform(_Uniform):
 
 class UniformCircle(_Uniform):
     r"""Uniform over angles, the base of flows on circles and tori; log p = -D log 2 pi.
+
+    Args:
+        event_shape: shape of one event, angles in radians from -pi to pi.
 
     >>> import torch, surflow as sf
     >>> round(sf.UniformCircle(1).log_prob(torch.zeros(1, 1)).exp().item(), 4)

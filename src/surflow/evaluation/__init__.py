@@ -1,4 +1,4 @@
-"""Figures of merit: likelihoods and bounds, entropy gaps, a baseline, tests, calibration, codes, recorded results."""
+"""Figures of merit: likelihoods and bounds, entropy gaps, a baseline, tests, calibration, latents, recorded results."""
 
 from surflow.evaluation.calibration import (
     band_coverage,
@@ -12,7 +12,7 @@ from surflow.evaluation.calibration import (
 )
 from surflow.evaluation.clouds import cloud_distances, coverage
 from surflow.evaluation.gaussian import Gaussian, fit_gaussian, gaussian_scores
-from surflow.evaluation.likelihood import account, codes, draws, draws_given, evaluating, mean_and_error, scores
+from surflow.evaluation.likelihood import account, draws, draws_given, evaluating, latents, log_probs, mean_and_error
 from surflow.evaluation.merit import BOUND_SAMPLES, evaluate
 from surflow.evaluation.results import Row, machine, read_results, versions, write_results
 from surflow.evaluation.samples import classifier_test, energy_distance, energy_test, frechet_distance
@@ -25,7 +25,6 @@ __all__ = [
     "band_coverage",
     "classifier_test",
     "cloud_distances",
-    "codes",
     "contraction",
     "coverage",
     "draws",
@@ -40,12 +39,13 @@ __all__ = [
     "frechet_distance",
     "gaussian_scores",
     "inside_band",
+    "latents",
+    "log_probs",
     "machine",
     "mean_and_error",
     "rank_histogram",
     "ranks",
     "read_results",
-    "scores",
     "tarp",
     "versions",
     "write_results",

@@ -164,7 +164,7 @@ def expected_coverage(truth: Tensor, draws: Tensor, seed: int = 0) -> Tensor:
     Args:
         truth: log-density of the posterior at the true parameters, shape (n,).
         draws: its log-density at draws of it, shape (L, n).
-        seed: decides ties and places within steps, at random.
+        seed: decides ties and positions within steps, at random.
 
     Returns:
         Shares of the posterior's mass, shape (n,), float64.
@@ -191,7 +191,7 @@ def tarp(truth: Tensor, draws: Tensor, seed: int = 0) -> Tensor:
     Args:
         truth: shape (n, d).
         draws: shape (L, n, d).
-        seed: of the random points, ties and places within steps.
+        seed: of the random points, ties and positions within steps.
 
     Returns:
         shape (n,), float64.
@@ -240,7 +240,7 @@ def band_coverage(observed: Tensor, resimulated: Tensor, level: float = 0.9, see
         observed: shape (n, size).
         resimulated: simulations, with their noise, of draws of the posterior, shape (R, n, size).
         level: of the bands.
-        seed: decides ties and places within steps, at random.
+        seed: decides ties and positions within steps, at random.
 
     >>> band_coverage(torch.rand(1000, 1), torch.rand(4, 1000, 1)) > 0.85
     True

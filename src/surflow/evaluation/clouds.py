@@ -65,8 +65,8 @@ def coverage(samples: Tensor, reference: Tensor, distance: str = "chamfer") -> t
     """Coverage and minimum matching distance of sampled clouds against held-out ones.
 
     Coverage is the share of the reference that is the nearest one to some sample: as many samples as reference clouds
-    of the same law have about 0.55 to 0.6, samples that are all alike next to none. The minimum matching distance is
-    the mean distance of a reference cloud to the sample nearest to it.
+    of the same distribution have about 0.55 to 0.6, samples that are all alike next to none. The minimum matching
+    distance is the mean distance of a reference cloud to the sample nearest to it.
 
     Args:
         samples, reference, distance: as for :func:`cloud_distances`.

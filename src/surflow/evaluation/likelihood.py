@@ -1,4 +1,4 @@
-"""Scoring, coding and drawing in bounded memory: no gradients, evaluation mode, the model's dtype and device."""
+"""Scoring, encoding and drawing in bounded memory: no gradients, evaluation mode, the model's dtype and device."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def scores(
+def log_probs(
     model: Distribution, x: Tensor, context: Tensor | None = None, importance_samples: int | None = None
 ) -> Tensor:
     """Log-density of every row of x in nats, shape (batch,), float64, on the CPU.
@@ -52,7 +52,7 @@ def scores(
         importance_samples: k of the k-sample bound, for a flow that is not exact; an exact model returns its density.
 
     >>> import torch, surflow as sf
-    >>> scores(sf.Uniform(1, low=0, high=2), torch.ones(3, 1)).exp()
+    >>> log_probs(sf.Uniform(1, low=0, high=2), torch.ones(3, 1)).exp()
     tensor([0.5000, 0.5000, 0.5000], dtype=torch.float64)
     """
     k = 1 if model.exact or importance_samples is None else importance_samples
@@ -70,7 +70,7 @@ def scores(
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
 
 
-def codes(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
+def latents(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
     """The latents of the rows of x, flattened to shape (batch, D), on the CPU; a draw of them where a layer draws."""
     with evaluating(flow):
         parts = [flow.encode(rows, given).flatten(1).cpu() for rows, given in _chunks(flow, x, context, 1)]

@@ -15,7 +15,7 @@ from surflow.distributions.normal import Normal
 from surflow.errors import DataError
 from surflow.evaluation.calibration import inside_band, ranks
 from surflow.evaluation.gaussian import gaussian_scores
-from surflow.evaluation.likelihood import codes, draws, draws_given, evaluating, mean_and_error, scores
+from surflow.evaluation.likelihood import draws, draws_given, evaluating, latents, log_probs, mean_and_error
 from surflow.evaluation.results import Row
 from surflow.evaluation.samples import classifier_test, energy_test
 from surflow.flow import Flow
@@ -28,7 +28,7 @@ _TEST_ROWS = 1000
 _TIMED_SAMPLES = 1000
 # Rows whose exact posteriors are computed, and how many ranks there are among draws.
 _POSTERIOR_ROWS, _RANKS = 200, 100
-# Up to this many coordinates of the code have rows of their own.
+# Up to this many coordinates of the latent have rows of their own.
 _CODE_COORDINATES = 8
 
 
@@ -53,8 +53,8 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
     energy_distance, energy_p   samples against held-out rows, at most 1000 of each; with a context, given the same ones
                                 and joined with them, rows changing sides within a context only (:func:`energy_test`)
     classifier_accuracy         the same rows told apart by a random forest (:func:`classifier_test`); 0.5 is the best
-    code_mean, code_sd          base N(0, 1): moments over all coordinates of the code, and of each of up to eight
-    code_ks, code_ks_p          largest Kolmogorov-Smirnov distance of a coordinate to N(0, 1), and the p-value of its
+    latent_mean, latent_sd      base N(0, 1): moments over all coordinates of the latent, and of each of up to eight
+    latent_ks, latent_ks_p      largest Kolmogorov-Smirnov distance of a coordinate to N(0, 1), and the p-value of its
                                 being the largest of D independent ones, 1 - (1 - p)^D; the distance of each of up to
                                 eight
     seconds_per_1000_samples    wall-clock time on this machine
@@ -102,7 +102,7 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
             add("gain_over_gaussian", *mean_and_error(best - gaussian), "nats per event")
         _two_samples(flow, splits, x, context, add, seed)
         if isinstance(flow, Flow) and isinstance(flow.base, Normal) and flow.base.fixed:
-            _code(codes(flow, x, context), add)
+            _code(latents(flow, x, context), add)
     return rows
 
 
@@ -118,11 +118,11 @@ def _rows_to_score(flow: Distribution, splits: Any) -> tuple[Tensor, Tensor | No
 def _likelihood(flow: Distribution, x: Tensor, context: Tensor | None, add: Any) -> Tensor:
     """Rows for the NLL or its bounds; returns the log-density, or its tightest bound."""
     if flow.exact:
-        best = scores(flow, x, context)
+        best = log_probs(flow, x, context)
         add("nll", *mean_and_error(-best), "nats per event")
     else:
         for k in BOUND_SAMPLES:
-            best = scores(flow, x, context, importance_samples=k)
+            best = log_probs(flow, x, context, importance_samples=k)
             add(f"nll_bound_k{k}", *mean_and_error(-best), "nats per event")
     zero = (best == -math.inf).double().mean().item()
     if zero > 0:
@@ -144,7 +144,7 @@ def _against_truth(best: Tensor, splits: Any, x: Tensor, context: Tensor | None,
     elif truth.classes is not None and context[:1].numel() == 1:
         entropy, error = truth.entropy_given_label()
         labels = context.reshape(-1).round().long()
-        if splits.context is not None:  # the raw context is the place of the label's name among the categories
+        if splits.context is not None:  # the raw context is the index of the label's name among the categories
             labels = torch.tensor([int(name) for name in splits.context.columns[0].categories])[labels]
         log_p = truth.log_prob_labelled(x, labels)
     else:
@@ -185,7 +185,8 @@ def _two_samples(flow: Distribution, splits: Any, x: Tensor, context: Tensor | N
     if not finite.all():
         add("samples_not_finite", 1 - finite.double().mean().item(), None, "share of samples")
     if given is not None:
-        # The context on both sides: the test is then one of the joint law, and so of every conditional law.
+        # The context on both sides: the test is then one of the joint distribution, and so of every
+        # conditional one.
         encoded = given if splits.context is None else splits.context.network()(given)
         encoded = encoded.cpu().reshape(n, -1)
         real, fake = (torch.cat([part, encoded.to(part.dtype)], 1) for part in (real, fake))
@@ -214,18 +215,18 @@ def _code(z: Tensor, add: Any) -> None:
     size = z.shape[1]
     each = [kstest(column.numpy(), "norm") for column in z.T]
     worst = max(each, key=lambda test: test.statistic)
-    # Coordinates of a perfect code are independent: the smallest of their p-values has a known law.
+    # Coordinates of a perfect latent are independent: the smallest of their p-values has a known distribution.
     p = -math.expm1(size * math.log1p(-min(float(worst.pvalue), 1 - 1e-16)))
     # Rows are independent, coordinates of one row need not be: errors come from the spread of the rows' means.
-    add("code_mean", *mean_and_error(z.mean(1)), "1")
-    add("code_sd", *_sd_and_error(z), "1")
-    add("code_ks", float(worst.statistic), None, "1")
-    add("code_ks_p", p, None, "p-value")
+    add("latent_mean", *mean_and_error(z.mean(1)), "1")
+    add("latent_sd", *_sd_and_error(z), "1")
+    add("latent_ks", float(worst.statistic), None, "1")
+    add("latent_ks_p", p, None, "p-value")
     if size <= _CODE_COORDINATES:
         for i, test in enumerate(each):
-            add(f"code_mean_{i}", *mean_and_error(z[:, i]), "1")
-            add(f"code_sd_{i}", *_sd_and_error(z[:, i : i + 1]), "1")
-            add(f"code_ks_{i}", float(test.statistic), None, "1")
+            add(f"latent_mean_{i}", *mean_and_error(z[:, i]), "1")
+            add(f"latent_sd_{i}", *_sd_and_error(z[:, i : i + 1]), "1")
+            add(f"latent_ks_{i}", float(test.statistic), None, "1")
 
 
 def _sd_and_error(z: Tensor) -> tuple[float, float | None]:

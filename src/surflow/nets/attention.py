@@ -80,21 +80,21 @@ class AttentionLayer(nn.Module):
             mixed = attention(q, k, v, causal=causal)
         return self._ended(h, mixed)
 
-    def step(self, h: Tensor, past: Tensor, i: int) -> tuple[Tensor, Tensor]:
-        """Token i, (batch, 1, width), that sees itself and the i before it: what it becomes, and the past with it.
+    def step(self, h: Tensor, cache: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        """Token i, (batch, 1, width), that sees itself and the i before it: what it becomes, and the cache with it.
 
-        ``past`` are keys and values, :meth:`nothing` before the first token; without gradients it is written into.
+        ``cache`` are keys and values, :meth:`empty_cache` before the first token; without gradients it is written into.
         """
         q, k, v = self._heads(h)
         here = torch.stack([k, v])
         if torch.is_grad_enabled():  # which do not go through what is written into
-            past = torch.cat([past[:, :, :, :i], here, past[:, :, :, i + 1 :]], 3)
+            cache = torch.cat([cache[:, :, :, :i], here, cache[:, :, :, i + 1 :]], 3)
         else:
-            past[:, :, :, i : i + 1] = here
-        seen = past[:, :, :, : i + 1].to(q.dtype)
-        return self._ended(h, F.scaled_dot_product_attention(q, seen[0], seen[1])), past
+            cache[:, :, :, i : i + 1] = here
+        seen = cache[:, :, :, : i + 1].to(q.dtype)
+        return self._ended(h, F.scaled_dot_product_attention(q, seen[0], seen[1])), cache
 
-    def nothing(self, batch: int, tokens: int) -> Tensor:
+    def empty_cache(self, batch: int, tokens: int) -> Tensor:
         """Room for the keys and values of so many tokens."""
         weight = self.qkv.weight
         return weight.new_empty(2, batch, self.heads, tokens, weight.shape[1] // self.heads)

@@ -17,8 +17,8 @@ from surflow.nets.attention import AttentionLayer
 class CausalTransformer(Configurable, nn.Module):
     r"""A transformer over a sequence of integers: the parameters of the i-th from those before it and the context.
 
-    Every integer has a learned vector, every place has one, and the context is mapped to one that all places share.
-    The last layer is zero, so that a law that it parametrises begins with its standard form.
+    Every integer has a learned embedding, every token a positional one, and the context is mapped to one for all
+    tokens. The last layer is zero, so that a distribution that it parametrises begins with its standard form.
 
     With groups of g integers, such as the pixels of a patch, a token stands for a group, so that attention has g times
     fewer tokens to look at; the integers within a group go one after the other through the last two layers alone:
@@ -28,7 +28,7 @@ class CausalTransformer(Configurable, nn.Module):
     Args:
         size: length of the sequence.
         levels: integers are 0, ..., levels - 1.
-        n_parameters: outputs per place.
+        n_parameters: outputs per position.
         context_size: width of the context, 0 for none.
         group: g, which divides the size.
         columns: for groups that lie in rows of so many: tokens hold the group before and the three above. 0 for a
@@ -48,7 +48,7 @@ class CausalTransformer(Configurable, nn.Module):
     torch.Size([4, 3, 7])
     """
 
-    near: Tensor
+    neighbours: Tensor
 
     def __init__(
         self,
@@ -79,12 +79,12 @@ class CausalTransformer(Configurable, nn.Module):
             )
         self.group, self.levels = group, levels
         # A token holds the integers of earlier groups, a level more for those of a group that is not there.
-        near = _near(size // group, columns)
-        self.register_buffer("near", near, persistent=False)
-        held = near.shape[1] * group
-        self.tokens = nn.Embedding(held * (levels + 1), width)
-        self.places = nn.Parameter(torch.empty(size // group, width))
-        nn.init.normal_(self.tokens.weight, std=0.1 / held**0.5)
+        neighbours = _neighbours(size // group, columns)
+        self.register_buffer("neighbours", neighbours, persistent=False)
+        inputs = neighbours.shape[1] * group
+        self.tokens = nn.Embedding(inputs * (levels + 1), width)
+        self.places = nn.Parameter(torch.empty(size // group, width))  # the positional embedding, as files call it
+        nn.init.normal_(self.tokens.weight, std=0.1 / inputs**0.5)
         nn.init.normal_(self.places, std=0.1)
         self.context = nn.Linear(context_size, width) if context_size else None
         self.layers = nn.ModuleList(AttentionLayer(width, heads, 4 * width, dropout) for _ in range(layers))
@@ -98,8 +98,8 @@ class CausalTransformer(Configurable, nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """(batch, size) and (batch, context_size) to (batch, n_parameters, size)."""
         v = x.long().unflatten(1, (-1, self.group))
-        held = F.pad(v, (0, 0, 0, 1), value=self.levels)[:, self.near]
-        h = self._embedded(held, self.places, context)
+        seen = F.pad(v, (0, 0, 0, 1), value=self.levels)[:, self.neighbours]
+        h = self._embedded(seen, self.places, context)
         for layer in self.layers:
             h = layer(h, causal=True)
         inner = self._inner(h)
@@ -109,28 +109,29 @@ class CausalTransformer(Configurable, nn.Module):
         raw = torch.einsum("bngw,gwp->bpng", F.gelu(inner), self.last) + self.bias.T.unsqueeze(1)
         return raw.flatten(2)
 
-    def solve(self, find: Callable[[slice, Tensor], Tensor], like: Tensor, context: Tensor | None = None) -> Tensor:
+    def generate(self, find: Callable[[slice, Tensor], Tensor], like: Tensor, context: Tensor | None = None) -> Tensor:
         """The sequence, one integer after the other, each from the parameters that those before give.
 
         Args:
-            find: from a place, as a slice, and its parameters, (batch, n_parameters, 1), to its integers, (batch, 1).
+            find: from a position, as a slice, and its parameters, (batch, n_parameters, 1), to its integers, (batch,
+                1).
             like: a tensor of the sequence's shape, (batch, size), and type.
         """
         batch, size = like.shape
         n = size // self.group
         v = torch.full((batch, n + 1, self.group), self.levels, device=like.device)
         layers = [cast(AttentionLayer, layer) for layer in self.layers]
-        past = [layer.nothing(batch, n) for layer in layers]
+        caches = [layer.empty_cache(batch, n) for layer in layers]
         found = []
         for i in range(n):
-            h = self._embedded(v[:, self.near[i : i + 1]], self.places[i : i + 1], context)
+            h = self._embedded(v[:, self.neighbours[i : i + 1]], self.places[i : i + 1], context)
             for k, layer in enumerate(layers):
-                h, past[k] = layer.step(h, past[k], i)
+                h, caches[k] = layer.step(h, caches[k], i)
             inner = self._inner(h)[:, 0]
             for j in range(self.group):
                 raw = F.gelu(inner[:, j]) @ self.last[j] + self.bias[j]
-                place = i * self.group + j
-                part = find(slice(place, place + 1), raw.unsqueeze(2))
+                position = i * self.group + j
+                part = find(slice(position, position + 1), raw.unsqueeze(2))
                 found.append(part)
                 v[:, i, j] = part[:, 0].long()
                 if self.within is not None:
@@ -138,22 +139,22 @@ class CausalTransformer(Configurable, nn.Module):
                     inner = inner + known.unsqueeze(1)
         return torch.cat(found, 1)
 
-    def _embedded(self, held: Tensor, places: Tensor, context: Tensor | None) -> Tensor:
-        """Tokens of groups from what they hold, (batch, groups, near, group)."""
-        held = held.flatten(2)
-        held = held + (self.levels + 1) * torch.arange(held.shape[2], device=held.device)
-        h = self.tokens(held).sum(2) + places
+    def _embedded(self, seen: Tensor, positional: Tensor, context: Tensor | None) -> Tensor:
+        """Tokens from the groups that each sees, (batch, groups, neighbours, group), and their positional embedding."""
+        seen = seen.flatten(2)
+        seen = seen + (self.levels + 1) * torch.arange(seen.shape[2], device=seen.device)
+        h = self.tokens(seen).sum(2) + positional
         return h if self.context is None or context is None else h + self.context(context).unsqueeze(1)
 
     def _inner(self, h: Tensor) -> Tensor:
         return self.inner(self.norm(h)).unflatten(-1, (self.group, -1))
 
 
-def _near(n: int, columns: int) -> Tensor:
+def _neighbours(n: int, columns: int) -> Tensor:
     """Which groups the token of each of n groups holds, (n, 4), or (n, 1) without columns; n stands for none."""
     i = torch.arange(n)
-    held = [(i - 1).where(i > 0, n)]
+    found = [(i - 1).where(i > 0, n)]
     for step in (-1, 0, 1) if columns else ():
         there = i % columns + step
-        held.append((i - columns + step).where((i >= columns) & (there >= 0) & (there < columns), n))
-    return torch.stack(held, 1)
+        found.append((i - columns + step).where((i >= columns) & (there >= 0) & (there < columns), n))
+    return torch.stack(found, 1)

@@ -16,10 +16,16 @@ def _floating(x: Tensor) -> Tensor:
 
 
 class OneHot(Configurable, nn.Module):
-    """A label 0, ..., classes - 1, shape (batch,), as a vector with a one in its place, shape (batch, classes).
+    """A label 0, ..., classes - 1, shape (batch,), as a vector with a one at its index, shape (batch, classes).
 
     Labels may be integers or floats. A label that is out of range gives zeros: checking it would cost a wait
     for the device at every call.
+
+    Args:
+        classes: number of labels.
+
+    Raises:
+        ConfigError: for less than one class.
 
     >>> OneHot(3)(torch.tensor([2, 0]))
     tensor([[0., 0., 1.],

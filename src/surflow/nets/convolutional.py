@@ -18,7 +18,7 @@ _NUMBERS = 8
 class ConvNet(Configurable, nn.Module):
     r"""Convolutions of 3 x 3 with residual blocks, :math:`h \leftarrow h + W_2\, r(W_1\, r(h))` for a rectifier r.
 
-    The last layer is zero, so that a layer or a law that it parametrises begins with its standard form.
+    The last layer is zero, so that a layer or a distribution that it parametrises begins with its standard form.
 
     Args:
         inputs, outputs: numbers of channels.

@@ -41,6 +41,10 @@ class MaskedMLP(Configurable, nn.Module):
         batch_last: lay the output out in memory with the batch last, which splines compute faster with.
 
     Source: Germain et al., "MADE: Masked Autoencoder for Distribution Estimation", arXiv 1502.03509.
+
+    >>> net = MaskedMLP([0, 1, 1], n_parameters=2)
+    >>> net(torch.zeros(4, 3)).shape
+    torch.Size([4, 2, 3])
     """
 
     def __init__(
@@ -94,13 +98,13 @@ class MaskedMLP(Configurable, nn.Module):
         weights, biases = self._weights_and_biases()
         return perceptron(inputs, weights, biases, batch_last=self.batch_last).view(-1, *self.raw_shape)
 
-    def solve(self, find: Callable[[slice, Tensor], Tensor], like: Tensor, context: Tensor | None = None) -> Tensor:
+    def invert(self, find: Callable[[slice, Tensor], Tensor], like: Tensor, context: Tensor | None = None) -> Tensor:
         """The fixed point x, its groups found one after the other, each from the parameters that those before give.
 
         A unit is computed once, when all that it sees is known: together one pass of the network, not one a group.
 
         Args:
-            find: from a group's place among the coordinates and its parameters, (batch, n_parameters, size of the
+            find: from a group's position among the coordinates and its parameters, (batch, n_parameters, size of the
                 group), to its coordinates.
             like: a tensor of x's shape, (batch, coordinates), and type.
         """

@@ -17,8 +17,8 @@ class SetTransformer(Configurable, nn.Module):
 
     Args:
         inputs, outputs: numbers of each point, a context among the inputs.
-        points: give every place a learned vector, for sets of so many points in an order that means something, such as
-            behind a sort; None for sets, of any size.
+        points: give every point a positional embedding, for sets of so many points in an order that means something,
+            such as behind a sort; None for sets, of any size.
         width: of the tokens, which the number of heads divides.
         heads, layers, feedforward: of the transformer.
         dropout: share of what a layer adds to the tokens that is dropped in training.
@@ -55,6 +55,7 @@ class SetTransformer(Configurable, nn.Module):
                 f"feedforward={feedforward}, dropout={dropout}"
             )
         self.first = nn.Linear(inputs, width)
+        # The positional embedding, as files call it.
         self.places = None if points is None else nn.Parameter(0.02 * torch.randn(points, width))
         self.encoder = nn.ModuleList(AttentionLayer(width, heads, feedforward, dropout) for _ in range(layers))
         self.norm, self.last = nn.LayerNorm(width), nn.Linear(width, outputs)
@@ -73,6 +74,10 @@ class SetTransformer(Configurable, nn.Module):
 
 class SetEncoder(SetTransformer):
     r"""The mean over points of what a :class:`SetTransformer` makes of each: numbers that do not depend on the order.
+
+    Args:
+        inputs, outputs: numbers of each point, and of what is returned for the set.
+        points, width, heads, layers, feedforward, dropout: as for :class:`SetTransformer`.
 
     Shapes: (batch, inputs, points) to (batch, outputs).
 

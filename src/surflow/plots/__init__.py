@@ -4,7 +4,7 @@ Data are blue, samples orange, references black: told apart by colour-blind read
 """
 
 from surflow.plots.calibration import bands, corner, coverage, rank_ecdf, rank_histogram
-from surflow.plots.diagnostics import account, codes, losses, standing, tightness
+from surflow.plots.diagnostics import account, latents, losses, standing, tightness
 from surflow.plots.events import clouds, density, images, pairs, samples_beside_data
 from surflow.plots.style import frame, save, signed
 
@@ -12,12 +12,12 @@ __all__ = [
     "account",
     "bands",
     "clouds",
-    "codes",
     "corner",
     "coverage",
     "density",
     "frame",
     "images",
+    "latents",
     "losses",
     "pairs",
     "rank_ecdf",

@@ -208,11 +208,13 @@ def bands(observed: Mapping[str, Tensor], resimulated: Mapping[str, Tensor], *, 
     figure, axes = _panels(len(observed), width=4.2, height=2.9)
     for ax, (name, series) in zip(axes, observed.items(), strict=True):
         drawn = to_numpy(resimulated[name])
-        place = np.arange(drawn.shape[1])
+        position = np.arange(drawn.shape[1])
         for level, shade in ((0.9, "#f6d3b0"), (0.5, "#eda660")):
             low, high = central_band(drawn, level)
-            ax.fill_between(place, low, high, color=shade, linewidth=0, label=f"{100 * level:.0f} % of resimulations")
-        ax.plot(place, to_numpy(series), ".", color=DATA, markersize=3, label="observed")
+            ax.fill_between(
+                position, low, high, color=shade, linewidth=0, label=f"{100 * level:.0f} % of resimulations"
+            )
+        ax.plot(position, to_numpy(series), ".", color=DATA, markersize=3, label="observed")
         ax.set(title=printable(name), xlabel=x)
     axes[0].set_ylabel(y)
     axes[0].legend(frameon=False, fontsize=8.5, labelcolor=INK)

@@ -1,4 +1,4 @@
-"""Pictures of a model: its training, its code, and where its nats come from."""
+"""Pictures of a model: its training, its latent, and where its nats come from."""
 
 from __future__ import annotations
 
@@ -103,13 +103,13 @@ def losses(log: Sequence[Mapping[str, Any]], entropy: float | None = None) -> Fi
     return figure
 
 
-def codes(z: Tensor) -> Figure:
-    """The code of held-out data, shape (n, D), against N(0, 1).
+def latents(z: Tensor) -> Figure:
+    """The latent of held-out data, shape (n, D), against N(0, 1).
 
     Its histograms, and its first two coordinates with the circle that holds 90 % of a standard normal.
 
     >>> import torch
-    >>> len(codes(torch.randn(500, 2)).axes)
+    >>> len(latents(torch.randn(500, 2)).axes)
     3
     """
     rows = to_numpy(z.flatten(1))
@@ -129,7 +129,7 @@ def codes(z: Tensor) -> Figure:
         if own == size:
             # Shares of all rows, so that what lies beyond the frame is missing inside it.
             counts, _ = np.histogram(rows[:, i], bins)
-            ax.stairs(counts / len(rows) / np.diff(bins), bins, fill=True, color=DATA, alpha=0.55, label="code")
+            ax.stairs(counts / len(rows) / np.diff(bins), bins, fill=True, color=DATA, alpha=0.55, label="latent")
             ax.set_xlabel(f"z{_subscript(i + 1)}")
         else:
             for column in rows.T[:64]:
@@ -138,7 +138,7 @@ def codes(z: Tensor) -> Figure:
             counts, _ = np.histogram(rows, bins)
             label = f"all {size} coordinates"
             ax.stairs(counts / rows.size / np.diff(bins), bins, color=DATA, linewidth=2, label=label)
-            ax.set_xlabel("coordinates of the code (thin: each of them)")
+            ax.set_xlabel("coordinates of the latent (thin: each of them)")
         ax.plot(line, normal, color=REFERENCE, linewidth=1.5, label="N(0, 1)")
         ax.set_xlim(-reach, reach)
         ax.set_ylim(0, max(0.62, ax.get_ylim()[1]) if own == size else 0.75)
@@ -180,13 +180,20 @@ def account(terms: Sequence[Term]) -> Figure:
     figure = new_figure(8.6, 0.27 * len(terms) + 1.1)
     ax = figure.subplots()
     style_axes(ax)
-    places = np.arange(len(terms))
+    positions = np.arange(len(terms))
     for exact, colour, hatch, label in ((True, DATA, None, "exact"), (False, SAMPLES, "////", "bound")):
         own = [i for i, term in enumerate(terms) if term.exact == exact]
         if own:
             values = [terms[i].nats for i in own]
             ax.barh(
-                places[own], values, color=colour, hatch=hatch, edgecolor="white", linewidth=0, height=0.68, label=label
+                positions[own],
+                values,
+                color=colour,
+                hatch=hatch,
+                edgecolor="white",
+                linewidth=0,
+                height=0.68,
+                label=label,
             )
     reach = max(*(abs(term.nats) for term in terms), 1e-6)
     for i, term in enumerate(terms):
@@ -197,7 +204,7 @@ def account(terms: Sequence[Term]) -> Figure:
     ax.axvline(0, color=REFERENCE, linewidth=0.9)
     low, high = min(0.0, *(t.nats for t in terms)), max(0.0, *(t.nats for t in terms))
     ax.set_xlim(low - 0.14 * reach * (low < 0) - 0.02 * reach, high + 0.14 * reach * (high > 0) + 0.02 * reach)
-    ax.set_yticks(places, names)
+    ax.set_yticks(positions, names)
     ax.set_ylim(len(terms) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
     exact = all(term.exact for term in terms)
@@ -228,10 +235,10 @@ def standing(rows: Sequence[Mapping[str, Any]]) -> Figure:
     figure = new_figure(8.0, 0.42 * len(lines) + 0.75)
     ax = figure.subplots()
     style_axes(ax)
-    for place, (row, _, colour) in enumerate(lines):
-        ax.errorbar(row["value"], place, xerr=row["error"] or 0, fmt="o", color=colour, markersize=8, capsize=4)
+    for position, (row, _, colour) in enumerate(lines):
+        ax.errorbar(row["value"], position, xerr=row["error"] or 0, fmt="o", color=colour, markersize=8, capsize=4)
         ax.annotate(
-            _plain(row["value"]), (row["value"], place), xytext=(0, 8), textcoords="offset points",
+            _plain(row["value"]), (row["value"], position), xytext=(0, 8), textcoords="offset points",
             ha="center", fontsize=8.5, color=INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
         )  # fmt: skip
     if "entropy" in found:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from surflow.distribution import Distribution
-from surflow.evaluation.likelihood import scores
+from surflow.evaluation.likelihood import log_probs
 from surflow.plots.style import (
     DATA,
     INK,
@@ -100,9 +100,9 @@ def density(
     y = torch.linspace(low, high, resolution + 1)
     grid = torch.cartesian_prod((x[1:] + x[:-1]) / 2, (y[1:] + y[:-1]) / 2)  # pixel centres
 
-    def image(law: Distribution, given: Tensor | None) -> np.ndarray:
+    def image(distribution: Distribution, given: Tensor | None) -> np.ndarray:
         rows = None if given is None else given.expand(len(grid), *given.shape)
-        log_density = scores(law, grid, rows, importance_samples=_PICTURE_SAMPLES)
+        log_density = log_probs(distribution, grid, rows, importance_samples=_PICTURE_SAMPLES)
         return log_density.exp().nan_to_num(0, 0, 0).reshape(resolution, resolution).T.numpy()
 
     conditions = [None] if context is None or model.context_shape is None else list(context)

@@ -23,8 +23,8 @@ torch.distributions.Distribution.set_default_validate_args(_validated)
 class FlowEstimator(ConditionalDensityEstimator):
     """What ``sbi`` asks of a density estimator, by a flow.
 
-    ``input`` is what the flow is a law of, ``condition`` its context. Of a flow with a bound, training takes one fresh
-    draw of the bound for each row, and ``log_prob`` the k-sample bound with noise that is always the same.
+    ``input`` is what the flow is a distribution of, ``condition`` its context. Of a flow with a bound, training takes
+    one fresh draw of the bound for each row, and ``log_prob`` the k-sample bound with noise that is always the same.
 
     Args:
         flow: conditional.

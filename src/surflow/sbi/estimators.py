@@ -41,10 +41,12 @@ def estimator(
     of a posterior leaves it, so that none is rejected.
 
     Args:
-        kind: "posterior" for NPE, a law of theta given x; "likelihood" for NLE, a law of x given theta.
+        kind: "posterior" for NPE, a distribution of theta given x; "likelihood" for NLE, a distribution of x given
+            theta.
         model: a preset (``surflow.presets.names()``), or a function (event_shape, context_shape) -> :class:`Flow`.
             "auto" is ``box`` where the prior is a box, else ``posterior``.
-        prior: for a posterior the law of theta; its support becomes that of the flow. Leave it out for a likelihood.
+        prior: for a posterior the distribution of theta; its support becomes that of the flow. Leave it out for a
+            likelihood.
         embedding: a network for what is conditioned on, (batch, \*shape) to (batch, features), of which a copy is
             trained behind a standardisation; by default numbers are standardised, and of more than 32 the principal
             components are summarised.
@@ -69,7 +71,7 @@ def estimator(
     if kind not in KINDS:
         raise ConfigError(unknown_name("kind of estimator", kind, KINDS))
     if kind == "likelihood" and prior is not None:
-        raise ConfigError("a likelihood is a law of observations: leave out the prior of the parameters")
+        raise ConfigError("a likelihood is a distribution of observations: leave out the prior of the parameters")
     if callable(model) and (options or embedding is not None):
         raise ConfigError("options and an embedding are for presets: put them into the flow that the function makes")
     if importance_samples < 1:
@@ -82,7 +84,7 @@ def estimator(
             flow = model(event_shape, context_shape)
             if (flow.event_shape, flow.context_shape) != (event_shape, context_shape):
                 raise ShapeError(
-                    f"the flow is a law of events {flow.event_shape} given contexts {flow.context_shape}, "
+                    f"the flow is a distribution of events {flow.event_shape} given contexts {flow.context_shape}, "
                     f"the simulations ask for {event_shape} given {context_shape}"
                 )
             return flow

@@ -121,12 +121,12 @@ class _Builder:
     def object(self, description: Mapping[str, Any], where: str, depth: int) -> Any:
         cls = _class_named(description["class"], where)
         given = description.get("arguments", {})
-        place = where or cls.__name__
+        position = where or cls.__name__
         if self.budget is not None:
             self.budget.object(cls)
         extra = set(description) - {"class", "arguments"}
         if not isinstance(given, Mapping) or extra:
-            raise ConfigError(f'{place}: expected the entries "class" and "arguments", got {sorted(description)}')
+            raise ConfigError(f'{position}: expected the entries "class" and "arguments", got {sorted(description)}')
         signature = inspect.signature(cls.__init__)
         known = dict(list(signature.parameters.items())[1:])
         collects = next((n for n, p in known.items() if p.kind is inspect.Parameter.VAR_KEYWORD), None)
@@ -141,11 +141,11 @@ class _Builder:
             elif collects is not None:
                 bound.setdefault(collects, {})[name] = value
             else:
-                raise ConfigError(f"{place}: {unknown_name(f'argument of {cls.__name__}', str(name), known)}")
+                raise ConfigError(f"{position}: {unknown_name(f'argument of {cls.__name__}', str(name), known)}")
         optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         missing = [n for n, p in known.items() if n not in bound and p.default is p.empty and p.kind not in optional]
         if missing:
-            raise ConfigError(f"{place}: {cls.__name__} needs the argument {', '.join(missing)}")
+            raise ConfigError(f"{position}: {cls.__name__} needs the argument {', '.join(missing)}")
         in_order = {name: bound[name] for name in known if name in bound}
         call = inspect.BoundArguments(signature.replace(parameters=list(known.values())), in_order)  # type: ignore[arg-type]
         try:
@@ -153,7 +153,7 @@ class _Builder:
         except SurflowError as error:
             raise type(error)(f"{where}: {error}" if where else str(error)) from error
         except Exception as error:  # a wrong type goes wrong anywhere in a constructor
-            raise ConfigError(f"{place}: {cls.__name__} cannot be built from these arguments: {error}") from error
+            raise ConfigError(f"{position}: {cls.__name__} cannot be built from these arguments: {error}") from error
 
 
 def _class_named(name: Any, where: str) -> type[Configurable]:
@@ -165,9 +165,9 @@ def _class_named(name: Any, where: str) -> type[Configurable]:
         for home in _HOMES:
             import_module(home)
     if name not in registry:
-        place = f"{where}: " if where else ""
+        position = f"{where}: " if where else ""
         raise ConfigError(
-            f"{place}{unknown_name('class', name, registry)} (only classes of surflow, and Configurable classes that "
-            "the running program has defined, are built)"
+            f"{position}{unknown_name('class', name, registry)} (only classes of surflow, and Configurable classes "
+            "that the running program has defined, are built)"
         )
     return registry[name]

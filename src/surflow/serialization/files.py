@@ -85,6 +85,14 @@ def load(path: str | Path, *, trusted: bool = False) -> Flow:
 
     Raises:
         FileError: if the file is missing, damaged, foreign, newer than the library, or does not fit.
+
+    >>> import tempfile, torch, surflow as sf
+    >>> flow = sf.Flow([sf.Abs(2), sf.Log(2)], base=sf.Normal(2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     flow.save(f"{folder}/flow.safetensors")
+    ...     again = sf.load(f"{folder}/flow.safetensors")
+    >>> torch.equal(again.log_prob(torch.ones(1, 2)), flow.log_prob(torch.ones(1, 2)))
+    True
     """
     path = Path(path)
     header = _read_header(path)

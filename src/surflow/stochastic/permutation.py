@@ -19,6 +19,10 @@ class RandomPermutation(Transform):
 
     and the likelihood of what follows is a bound.
 
+    Args:
+        event_shape: shape of one event: n for a vector, or (coordinates, n) for n points.
+        support: of x; real by default.
+
     Raises:
         SupportError: for a support of x that some order of the entries does not keep.
 

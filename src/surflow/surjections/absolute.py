@@ -7,7 +7,7 @@ from torch import Tensor
 from surflow._internal.shapes import Shape, as_shape
 from surflow.distribution import Distribution
 from surflow.distributions.discrete import Bernoulli
-from surflow.distributions.parametric import jumps_of_choice, score
+from surflow.distributions.parametric import jumps_of_choice, log_prob_of_piece
 from surflow.errors import ShapeError, SupportError
 from surflow.supports import Integers, Interval, Support, positive, real
 from surflow.transform import Path, Transform
@@ -20,9 +20,10 @@ class Abs(Transform):
         z = |x|, \qquad x = (2 b - 1) z, \quad b \sim \pi(b \mid z, c), \qquad V = \log \pi(b \mid z, c)
 
     Args:
-        shape: event shape.
+        event_shape: event shape.
         signs: distribution over bits, 1 for a positive sign, of the same event shape: fair by default;
-            ``Bernoulli(shape, learned=True)``, ``JointBernoulli(shape, context_shape=shape)`` (given z), or any other.
+            ``Bernoulli(event_shape, learned=True)``, ``JointBernoulli(event_shape, event_shape)`` (given z), or any
+            other.
             Its context is z, or z joined with the flow's context.
         support: of x: real, or an interval about zero, of which the upper half remains.
 
@@ -62,7 +63,7 @@ class Abs(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z = x.abs()
-        return z, score(self.signs, lambda: (x >= 0).to(x.dtype), self.signs.given(z, context), z)
+        return z, log_prob_of_piece(self.signs, lambda: (x >= 0).to(x.dtype), self.signs.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         bits, V = self.signs.draw(z.shape[0], self.signs.given(z, context))

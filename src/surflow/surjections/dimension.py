@@ -8,7 +8,7 @@ from torch import Tensor
 from surflow._internal.shapes import Shape, as_axes
 from surflow.distribution import Distribution
 from surflow.distributions.normal import Normal
-from surflow.distributions.parametric import score
+from surflow.distributions.parametric import log_prob_of_piece
 from surflow.errors import ShapeError
 from surflow.supports import Support, product, real
 from surflow.transform import Inverse, Path, Transform
@@ -20,11 +20,15 @@ class Slice(Transform):
     .. math:: x = (z, r), \quad r \sim p(r \mid z, c), \qquad V = \log p(r \mid z, c)
 
     Args:
-        shape: event shape of x.
+        event_shape: event shape of x.
         keep: how many entries of the first axis stay.
         dropped: distribution of the dropped part, standard normal by default. Its context is z, or z joined with the
             flow's context.
         support: support of the kept part.
+
+    Raises:
+        ShapeError: unless some entries are kept and some dropped, or for a dropped part of another shape.
+        SupportError: for a support that ties the entries together.
 
     Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731.
 
@@ -70,7 +74,7 @@ class Slice(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, r = x[:, : self.keep], x[:, self.keep :]
-        return z, score(self.dropped, lambda: r, self.dropped.given(z, context), z)
+        return z, log_prob_of_piece(self.dropped, lambda: r, self.dropped.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         r, V = self.dropped.draw(z.shape[0], self.dropped.given(z, context))
@@ -86,10 +90,14 @@ class Augment(Inverse):
     .. math:: z = (x, u), \quad u \sim q(u \mid x, c), \qquad V = -\log q(u \mid x, c)
 
     Args:
-        shape: event shape of x.
+        event_shape: event shape of x.
         noise: distribution of u, of exact density, or how many standard normal entries to add. Its context is x, or x
             joined with the flow's context.
         support: support of x.
+
+    Raises:
+        ShapeError: for noise of another shape.
+        BoundError: for noise with only a bound.
 
     Source: Huang et al., "Augmented Normalizing Flows", arXiv 2002.07101; Chen et al., "VFlow", arXiv 2002.09741.
 

@@ -58,7 +58,7 @@ class IntegerMaxPool(Transform):
         pixels: Distribution | None = None,
     ) -> None:
         channels, height, width = image_shape(self, event_shape)
-        rows, columns = block_sides(self, "block", kernel_size)
+        rows, columns = block_sides(self, "kernel_size", kernel_size)
         if rows * columns < 2 or height % rows or width % columns:
             raise ShapeError(
                 f"IntegerMaxPool expects blocks of two pixels or more that tile the image, got {height} x {width} "
@@ -90,11 +90,11 @@ class IntegerMaxPool(Transform):
             codomain=Integers(levels),
             context_shape=pixels.context_beyond(z_shape),
         )
-        self.block, self.pixels = (rows, columns), pixels
+        self.kernel_size, self.pixels = (rows, columns), pixels
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         channels, height, width = self.out_shape
-        rows, columns = self.block
+        rows, columns = self.kernel_size
         blocks = x.reshape(-1, channels, height, rows, width, columns).permute(0, 3, 5, 1, 2, 4).flatten(1, 2)
         z = blocks.amax(1)
         return z, self.pixels.elbo(blocks.flatten(1, 2), self.pixels.given(z, context))
@@ -108,11 +108,11 @@ class IntegerMaxPool(Transform):
 
     def _image(self, blocks: Tensor) -> Tensor:
         channels, height, width = self.out_shape
-        x = blocks.reshape(-1, *self.block, channels, height, width).permute(0, 3, 4, 1, 5, 2)
+        x = blocks.reshape(-1, *self.kernel_size, channels, height, width).permute(0, 3, 4, 1, 5, 2)
         return x.reshape(-1, *self.in_shape)
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, block={self.block}"
+        return f"{super().extra_repr()}, kernel_size={self.kernel_size}"
 
 
 class SortIntegers(Transform):
@@ -123,7 +123,7 @@ class SortIntegers(Transform):
     where :math:`m_v` is how often v occurs: so many orders of x are the same, and all that differ are equally probable.
 
     Args:
-        size: n.
+        event_shape: n.
         levels: of the integers, 0, ..., levels - 1.
 
     Source: Nielsen et al., "SurVAE Flows", arXiv 2007.02731, section 3.2, for real numbers, without ties.
@@ -150,8 +150,8 @@ class SortIntegers(Transform):
     def _contribution(self, z: Tensor) -> Tensor:
         # Counted in single precision at least.
         kind = torch.promote_types(z.dtype, torch.float32)
-        place = torch.arange(1, z.shape[1] + 1, dtype=kind, device=z.device).expand(z.shape)
-        # The first place of the run that each integer is in; its number in the run is one factor of the factorial.
-        starts = torch.cat([torch.ones_like(place[:, :1]), (z.diff(dim=1) != 0).to(kind)], 1)
-        first = (place * starts).cummax(1).values
-        return ((place - first + 1).log().sum(1) - math.lgamma(z.shape[1] + 1)).to(z.dtype)
+        position = torch.arange(1, z.shape[1] + 1, dtype=kind, device=z.device).expand(z.shape)
+        # The first position of the run that each integer is in; its number in the run is one factor of the factorial.
+        starts = torch.cat([torch.ones_like(position[:, :1]), (z.diff(dim=1) != 0).to(kind)], 1)
+        first = (position * starts).cummax(1).values
+        return ((position - first + 1).log().sum(1) - math.lgamma(z.shape[1] + 1)).to(z.dtype)

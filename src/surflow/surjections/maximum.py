@@ -12,7 +12,7 @@ from surflow._internal.shapes import Shape
 from surflow.distribution import Distribution, Jumps, check_integers
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
-from surflow.distributions.parametric import Parametric, draw_through, jumps_of_choice, score
+from surflow.distributions.parametric import Parametric, draw_through, jumps_of_choice, log_prob_of_piece
 from surflow.errors import ShapeError
 from surflow.supports import Integers, positive
 from surflow.transform import Path, Transform
@@ -27,9 +27,9 @@ class Max(Transform):
     with :math:`\log f = \sum_{i \neq k} \log f_i(d_i)` for independent differences.
 
     Args:
-        size: n, at least 2.
+        event_shape: n, at least 2.
         index: distribution of k, event shape (1,), over the integers 0, ..., n - 1: uniform by default;
-            ``Categorical(1, n, learned=True)``, ``Categorical(1, n, context_shape=1)`` (given z), or any other.
+            ``Categorical(1, levels=n, learned=True)``, ``Categorical(1, 1, levels=n)`` (given z), or any other.
         differences: distribution of d, event shape (n - 1,), on the positive orthant, for the coordinates other
             than k in ascending order: half-normal with learned scales by default; ``Exponential(n - 1)``,
             conditional, or a Flow.
@@ -70,8 +70,10 @@ class Max(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, ahead, d = _split(x, 1)
-        V = score(self.index, lambda: _count(ahead, 1, self.index).unsqueeze(1), self.index.given(z, context), z)
-        return z, V + score(self.differences, lambda: d, self.differences.given(z, context), z)
+        V = log_prob_of_piece(
+            self.index, lambda: _count(ahead, 1, self.index).unsqueeze(1), self.index.given(z, context), z
+        )
+        return z, V + log_prob_of_piece(self.differences, lambda: d, self.differences.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         k, V = self.index.draw(z.shape[0], self.index.given(z, context))
@@ -86,17 +88,17 @@ class MaxPool(Transform):
 
     .. math:: V = \log \pi(k \mid z, c) + \log f(d \mid z, c)
 
-    for the map k of the places of the maxima and the map d of the differences below them. Uniform places
+    for the map k of the positions of the maxima and the map d of the differences below them. Uniform positions
     contribute :math:`-\log b` for each block of b pixels.
 
     Args:
-        shape: (channels, height, width), the image's sides divisible by the block's.
-        block: side of a block, or (rows, columns).
-        index: distribution of k, event shape (channels, height / rows, width / columns), over the places in a block
+        event_shape: (channels, height, width), the image's sides divisible by the kernel's.
+        kernel_size: side of a block in pixels, or (rows, columns).
+        index: distribution of k, event shape (channels, height / rows, width / columns), over the positions in a block
             row by row, 0, ..., b - 1: uniform by default; learned, conditional, or any other.
         differences: distribution of d, event shape (channels * (b - 1), height / rows, width / columns), on the
             positive orthant: channel c's differences are the channels c * (b - 1), ..., (c + 1) * (b - 1) - 1, for the
-            places other than the maximum in ascending order. Half-normal with learned scales by default.
+            positions other than the maximum in ascending order. Half-normal with learned scales by default.
             The context of both pieces is z, or z with the flow's context as further channels.
 
     Raises:
@@ -122,15 +124,16 @@ class MaxPool(Transform):
         differences: Distribution | None = None,
     ) -> None:
         channels, height, width = image_shape(self, event_shape)
-        rows, columns = block_sides(self, "block", kernel_size)
+        rows, columns = block_sides(self, "kernel_size", kernel_size)
         b = rows * columns
         if b < 2:
-            raise ShapeError("MaxPool expects blocks of at least two pixels, got block=1")
+            raise ShapeError("MaxPool expects blocks of at least two pixels, got kernel_size=1")
         if height % rows or width % columns:
             larger = f"{-(-height // rows) * rows} x {-(-width // columns) * columns}"
             raise ShapeError(
-                f"MaxPool cannot tile {height} x {width} pixels with blocks of {rows} x {columns}: pad the images to "
-                f"{larger}, choose a block that divides them, or use OverlappingMaxPool, which cuts the last blocks"
+                f"MaxPool cannot tile {height} x {width} pixels with blocks of {rows} x {columns}: pad the images "
+                f"to {larger}, choose a kernel_size that divides them, or use OverlappingMaxPool, which cuts the "
+                "last blocks"
             )
         z_shape = (channels, height // rows, width // columns)
         d_shape = (channels * (b - 1), *z_shape[1:])
@@ -139,7 +142,7 @@ class MaxPool(Transform):
         check_index(self, index, z_shape, b)
         check_differences(self, differences, d_shape)
         super().__init__(event_shape, z_shape, context_shape=common_context(self, z_shape, index, differences))
-        self.block = (rows, columns)
+        self.kernel_size = (rows, columns)
         self.index = index
         self.differences = differences
 
@@ -147,23 +150,25 @@ class MaxPool(Transform):
         return (
             super()._path(inverse=inverse)
             if inverse
-            else below_the_maximum(self.index, self.differences, math.prod(self.block))
+            else below_the_maximum(self.index, self.differences, math.prod(self.kernel_size))
         )
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         channels, height, width = self.out_shape
-        rows, columns = self.block
+        rows, columns = self.kernel_size
         blocks = x.reshape(-1, channels, height, rows, width, columns).permute(0, 1, 3, 5, 2, 4).flatten(2, 3)
         z, ahead, d = _split(blocks, 2)
         z = z.squeeze(2)
-        V = score(self.index, lambda: _count(ahead, 2, self.index), self.index.given(z, context), z)
-        return z, V + score(self.differences, lambda: d.flatten(1, 2), self.differences.given(z, context), z)
+        V = log_prob_of_piece(self.index, lambda: _count(ahead, 2, self.index), self.index.given(z, context), z)
+        return z, V + log_prob_of_piece(
+            self.differences, lambda: d.flatten(1, 2), self.differences.given(z, context), z
+        )
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         k, V = self.index.draw(z.shape[0], self.index.given(z, context))
         check_integers(self, "the draws of its index", k, self.index.support)
         channels, height, width = self.out_shape
-        rows, columns = self.block
+        rows, columns = self.kernel_size
 
         def put(d: Tensor) -> tuple[Tensor, Tensor]:
             d = d.reshape(-1, channels, rows * columns - 1, height, width)
@@ -175,13 +180,13 @@ class MaxPool(Transform):
         return x, V.to(z.dtype) + log_f
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, block={self.block}"
+        return f"{super().extra_repr()}, kernel_size={self.kernel_size}"
 
 
 def _split(x: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Along an axis: the maximum, kept as an axis of one; where it is ahead; the differences at the other places.
+    """Along an axis: the maximum, kept as an axis of one; where it is ahead; the differences at the other positions.
 
-    The differences stand in ascending order of their places, and ``ahead`` is 1 for those before the maximum's.
+    The differences stand in ascending order of their positions, and ``ahead`` is 1 for those before the maximum's.
     """
     z = x.amax(axis, keepdim=True)
     fall = z - x
@@ -191,22 +196,22 @@ def _split(x: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _count(ahead: Tensor, axis: int, index: Distribution) -> Tensor:
-    """How many places are ahead of the maximum, in a type that holds the number."""
+    """How many positions are ahead of the maximum, in a type that holds the number."""
     return ahead.sum(axis, dtype=type_for(ahead.dtype, index.support.largest))
 
 
 def _merge(z: Tensor, k: Tensor, d: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """The inverse of :func:`_split` for a maximum at place k, and the differences that are left after rounding."""
+    """The inverse of :func:`_split` for a maximum at position k, and the differences that are left after rounding."""
     d = apart(z, d)
-    place = torch.arange(d.shape[axis], dtype=k.dtype, device=d.device).reshape(-1, *[1] * (d.ndim - 1 - axis))
-    before = d * (k - place).clamp(0, 1).to(d.dtype)
+    position = torch.arange(d.shape[axis], dtype=k.dtype, device=d.device).reshape(-1, *[1] * (d.ndim - 1 - axis))
+    before = d * (k - position).clamp(0, 1).to(d.dtype)
     at = torch.zeros_like(z)
     fall = torch.cat([before, at], axis) + torch.cat([at, d - before], axis)
     return z - fall, z - (z - d)
 
 
 def apart(z: Tensor, d: Tensor) -> Tensor:
-    """d, or the step to the next smaller number where z - d rounds to z: the maximum is found again at its place.
+    """d, or the step to the next smaller number where z - d rounds to z: the maximum is found again at its position.
 
     Rounding can change a small d much. The layers score the difference that is left, which is what ``forward`` sees.
     """
@@ -233,7 +238,7 @@ def image_shape(layer: Transform, shape: Shape) -> Shape:
 
 
 def block_sides(layer: Transform, name: str, sides: int | tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of a block or a hop, from one number or a pair."""
+    """Rows and columns of a kernel or a stride, from one number or a pair."""
     pair = (sides, sides) if isinstance(sides, int) else tuple(sides)
     if len(pair) != 2 or min(pair) < 1:
         raise ShapeError(f"{type(layer).__name__} expects {name} as a positive integer or a pair of them, got {sides}")
@@ -245,7 +250,7 @@ def check_index(layer: Transform, index: Distribution, shape: Shape, levels: int
     if index.event_shape != shape or index.support != Integers(levels):
         raise ShapeError(
             f"{type(layer).__name__} expects an index of shape {shape} on {Integers(levels)!r}, such as "
-            f"Categorical({shape}, {levels}), got {type(index).__name__} of shape {index.event_shape} "
+            f"Categorical({shape}, levels={levels}), got {type(index).__name__} of shape {index.event_shape} "
             f"on {index.support!r}"
         )
 

@@ -30,7 +30,7 @@ from surflow._internal.shapes import Shape
 from surflow.distribution import Distribution, Jumps
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
-from surflow.distributions.parametric import draw_through, score
+from surflow.distributions.parametric import draw_through, log_prob_of_piece
 from surflow.errors import ShapeError
 from surflow.surjections.maximum import (
     apart,
@@ -56,14 +56,14 @@ class OverlappingMaxPool(Transform):
 
     :math:`A_b` are the pixels that can hold :math:`z_b`: unclaimed, and in no earlier block of a smaller z.
     The last blocks are cut where the image ends, so every size has a pooled map, of shape
-    :math:`\lceil (height - block) / hop \rceil + 1` and likewise in width, as torch's pooling with ``ceil_mode``.
+    :math:`\lceil (height - kernel) / stride \rceil + 1` and likewise in width, as torch's pooling with ``ceil_mode``.
 
     Args:
-        shape: (channels, height, width).
-        block: side of a block, or (rows, columns).
-        hop: step from a block to the next, or (down, right); from 1 to the block's side. With hop = block
+        event_shape: (channels, height, width).
+        kernel_size: side of a block in pixels, or (rows, columns).
+        stride: step from a block to the next, or (down, right); from 1 to the block's side. With stride = kernel_size
             the layer is :class:`MaxPool`.
-        index: a Categorical of event shape ``out_shape`` over the places in a block row by row, whose odds are
+        index: a Categorical of event shape ``out_shape`` over the positions in a block row by row, whose odds are
             restricted to :math:`A_b`: uniform by default, learned, or conditional.
         differences: distribution of d on the positive orthant, event shape (channels, height * width - blocks),
             half-normal with learned scales by default. An entry stands for each pixel but the blocks' lower right
@@ -71,7 +71,8 @@ class OverlappingMaxPool(Transform):
             The context of both pieces is z, or z with the flow's context as further channels.
 
     Raises:
-        ShapeError: if the block is larger than the image, the hop not between 1 and the block, or a piece does not fit.
+        ShapeError: if the block is larger than the image, the stride not between 1 and the kernel_size, or a piece
+            does not fit.
 
     >>> import torch, surflow as sf
     >>> x = torch.tensor([[[[1.0, 4.0, 3.0, 2.0]]]])
@@ -101,18 +102,19 @@ class OverlappingMaxPool(Transform):
         differences: Distribution | None = None,
     ) -> None:
         channels, height, width = image_shape(self, event_shape)
-        rows, columns = block_sides(self, "block", kernel_size)
-        down, right = block_sides(self, "hop", stride)
+        rows, columns = block_sides(self, "kernel_size", kernel_size)
+        down, right = block_sides(self, "stride", stride)
         if rows * columns < 2:
-            raise ShapeError("OverlappingMaxPool expects blocks of at least two pixels, got block=1")
+            raise ShapeError("OverlappingMaxPool expects blocks of at least two pixels, got kernel_size=1")
         if rows > height or columns > width:
             raise ShapeError(
                 f"OverlappingMaxPool got blocks of {rows} x {columns} for images of {height} x {width} pixels: "
-                "choose a block that fits into the image"
+                "choose a kernel_size that fits into the image"
             )
         if down > rows or right > columns:
             raise ShapeError(
-                f"OverlappingMaxPool expects a hop from 1 to the block, here ({rows}, {columns}), got {(down, right)}: "
+                f"OverlappingMaxPool expects a stride from 1 to the kernel_size, here ({rows}, {columns}), "
+                f"got {(down, right)}: "
                 "a larger one leaves pixels in no block"
             )
         z_shape = (channels, -(-(height - rows) // down) + 1, -(-(width - columns) // right) + 1)
@@ -127,7 +129,7 @@ class OverlappingMaxPool(Transform):
             )
         check_differences(self, differences, d_shape)
         super().__init__(event_shape, z_shape, context_shape=common_context(self, z_shape, index, differences))
-        self.block, self.hop = (rows, columns), (down, right)
+        self.kernel_size, self.stride = (rows, columns), (down, right)
         self.index = index
         self.differences = differences
         self._build_tables()
@@ -141,7 +143,7 @@ class OverlappingMaxPool(Transform):
         """
         _, height, width = self.in_shape
         _, high, wide = self.out_shape
-        (rows, columns), (down, right) = self.block, self.hop
+        (rows, columns), (down, right) = self.kernel_size, self.stride
         reach = -(-columns // right)
         weights = (reach if down < rows else 0, 1 if right < columns else 0)
         i, j = torch.arange(high).repeat_interleave(wide), torch.arange(wide).repeat(high)
@@ -155,10 +157,10 @@ class OverlappingMaxPool(Transform):
         table = torch.where((r < height) & (c < width), r * width + c, outside)
         homes = table.masked_fill(table == outside, -1).amax(1)
 
-        # The blocks that hold each pixel, in ascending order: the places of the table sorted by their pixel.
-        holds, place = table.flatten().sort(stable=True)
+        # The blocks that hold each pixel, in ascending order: the positions of the table sorted by their pixel.
+        holds, position = table.flatten().sort(stable=True)
         inside = holds < outside
-        holds, holder = holds[inside], place[inside] // table.shape[1]
+        holds, holder = holds[inside], position[inside] // table.shape[1]
         many = torch.zeros(outside, dtype=torch.long).index_add_(0, holds, torch.ones_like(holds))
         start = many.cumsum(0) - many
         cover = holder[start].unsqueeze(1).repeat(1, int(many.max()))
@@ -173,25 +175,25 @@ class OverlappingMaxPool(Transform):
 
     def _path(self, *, inverse: bool) -> Path:
         # Which pixels can hold a maximum depends on z where blocks overlap, so the draw jumps with z.
-        if self.hop != self.block:
+        if self.stride != self.kernel_size:
             return Path(event=False, contribution=Jumps.LEARNED)
         if inverse:
             return super()._path(inverse=inverse)
-        return below_the_maximum(self.index, self.differences, math.prod(self.block))
+        return below_the_maximum(self.index, self.differences, math.prod(self.kernel_size))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         pixels = x.flatten(2)
-        place, claimed, free, can_hold = self._claim(pixels.detach(), None, None)
+        position, claimed, free, can_hold = self._claim(pixels.detach(), None, None)
         values = pixels.gather(2, claimed)
         z = values[:, :, self.rank].reshape(-1, *self.out_shape)
         d = (self._ceiling(values) - pixels).gather(2, free)
-        V = _log_choice(self._logits(z, context), can_hold, place)
-        return z, V + score(self.differences, lambda: d, self.differences.given(z, context), z)
+        V = _log_choice(self._logits(z, context), can_hold, position)
+        return z, V + log_prob_of_piece(self.differences, lambda: d, self.differences.given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         values = z.flatten(2)[:, :, self.order]
         logits = self._logits(z, context)
-        place, claimed, free, can_hold = self._claim(None, values.detach(), logits.detach())
+        position, claimed, free, can_hold = self._claim(None, values.detach(), logits.detach())
         ceiling = self._ceiling(values).gather(2, free)
 
         def put(d: Tensor) -> tuple[Tensor, Tensor]:
@@ -201,7 +203,7 @@ class OverlappingMaxPool(Transform):
         others, V = draw_through(self.differences, z.shape[0], self.differences.given(z, context), put)
         pixels = others.new_zeros((*z.shape[:2], self.cover.shape[0])).scatter(2, free, others)
         pixels = pixels.scatter(2, claimed, values.to(pixels.dtype))
-        choice = _log_choice(logits, can_hold, place)
+        choice = _log_choice(logits, can_hold, position)
         note_draw(choice)
         return pixels.reshape(-1, *self.in_shape), V + choice
 
@@ -210,8 +212,8 @@ class OverlappingMaxPool(Transform):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Serve the blocks: by their largest pixels, or, for given values, by drawing the pixels that hold them.
 
-        Returns, by channel: each block's claim as a place in the block and as a pixel; the pixel of each difference;
-        which places of each block could hold its value.
+        Returns, by channel: each block's claim as a position in the block and as a pixel; the pixel of each difference;
+        which positions of each block could hold its value.
         """
         like = pixels if values is None else values
         assert like is not None  # for the type checker: one of the two is given
@@ -219,19 +221,19 @@ class OverlappingMaxPool(Transform):
         shape = (*like.shape[:2], outside + 1)
         free = torch.arange(outside + 1, device=like.device).ne(outside).expand(shape)
         ceiling = like.new_full(shape, torch.inf)  # the smallest z of the blocks served so far
-        # The claims end up in the blocks' homes, their lower right pixels, and what stood there in the claims' places,
-        # so that most differences keep to a pixel of their own.
+        # The claims end up in the blocks' homes, their lower right pixels, and what stood there in the claims'
+        # positions, so that most differences keep to a pixel of their own.
         pixel_at = torch.arange(outside + 1, device=like.device).expand(shape)
-        place_of = pixel_at
+        position_of = pixel_at
         if pixels is not None:
             pixels = torch.cat([pixels, pixels.new_zeros((*shape[:2], 1))], 2)
-        places, claims, holds = [], [], []
+        positions, claims, holds = [], [], []
         start = 0
         for size in self.sizes:
             table, home = self.table[start : start + size], self.homes[start : start + size].expand(*shape[:2], size)
             is_free, top = free[:, :, table], ceiling[:, :, table]
             if pixels is not None:
-                value, place = pixels[:, :, table].masked_fill(~is_free, -torch.inf).max(-1)
+                value, position = pixels[:, :, table].masked_fill(~is_free, -torch.inf).max(-1)
                 can_hold = is_free & (top >= value.unsqueeze(-1))
             else:
                 assert values is not None and logits is not None
@@ -239,33 +241,33 @@ class OverlappingMaxPool(Transform):
                 can_hold = is_free & (top >= value.unsqueeze(-1))
                 kind = torch.promote_types(odds.dtype, torch.float32)  # in half precision many would be equal
                 gumbel = -torch.empty(can_hold.shape, dtype=kind, device=odds.device).exponential_().log()
-                place = (odds + gumbel).masked_fill(~can_hold, -torch.inf).argmax(-1)
-            claim = table.expand(*shape[:2], -1, -1).gather(3, place.unsqueeze(-1)).squeeze(-1)
+                position = (odds + gumbel).masked_fill(~can_hold, -torch.inf).argmax(-1)
+            claim = table.expand(*shape[:2], -1, -1).gather(3, position.unsqueeze(-1)).squeeze(-1)
             free = free.scatter(2, claim, 0)  # no False, which torch.jit does not trace
             ceiling = ceiling.index_copy(2, table.flatten(), torch.minimum(top, value.unsqueeze(-1)).flatten(2))
-            vacant = place_of.gather(2, claim)
+            vacant = position_of.gather(2, claim)
             pixel_at = pixel_at.scatter(2, vacant, home)
-            place_of = place_of.scatter(2, home, vacant)
-            places.append(place)
+            position_of = position_of.scatter(2, home, vacant)
+            positions.append(position)
             claims.append(claim)
             holds.append(can_hold)
             start += size
-        return torch.cat(places, 2), torch.cat(claims, 2), pixel_at[:, :, self.slots], torch.cat(holds, 2)
+        return torch.cat(positions, 2), torch.cat(claims, 2), pixel_at[:, :, self.slots], torch.cat(holds, 2)
 
     def _ceiling(self, values: Tensor) -> Tensor:
         """m_i(z): the smallest z of the blocks that hold pixel i."""
         return values[:, :, self.cover].amin(-1)
 
     def _logits(self, z: Tensor, context: Tensor | None) -> Tensor:
-        """Log-odds of the places, shape (rows or 1, channels, blocks, places in a block)."""
+        """Log-odds of the positions, shape (rows or 1, channels, blocks, positions in a block)."""
         raw = self.index.parameters_given(self.index.given(z, context))
         return raw.flatten(3)[..., self.order].movedim(1, 3)
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, block={self.block}, hop={self.hop}"
+        return f"{super().extra_repr()}, kernel_size={self.kernel_size}, stride={self.stride}"
 
 
-def _log_choice(logits: Tensor, can_hold: Tensor, place: Tensor) -> Tensor:
-    """Log-probability of the places among those that can hold the maximum, summed over channels and blocks."""
+def _log_choice(logits: Tensor, can_hold: Tensor, position: Tensor) -> Tensor:
+    """Log-probability of the positions among those that can hold the maximum, summed over channels and blocks."""
     log_probs = logits.expand(can_hold.shape).masked_fill(~can_hold, -torch.inf).log_softmax(-1)
-    return log_probs.gather(3, place.unsqueeze(-1)).flatten(1).sum(1)
+    return log_probs.gather(3, position.unsqueeze(-1)).flatten(1).sum(1)

@@ -11,7 +11,7 @@ from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape, as_shape
 from surflow.bijections.shape import RavelMultiIndex
 from surflow.distribution import Distribution
-from surflow.distributions.parametric import score
+from surflow.distributions.parametric import log_prob_of_piece
 from surflow.distributions.uniform import Uniform
 from surflow.errors import BoundError, ConfigError, ShapeError
 from surflow.supports import Integers, Interval, Ragged, unit_interval
@@ -29,11 +29,15 @@ class Dequantize(Transform):
     With uniform noise V = 0. The inverse never leaves the levels.
 
     Args:
-        shape: event shape.
+        event_shape: event shape.
         levels: number of levels; 256 for bytes.
         noise: distribution on the unit interval, of exact density and the same event shape; uniform by default, a flow
             that begins with :class:`Logit` for variational dequantisation. Its context is x scaled to [-1, 1], or
             that joined with the flow's context.
+
+    Raises:
+        ShapeError: for noise of another shape or support.
+        BoundError: for noise with only a bound.
 
     Source: Theis et al., "A note on the evaluation of generative models", arXiv 1511.01844; Ho et al., "Flow++",
     arXiv 1902.00275.
@@ -86,7 +90,7 @@ class Dequantize(Transform):
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x = self._generate(z, context)
-        return x, -score(self.noise, lambda: (z - x).clamp(0, 1), self._given(x, context), z)
+        return x, -log_prob_of_piece(self.noise, lambda: (z - x).clamp(0, 1), self._given(x, context), z)
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
         self._eps(z)
@@ -103,7 +107,8 @@ class RaggedCells(Transform):
     is with respect to volume for points that are there: sets of different sizes have densities of different units.
 
     Args:
-        shape: (C + 1, n): the coordinates of points, and a last row of ones where there is a point and zeros elsewhere.
+        event_shape: (C + 1, n): the coordinates of points, and a last row of ones where there is a point and zeros
+            elsewhere.
         cells: L, along every coordinate.
         low, high: a and b.
 

@@ -10,7 +10,7 @@ from surflow._internal.shapes import Shape, as_shape
 from surflow.bijections.ordered import check_sortable
 from surflow.distribution import Distribution, check_integers
 from surflow.distributions.discrete import PlackettLuce
-from surflow.distributions.parametric import jumps_of_choice, score
+from surflow.distributions.parametric import jumps_of_choice, log_prob_of_piece
 from surflow.errors import ShapeError
 from surflow.supports import Ordered, Permutations
 from surflow.transform import Path, Transform
@@ -21,13 +21,13 @@ class Sort(Transform):
 
     .. math:: z_j = x_{\sigma_j}, \qquad z_1 \le \dots \le z_n, \qquad V = \log \pi(\sigma \mid z, c)
 
-    where :math:`\sigma_j` is the place in x of the j-th smallest value. A uniform :math:`\pi` gives V = - log n!.
+    where :math:`\sigma_j` is the position in x of the j-th smallest value. A uniform :math:`\pi` gives V = - log n!.
 
     Args:
-        shape: n for a vector, or (coordinates, n) for n points.
+        event_shape: n for a vector, or (coordinates, n) for n points.
         by: the coordinate by which points are sorted; a point's column moves as a whole. None for a vector.
         order: distribution of :math:`\sigma`, a permutation of 0, ..., n - 1 of event shape (n,): uniform by default;
-            ``PlackettLuce(n, learned=True)``, ``PlackettLuce(n, context_shape=shape)`` (given z), or any other.
+            ``PlackettLuce(n, learned=True)``, ``PlackettLuce(n, context_shape=event_shape)`` (given z), or any other.
             Its context is z, or z joined with the flow's context (for points: as further coordinates of every point).
 
     Raises:
@@ -69,28 +69,28 @@ class Sort(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.by is None:
-            z, places = x.sort(dim=1)
+            z, positions = x.sort(dim=1)
         else:
-            places = self._places(x, self.by)
-            z = x.gather(-1, self._columns(places))
+            positions = self._positions(x, self.by)
+            z = x.gather(-1, self._columns(positions))
         kind = type_for(x.dtype, self.order.support.largest)
-        return z, score(self.order, lambda: places.to(kind), self.order.given(z, context), z).to(x.dtype)
+        return z, log_prob_of_piece(self.order, lambda: positions.to(kind), self.order.given(z, context), z).to(x.dtype)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        places, V = self.order.draw(z.shape[0], self.order.given(z, context))
-        check_integers(self, "the draws of its order", places, self.order.support)
-        return z.new_empty(z.shape).scatter_(-1, self._columns(places.long()), z), V.to(z.dtype)
+        positions, V = self.order.draw(z.shape[0], self.order.given(z, context))
+        check_integers(self, "the draws of its order", positions, self.order.support)
+        return z.new_empty(z.shape).scatter_(-1, self._columns(positions.long()), z), V.to(z.dtype)
 
-    def _places(self, x: Tensor, by: int) -> Tensor:
+    def _positions(self, x: Tensor, by: int) -> Tensor:
         """Points by one coordinate and, where floats are equal, by the others: the order that they came in is lost."""
-        places = torch.arange(x.shape[2], device=x.device).expand(x.shape[0], -1)
+        positions = torch.arange(x.shape[2], device=x.device).expand(x.shape[0], -1)
         for i in [*(i for i in range(x.shape[1]) if i != by), by]:
-            places = places.gather(1, x[:, i].gather(1, places).argsort(dim=1, stable=True))
-        return places
+            positions = positions.gather(1, x[:, i].gather(1, positions).argsort(dim=1, stable=True))
+        return positions
 
-    def _columns(self, places: Tensor) -> Tensor:
+    def _columns(self, positions: Tensor) -> Tensor:
         """One permutation for every coordinate of the points."""
-        return places if self.by is None else places.unsqueeze(1).expand(-1, *self.in_shape)
+        return positions if self.by is None else positions.unsqueeze(1).expand(-1, *self.in_shape)
 
     def extra_repr(self) -> str:
         return super().extra_repr() if self.by is None else f"{super().extra_repr()}, by={self.by}"

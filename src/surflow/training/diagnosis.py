@@ -28,14 +28,14 @@ def explain(flow: Distribution, batch: Batch) -> str:
     given = flow._embed(context)
     if given is not None and not given.isfinite().all():
         return f"the context_net gives values that are not finite{_weights(flow.context_net)}"
-    for place, layer in enumerate(flow.transforms):
+    for position, layer in enumerate(flow.transforms):
         assert isinstance(layer, Transform)  # as the flow checked
         x, V = layer(x, given)
         bad = [name for name, value in (("z", x), ("V", V)) if not value.isfinite().all()]
         if bad:
             rows = _bad_rows(x, V)
             return (
-                f"the first values that are not finite come from {layer_name(layer)} (place {place}), in its "
+                f"the first values that are not finite come from {layer_name(layer)} (position {position}), in its "
                 f"{' and '.join(bad)}, for {rows} of {len(V)} rows{_weights(layer)}{_ADVICE}"
             )
     base = flow.base.elbo(x, flow.base.own(given))

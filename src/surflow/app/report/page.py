@@ -35,7 +35,7 @@ class Section:
         title: the heading.
         texts: paragraphs.
         cards: figures to look at first, with the keys ``what``, ``value``, ``error``, ``note`` and ``tag``.
-        pictures: what a :class:`Shower` gave back.
+        pictures: what a :class:`PictureWriter` gave back.
         blocks: verbatim ``text`` under a ``title``, which may be empty.
         tables: ``head``, ``rows`` of texts, and ``numbers``, the columns to align on the right; ``total`` is true where
             the last row is a sum. ``marks``, one of "met", "missed" and "" for each row, colours the cell in the column
@@ -53,7 +53,7 @@ class Section:
     notes: list[str] = field(default_factory=list)
 
 
-class Shower:
+class PictureWriter:
     """Saves pictures in a folder and gives them back for the page.
 
     Args:

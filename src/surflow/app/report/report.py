@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,12 @@ from torch import Tensor
 from surflow import plots
 from surflow._internal.random import seeded
 from surflow.app.kinds import Shown, kind_of
-from surflow.app.report.page import Picture, Section, Shower, duration, p_value, write_page
+from surflow.app.report.page import Picture, PictureWriter, Section, duration, p_value, write_page
 from surflow.app.report.page import plus_minus as _plus_minus
 from surflow.distributions.normal import Normal
 from surflow.evaluation.calibration import ranks
 from surflow.evaluation.gaussian import few_rows
-from surflow.evaluation.likelihood import account, codes, draws, draws_given
+from surflow.evaluation.likelihood import account, draws, draws_given, latents
 from surflow.evaluation.results import Row, machine, versions
 from surflow.flow import Flow
 from surflow.supports import Integers
@@ -31,13 +32,13 @@ _IMAGES = 600
 _CONDITIONS = 8
 _RANKED, _RANKS = 1000, 100
 _CORNER = 6  # parameters of a corner plot
-_COORDINATE = ("code_mean_", "code_sd_", "code_ks_")
+_COORDINATE = ("latent_mean_", "latent_sd_", "latent_ks_")
 
 _NAMES = {
     "test_rows": ("held-out rows", "scored; training and validation never saw them"),
     "nll": ("negative log-likelihood", "exact density, mean over the held-out rows"),
     "zero_density": ("density zero", "held-out rows that the flow calls impossible"),
-    "entropy": ("entropy of the data's law", "the floor: no model has a lower NLL"),
+    "entropy": ("entropy of the data's distribution", "the floor: no model has a lower NLL"),
     "entropy_gap": ("entropy gap", "NLL − entropy, paired on the held-out rows: the KL divergence from the truth"),
     "bits_per_dim": ("bits per dimension", "NLL / (number of dimensions × log 2)"),
     "posterior_nll": ("exact posterior", "its NLL on up to 200 held-out rows: the floor there"),
@@ -49,10 +50,10 @@ _NAMES = {
     "energy_distance": ("energy distance", "samples against held-out rows, coordinates standardised; 0 is the best"),
     "energy_p": ("energy test", "p-value of 199 permutations; small: samples and data differ"),
     "classifier_accuracy": ("classifier two-sample test", "accuracy of a random forest; 0.5 is guessing, the best"),
-    "code_mean": ("code, mean", "all coordinates; 0 is the best"),
-    "code_sd": ("code, standard deviation", "all coordinates; 1 is the best"),
-    "code_ks": ("code, Kolmogorov-Smirnov", "largest distance of a coordinate to N(0, 1); 0 is the best"),
-    "code_ks_p": ("code, p-value", "of that distance, as the largest among the coordinates"),
+    "latent_mean": ("latent, mean", "all coordinates; 0 is the best"),
+    "latent_sd": ("latent, standard deviation", "all coordinates; 1 is the best"),
+    "latent_ks": ("latent, Kolmogorov-Smirnov", "largest distance of a coordinate to N(0, 1); 0 is the best"),
+    "latent_ks_p": ("latent, p-value", "of that distance, as the largest among the coordinates"),
     "seconds_per_1000_samples": ("time for 1000 samples", "wall clock, on the machine below"),
 }
 
@@ -81,7 +82,9 @@ def write_report(
         seed: of the draws that are shown.
     """
     folder = Path(folder)
-    show = Shower(folder / "pictures")
+    show = PictureWriter(folder / "pictures")
+    # Runs of the first versions recorded the figures of latents as code_*.
+    rows = [row | {"metric": re.sub("^code_", "latent_", row["metric"])} for row in rows]  # type: ignore[misc]
     figures = {row["metric"]: row for row in rows}
     with seeded(seed):
         sections = [
@@ -127,7 +130,7 @@ def _facts(flow: Flow, log: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]
     return facts
 
 
-def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, Row], show: Shower) -> Section:
+def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, Row], show: PictureWriter) -> Section:
     section = Section("merit", "Figures of merit")
     bounds = {int(m.removeprefix("nll_bound_k")): row for m, row in figures.items() if m.startswith("nll_bound_k")}
     best = figures.get("nll") or (bounds[max(bounds)] if bounds else None)
@@ -150,7 +153,7 @@ def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, R
         section.cards.append(_card("Bits per dimension", figures["bits_per_dim"], note, tag))
     if "entropy_gap" in figures:
         entropy = _joined(figures["entropy"])
-        note = f"nats per event above the entropy of the data's law, {entropy}, which no model can pass"
+        note = f"nats per event above the entropy of the data's distribution, {entropy}, which no model can pass"
         section.cards.append(_card("Entropy gap", figures["entropy_gap"], note, tag))
     if "posterior_gap" in figures:
         note = f"nats per event above the exact posterior, whose NLL is {_joined(figures['posterior_nll'])}"
@@ -178,7 +181,7 @@ def _merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, R
         section.pictures.append(show("tightness", plots.tightness(rows), caption))
     lines = []
     for row in rows:
-        if row["metric"].startswith(_COORDINATE) and row["metric"][-1].isdigit():  # they have a table beside the code
+        if row["metric"].startswith(_COORDINATE) and row["metric"][-1].isdigit():  # they have a table beside the latent
             continue
         name, note = _NAMES.get(row["metric"], (row["metric"].replace("_", " "), ""))
         if row["metric"].startswith("nll_bound_k"):
@@ -212,7 +215,9 @@ def _baseline_note(flow: Flow, splits: Splits) -> str:
     return " ".join(notes)
 
 
-def _training(flow: Flow, log: Sequence[Mapping[str, Any]], figures: dict[str, Row], show: Shower) -> Section | None:
+def _training(
+    flow: Flow, log: Sequence[Mapping[str, Any]], figures: dict[str, Row], show: PictureWriter
+) -> Section | None:
     if not log:
         return None
     entropy = figures["entropy"]["value"] if "entropy" in figures else None
@@ -221,7 +226,7 @@ def _training(flow: Flow, log: Sequence[Mapping[str, Any]], figures: dict[str, R
     return Section("training", "Training", pictures=[show("losses", plots.losses(log, entropy), caption)])
 
 
-def _samples(flow: Flow, splits: Splits, show: Shower) -> Section:
+def _samples(flow: Flow, splits: Splits, show: PictureWriter) -> Section:
     section = Section("samples", "Samples")
     shape = flow.event_shape
     conditional = flow.context_shape is not None
@@ -239,7 +244,7 @@ def _samples(flow: Flow, splits: Splits, show: Shower) -> Section:
     return section
 
 
-def _posterior(flow: Flow, splits: Splits, show: Shower) -> Section | None:
+def _posterior(flow: Flow, splits: Splits, show: PictureWriter) -> Section | None:
     """Calibration, and the posterior of one held-out observation, where parameters were simulated."""
     simulator, context = splits.simulator, splits.test.context
     if simulator is None or context is None or flow.context_shape is None:
@@ -267,28 +272,30 @@ def _posterior(flow: Flow, splits: Splits, show: Shower) -> Section | None:
 
 
 def _density(
-    flow: Flow, splits: Splits, x: Tensor, given: Tensor | None, columns: Sequence[str], show: Shower
+    flow: Flow, splits: Splits, x: Tensor, given: Tensor | None, columns: Sequence[str], show: PictureWriter
 ) -> Picture:
     frame = plots.frame(x)
     conditions, titles = _conditions(splits, given)
-    # The law's own density is the one over all labels: it stands beside an unconditional flow only.
+    # The distribution's own density is the one over all labels: it stands beside an unconditional flow only.
     truth = splits.truth if conditions is None else None
     figure = plots.density(flow, frame, conditions, truth=truth, columns=columns, titles=titles)
     caption = "Density" if flow.exact else "Lower bound of the density, 16 importance samples a point,"
     return show("density", figure, f"{caption} over the plane{', one panel for a context' if titles else ''}.")
 
 
-def _code(flow: Flow, splits: Splits, figures: dict[str, Row], show: Shower) -> Section | None:
+def _code(flow: Flow, splits: Splits, figures: dict[str, Row], show: PictureWriter) -> Section | None:
     if not (isinstance(flow.base, Normal) and flow.base.fixed):
         return None
     x, given = splits.test.x[:_POINTS], splits.test.context
-    z = codes(flow, x, None if given is None else given[:_POINTS])
-    text = "The flow maps held-out data to this code. For a perfect flow it is standard normal."
-    if "code_mean" in figures and "code_sd" in figures:
-        mean, sd = _joined(figures["code_mean"]), _joined(figures["code_sd"])
+    z = latents(flow, x, None if given is None else given[:_POINTS])
+    text = "The flow maps held-out data to this latent. For a perfect flow it is standard normal."
+    if "latent_mean" in figures and "latent_sd" in figures:
+        mean, sd = _joined(figures["latent_mean"]), _joined(figures["latent_sd"])
         text += f" Over all coordinates its mean is {mean} and its standard deviation {sd}."
-    caption = "Code of held-out data against N(0, 1)" + (", and its first two coordinates." if z.shape[1] > 1 else ".")
-    section = Section("code", "Code", [text], pictures=[show("codes", plots.codes(z), caption)])
+    caption = "Latent of held-out data against N(0, 1)" + (
+        ", and its first two coordinates." if z.shape[1] > 1 else "."
+    )
+    section = Section("latent", "Latent", [text], pictures=[show("latents", plots.latents(z), caption)])
     lines = []
     for i in range(z.shape[1]):
         found = [figures.get(f"{name}{i}") for name in _COORDINATE]
@@ -300,7 +307,7 @@ def _code(flow: Flow, splits: Splits, figures: dict[str, Row], show: Shower) -> 
     return section
 
 
-def _account(flow: Flow, splits: Splits, show: Shower) -> Section:
+def _account(flow: Flow, splits: Splits, show: PictureWriter) -> Section:
     given = splits.test.context
     terms = account(flow, splits.test.x[:_POINTS], None if given is None else given[:_POINTS])
     whole = "log p(x)" if flow.exact else "the ELBO (k = 1)"
@@ -311,7 +318,7 @@ def _account(flow: Flow, splits: Splits, show: Shower) -> Section:
         for i, term in enumerate(terms)
     ]
     lines.append(["", whole, plots.signed(sum(term.nats for term in terms), 3), kind[flow.exact]])
-    table = {"head": ["place", "layer", "nats", "kind"], "rows": lines, "numbers": [2], "total": True}
+    table = {"head": ["position", "layer", "nats", "kind"], "rows": lines, "numbers": [2], "total": True}
     caption = "Contribution of every layer, data side on top."
     return Section(
         "account", "Account of nats", [text], pictures=[show("account", plots.account(terms), caption)], tables=[table]

@@ -29,7 +29,7 @@ class Simulator:
     Args:
         name: what it is called.
         parameters: names of the parameters.
-        prior: a ``torch.distributions`` law over vectors, as other packages take it.
+        prior: a ``torch.distributions`` distribution over vectors, as other packages take it.
         size: length of an observation.
     """
 
@@ -240,8 +240,8 @@ class FoldedNormal(Distribution):
 
     .. math:: p(x) = N(x; m, s^2) + N(-x; m, s^2), \qquad x \ge 0
 
-    >>> law = FoldedNormal(torch.tensor(0.0), torch.tensor(1.0))
-    >>> round(law.log_prob(torch.tensor(0.0)).exp().item(), 4)
+    >>> distribution = FoldedNormal(torch.tensor(0.0), torch.tensor(1.0))
+    >>> round(distribution.log_prob(torch.tensor(0.0)).exp().item(), 4)
     0.7979
     """
 

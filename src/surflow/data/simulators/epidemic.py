@@ -16,7 +16,7 @@ STEP, STEPS_A_DAY, DAYS = 0.1, 10, 100
 NOISES = ("none", "additive", "poisson")
 POPULATION = 1000.0
 
-# Means and standard deviations of the normal laws that the priors fold.
+# Means and standard deviations of the normal distributions that the priors fold.
 _BASIC = [0.5, 0.25, 0.06], [0.1, 0.1, 0.05]
 _DEGENERATE = [0.8, 0.625, 0.25, 0.06], [0.06, 0.11, 0.1, 0.05]
 
@@ -100,9 +100,10 @@ class SIR(Simulator):
         return torch.cat([theta, theta[..., :1] * theta[..., 1:2]], -1) if self.degenerate else theta
 
     def pit_given_product(self, theta: Tensor) -> Tensor:
-        r"""The conditional law's distribution function, :math:`F(\lambda_1 \mid \lambda_1 \lambda_2)`, in float64.
+        r"""The conditional distribution function, :math:`F(\lambda_1 \mid \lambda_1 \lambda_2)`, in float64.
 
-        Data do not change this law: of parameters from the prior, or from any exact posterior, it is uniform on (0, 1).
+        Data do not change this distribution: of parameters from the prior, or from any exact posterior, it is uniform
+            on (0, 1).
 
         Args:
             theta: of the degenerate model, shape (n, 4).
@@ -118,9 +119,9 @@ class SIR(Simulator):
         density = FoldedNormal(*(torch.tensor(part[:2]).double() for part in _DEGENERATE)).log_prob(pairs).sum(2)
         density = (density - density.amax(1, keepdim=True)).exp()
         mass = torch.cat([torch.zeros_like(density[:, :1]), (density[:, 1:] + density[:, :-1]).cumsum(1) / 2], 1)
-        place = (theta[:, 0].log() - u[0]) / (u[1] - u[0])
-        left = place.floor().clamp(0, len(u) - 2).long()[:, None]
-        share = (place[:, None] - left).clamp(0, 1)
+        position = (theta[:, 0].log() - u[0]) / (u[1] - u[0])
+        left = position.floor().clamp(0, len(u) - 2).long()[:, None]
+        share = (position[:, None] - left).clamp(0, 1)
         return ((mass.gather(1, left) * (1 - share) + mass.gather(1, left + 1) * share) / mass[:, -1:]).squeeze(1)
 
     def _start(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:

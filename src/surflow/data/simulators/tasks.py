@@ -104,9 +104,9 @@ class GaussianLinear(Simulator):
         return Normal(theta, math.sqrt(0.1)).log_prob(x).sum(-1)
 
     def _propose(self, x: Tensor, draws: int) -> tuple[Tensor, Tensor]:
-        law = Normal(x / 2, math.sqrt(0.05))
-        theta = law.sample((draws,))
-        return theta, law.log_prob(theta).sum(-1)
+        distribution = Normal(x / 2, math.sqrt(0.05))
+        theta = distribution.sample((draws,))
+        return theta, distribution.log_prob(theta).sum(-1)
 
 
 class SLCP(Simulator):
@@ -131,13 +131,13 @@ class SLCP(Simulator):
         super().__init__("slcp", [f"theta{i + 1}" for i in range(5)], _box(5, 3.0), 8)
 
     def _simulate(self, theta: Tensor) -> Tensor:
-        mean, s1, s2, rho = self._law(theta)
+        mean, s1, s2, rho = self._normal(theta)
         e1, e2 = torch.randn(2, len(theta), 4, dtype=theta.dtype)
         points = torch.stack([s1 * e1, s2 * (rho * e1 + (1 - rho.square()).sqrt() * e2)], 2)
         return (mean.unsqueeze(1) + points).flatten(1)
 
     def _log_likelihood(self, x: Tensor, theta: Tensor) -> Tensor:
-        mean, s1, s2, rho = self._law(theta)
+        mean, s1, s2, rho = self._normal(theta)
         u, v = (x.unflatten(1, (4, 2)) - mean.unsqueeze(1)).unbind(2)
         u, v = u / s1, v / s2
         rest = 1 - rho.square()
@@ -146,7 +146,7 @@ class SLCP(Simulator):
         return -0.5 * square - 4 * (log_scale + math.log(2 * math.pi))
 
     @staticmethod
-    def _law(theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _normal(theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The mean, shape (batch, 2), and standard deviations and correlation, (batch, 1) each."""
         mean, s1, s2, rho = theta.split([2, 1, 1, 1], 1)
         return mean, s1.square(), s2.square(), rho.tanh()
@@ -187,8 +187,8 @@ class SLCP(Simulator):
         log_density -= 0.5 * (a - 2 * rho * b + c) / rest
         # The share of the mean within the box, that of the second coordinate where the first is likeliest.
         first = centre[0].clamp(-3, 3)
-        for law in ((centre[0], s1 / 2), _conditional(centre, s1, s2, rho, first)):
-            below, above = _shares(*law)
+        for distribution in ((centre[0], s1 / 2), _conditional(centre, s1, s2, rho, first)):
+            below, above = _shares(*distribution)
             log_density += (above - below).clamp(min=torch.finfo(u.dtype).tiny).log()
         return log_density
 
@@ -250,8 +250,8 @@ class BenchmarkSIR(Simulator):
         return (log_ways + torch.xlogy(x, share) + torch.xlogy(_TESTED - x, 1 - share)).sum(-1)
 
     def _propose(self, x: Tensor, draws: int) -> tuple[Tensor, Tensor]:
-        law = self.prior.base_dist  # type: ignore[attr-defined]
-        low, high = law.loc - 5 * law.scale, law.loc + 5 * law.scale
+        distribution = self.prior.base_dist  # type: ignore[attr-defined]
+        low, high = distribution.loc - 5 * distribution.scale, distribution.loc + 5 * distribution.scale
         cells = _Cells(low.to(x), high.to(x), _SIR_CELLS)
         share = self.mean(cells.middle.exp()) / _TESTED
         log_prior = self.log_prior(cells.middle.exp()) + cells.middle.sum(1)
@@ -277,8 +277,8 @@ class _Cells:
         """Points, uniform within cells that are drawn by their density, shape (draws, axes), and their log-density."""
         log_cells = log_density.log_softmax(0)
         cell = torch.multinomial(log_cells.exp(), draws, replacement=True)
-        place = torch.stack(torch.unravel_index(cell, self.cells), 1)
-        point = self.low + self.width * (place + torch.rand(draws, len(self.cells), dtype=self.low.dtype))
+        position = torch.stack(torch.unravel_index(cell, self.cells), 1)
+        point = self.low + self.width * (position + torch.rand(draws, len(self.cells), dtype=self.low.dtype))
         return point, log_cells[cell] - self.width.log().sum()
 
 

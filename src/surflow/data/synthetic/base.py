@@ -20,7 +20,7 @@ _CHUNK_ELEMENTS = 2**16
 
 
 class Synthetic(Distribution):
-    r"""A law in the plane with labels: fresh draws at every call, and its exact density.
+    r"""A distribution in the plane with labels: fresh draws at every call, and its exact density.
 
     A subclass implements ``_points(n)``, points with the labels that made them, and ``_log_joint(x)``, the
     column :math:`\log p(x, c)` for every label c; everything public is built on the two.
@@ -30,7 +30,7 @@ class Synthetic(Distribution):
     Attributes:
         name: what it is called.
         classes: number of labels, or None for a set without labels.
-        has_density: False for a law on a curve, whose entropy is minus infinity.
+        has_density: False for a distribution on a curve, whose entropy is minus infinity.
         priors: probability of every label, shape (classes,).
     """
 

@@ -1,4 +1,4 @@
-"""Synthetic laws along points, rings and curves, with noise: closed forms, and quadrature along a curve."""
+"""Synthetic distributions along points, rings and curves, with noise: closed forms, and quadrature along a curve."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class SmoothedCurves(Synthetic):
 
     .. math:: p(x, c) = \tfrac1k \int_0^1 N(x; \gamma_c(u), \sigma^2 I)\, w(u)\, du
 
-    A subclass gives ``_curve(u)``, the first curve, for u uniform, and ``_place(points)``, its copies in all places.
+    A subclass gives ``_curve(u)``, the first curve, for u uniform, and ``_copies(points)``, its copies, all moved.
 
     Args:
         nodes: quadrature nodes a curve; their distance must stay below sigma for the sum to be exact to rounding.
@@ -130,7 +130,7 @@ class SmoothedCurves(Synthetic):
         super().__init__(name, [1 / copies] * copies)
         self.sigma = sigma
         s, weights = gauss_legendre(nodes)
-        self._constant("points", self._place(self._curve(s**power)))
+        self._constant("points", self._copies(self._curve(s**power)))
         self._constant("weights", weights * power * s ** (power - 1))
         self._nodes = nodes * copies
 
@@ -138,13 +138,13 @@ class SmoothedCurves(Synthetic):
         """(n,) to (n, 2)."""
         raise NotImplementedError
 
-    def _place(self, points: Tensor) -> Tensor:
+    def _copies(self, points: Tensor) -> Tensor:
         """(n, 2) to (copies, n, 2)."""
         raise NotImplementedError
 
     def _points(self, n: int) -> tuple[Tensor, Tensor]:
         labels = self._pick(n)
-        x = self._place(self._curve(self._uniform(n)))[labels, torch.arange(n, device=labels.device)]
+        x = self._copies(self._curve(self._uniform(n)))[labels, torch.arange(n, device=labels.device)]
         return x + self.sigma * self._normal(n, 2), labels
 
     def _log_joint(self, x: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ class SpiralData(SmoothedCurves):
     def _curve(self, u: Tensor) -> Tensor:
         return _polar(5 * u.sqrt(), 3 * math.pi * u.sqrt())
 
-    def _place(self, points: Tensor) -> Tensor:
+    def _copies(self, points: Tensor) -> Tensor:
         return torch.stack([points, -points])
 
 
@@ -189,7 +189,7 @@ class MoonsData(SmoothedCurves):
     def _curve(self, u: Tensor) -> Tensor:
         return _polar(1.0, math.pi * u)
 
-    def _place(self, points: Tensor) -> Tensor:
+    def _copies(self, points: Tensor) -> Tensor:
         return torch.stack([points, points.new_tensor([1.0, 0.5]) - points])
 
 

@@ -1,4 +1,4 @@
-"""Point clouds drawn from images: every image is a law over its pixels, and points are drawn from it."""
+"""Point clouds drawn from images: every image is a distribution over its pixels, and points are drawn from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def clouds(images: np.ndarray, points: int = POINTS, seed: int = 0) -> np.ndarra
     [-1/2, 1/2) in both: a pixel is a unit square about its middle.
 
     Raises:
-        DataError: for images that are black all over, or have negative pixels: they are no laws.
+        DataError: for images that are black all over, or have negative pixels: they are no distributions.
 
     Source: Edwards and Storkey, "Towards a Neural Statistician", arXiv 1606.02185 (spatial MNIST).
 
@@ -40,8 +40,8 @@ def clouds(images: np.ndarray, points: int = POINTS, seed: int = 0) -> np.ndarra
         cumulative = (part.cumsum(1) / total).clip(max=1) + row
         drawn = np.searchsorted(cumulative.ravel(), rng.random((len(part), points)) + row, side="right")
         pixel = (drawn - row * height * width).clip(0, height * width - 1)
-        place = np.stack([pixel % width, pixel // width], 1)
+        position = np.stack([pixel % width, pixel // width], 1)
         # Rounded to single precision, a number must not reach the next pixel.
-        end = np.nextafter((place + 0.5).astype(np.float32), np.float32(-np.inf))
-        made[start : start + _AT_ONCE] = np.minimum(place + rng.random(place.shape) - 0.5, end)
+        end = np.nextafter((position + 0.5).astype(np.float32), np.float32(-np.inf))
+        made[start : start + _AT_ONCE] = np.minimum(position + rng.random(position.shape) - 0.5, end)
     return made

@@ -1,4 +1,4 @@
-"""Synthetic laws with a density in closed form on regions: rectangles, a split Gaussian, gradients."""
+"""Synthetic distributions with a density in closed form on regions: rectangles, a split Gaussian, gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from surflow.data.synthetic.base import LOG_2PI, Synthetic
 
 
 class Rectangles(Synthetic):
-    """A mixture of uniform laws on rectangles, closed, all of the same probability; they may overlap.
+    """A mixture of uniform distributions on rectangles, closed, all of the same probability; they may overlap.
 
     Args:
         name: what the set is called.
