@@ -17,7 +17,7 @@ import surflow as sf
 from surflow import presets
 from surflow._internal.number_types import type_for
 from surflow.app.cli import app
-from surflow.data import idx
+from surflow.data.readers import idx
 from surflow.data.synthetic.point_sets import clouds
 from surflow.evaluation import cloud_distances, coverage, read_results
 from surflow_experiments.point_clouds.models import LeakySort
