@@ -164,6 +164,8 @@ def test_unknown_names_and_misfits_are_explained() -> None:
         presets.build("spine", 2)
     with pytest.raises(sf.ConfigError, match="option of the preset 'nf' 'layer'; did you mean 'layers'"):
         presets.build("nf", 2, layer=3)
+    with pytest.raises(sf.ConfigError, match=r"support=surflow\.Integers\(levels\)"):
+        presets.build("image", (1, 8, 8), levels=17)
     with pytest.raises(
         sf.ConfigError, match="option 'layers' of the preset 'nf' should be a valid integer, got 'three'"
     ):

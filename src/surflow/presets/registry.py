@@ -116,6 +116,8 @@ def _check(name: str, own: Mapping[str, object]) -> None:
     """Raise ConfigError unless the preset has these options, with values of their types."""
     known: Mapping[str, Any] = options(name)
     for option in own:
+        if option == "levels":  # of another name than what would be found as the nearest
+            raise ConfigError("presets are told of integers by their support: pass support=surflow.Integers(levels)")
         if option not in known:
             raise ConfigError(unknown_name(f"option of the preset {name!r}", option, known))
     from pydantic import TypeAdapter, ValidationError  # a tenth of a second, which presets do not need
