@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 
 from surflow import data, plots
-from surflow.app.report.page import PictureWriter, Section, write_page
+from surflow.app.page import PictureWriter, Section, write_page
 from surflow.plots.style import DATA, SAMPLES
 from surflow_experiments.synthetic.pictures import Panel, data_sets, gaps, learned_q, losses, panels
 

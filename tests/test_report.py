@@ -10,7 +10,7 @@ import torch
 
 import surflow as sf
 from surflow import data, plots
-from surflow.app.report.report import _plus_minus, write_report
+from surflow.app.report import _plus_minus, write_report
 from surflow.data import ContextColumn, ContextEncoding, Part, Splits
 from surflow.evaluation import Row, evaluate
 from surflow.flow import Term

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from surflow.app.report.page import Section, plus_minus
+from surflow.app.page import Section, plus_minus
 from surflow_experiments.cells import Outcome
 
 

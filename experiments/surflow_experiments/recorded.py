@@ -10,7 +10,7 @@ import numpy as np
 
 from surflow import plots
 from surflow.app.output import writing
-from surflow.app.report.page import PictureWriter, Section, write_page
+from surflow.app.page import PictureWriter, Section, write_page
 from surflow.errors import SurflowError
 from surflow.evaluation import write_results
 from surflow_experiments.cells import Cell, Outcome, run_cells

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from surflow.app.report.page import Section, duration
+from surflow.app.page import Section, duration
 from surflow.data import noisy_circle
 from surflow_experiments.cells import Cell, Outcome
 from surflow_experiments.circle.models import RADIUS

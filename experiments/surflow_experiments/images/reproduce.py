@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from surflow import plots
-from surflow.app.report.page import PictureWriter, Section, duration
+from surflow.app.page import PictureWriter, Section, duration
 from surflow.data import load
 from surflow.plots.style import new_figure
 from surflow_experiments.cells import Cell, Outcome

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import surflow as sf
-from surflow.app.report.page import Section
+from surflow.app.page import Section
 from surflow.flow import Flow
 from surflow_experiments.cells import Cell, Outcome
 from surflow_experiments.digits import DIGITS

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from surflow.app.report.page import PictureWriter, Section, duration
+from surflow.app.page import PictureWriter, Section, duration
 from surflow.plots.style import DATA, SAMPLES, new_figure, style_axes
 from surflow_experiments.cells import Cell, Outcome
 from surflow_experiments.digits import DIGITS, classifier, stated

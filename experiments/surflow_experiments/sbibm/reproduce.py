@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surflow.app.report.page import PictureWriter, Section, duration, plus_minus
+from surflow.app.page import PictureWriter, Section, duration, plus_minus
 from surflow.plots.style import frame
 from surflow_experiments.cells import Outcome
 from surflow_experiments.recorded import experiment_page, record

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from surflow import plots
-from surflow.app.report.page import PictureWriter, Section, duration, plus_minus
+from surflow.app.page import PictureWriter, Section, duration, plus_minus
 from surflow.data import SIR
 from surflow_experiments.cells import Cell, Outcome
 from surflow_experiments.recorded import command_of, experiment_page, record

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from surflow.app.output import writing
-from surflow.app.report.page import PictureWriter, Section, duration, plus_minus
+from surflow.app.page import PictureWriter, Section, duration, plus_minus
 from surflow.data import synthetic_names, synthetic_set
 from surflow.errors import ConfigError, SurflowError, unknown_name
 from surflow.evaluation import log_probs, read_results, write_results

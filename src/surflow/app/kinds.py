@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from surflow import plots, presets
-from surflow.app.report.page import Picture, PictureWriter
+from surflow.app.page import Picture, PictureWriter
 from surflow.data import Splits
 from surflow.errors import ConfigError
 from surflow.supports import Integers, Ragged

@@ -338,7 +338,7 @@ def report(run: RunFolder) -> Path:
     Raises:
         FileError: if the run was not evaluated yet.
     """
-    from surflow.app.report.report import write_report  # brings matplotlib and a template engine
+    from surflow.app.report import write_report  # brings matplotlib and a template engine
 
     if not run.finished:
         raise FileError(

@@ -14,8 +14,8 @@ from torch import Tensor
 from surflow import plots
 from surflow._internal.random import seeded
 from surflow.app.kinds import Shown, kind_of
-from surflow.app.report.page import Picture, PictureWriter, Section, duration, p_value, write_page
-from surflow.app.report.page import plus_minus as _plus_minus
+from surflow.app.page import Picture, PictureWriter, Section, duration, p_value, write_page
+from surflow.app.page import plus_minus as _plus_minus
 from surflow.distributions.normal import Normal
 from surflow.evaluation.calibration import ranks
 from surflow.evaluation.gaussian import few_rows

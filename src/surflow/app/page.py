@@ -95,7 +95,7 @@ def write_page(
         note: sentences for the foot of the page, such as what its errors are.
     """
     path = Path(path)
-    text = files("surflow.app.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    text = files("surflow.app").joinpath("page.html.j2").read_text(encoding="utf-8")
     # Column names, labels and commands come from outside: everything that the template prints is escaped.
     template = Environment(autoescape=True, trim_blocks=False).from_string(text)
     page = template.render(
