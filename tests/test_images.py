@@ -17,7 +17,7 @@ from PIL import Image
 
 import surflow as sf
 from surflow import presets
-from surflow.data import builtin, idx
+from surflow.data.readers import builtin, idx
 from surflow.evaluation import evaluate, frechet_distance, read_results
 from surflow_experiments.images.between import between
 from surflow_experiments.images.models import LEVELS, SHAPE, report
