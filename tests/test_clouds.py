@@ -299,7 +299,7 @@ def test_a_run_over_sets_of_different_sizes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("group", "columns"), [(1, 0), (2, 0), (1, 3), (3, 2)])
-def test_a_causal_transformer_sees_what_came_before_and_solves_step_by_step(group: int, columns: int) -> None:
+def test_a_causal_transformer_sees_what_came_before_and_generates_step_by_step(group: int, columns: int) -> None:
     net = sf.CausalTransformer(6, 5, 3, 2, group=group, columns=columns, width=16, heads=4, layers=2).double()
     for p in net.parameters():
         torch.nn.init.normal_(p, std=0.4)

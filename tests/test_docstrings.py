@@ -23,6 +23,18 @@ FUNCTIONS = {
 # What is exported and has no example of its own.
 WITHOUT_EXAMPLE = {name for name, value in CLASSES.items() if issubclass(value, sf.SurflowError)}  # raised, not built
 
+# Functions whose arguments are explained in sentences.
+IN_PROSE = {
+    "data.read_context",
+    "data.read_rows",
+    "evaluation.fit_gaussian",
+    "evaluation.gaussian_scores",
+    "presets.choose",
+    "presets.choose_conditional",
+    "presets.positive_splines",
+    "presets.summary",
+}
+
 
 def own_doc(value: Any) -> str:
     """The docstring of a class or a function, not that of a class above it."""
@@ -52,8 +64,10 @@ def test_constructors_document_their_arguments_and_no_others(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_document_arguments_that_they_have(name: str) -> None:
-    assert entries(FUNCTIONS[name], "Args") <= set(inspect.signature(FUNCTIONS[name]).parameters)
+def test_functions_document_their_arguments_and_no_others(name: str) -> None:
+    wanted, stated = set(inspect.signature(FUNCTIONS[name]).parameters), entries(FUNCTIONS[name], "Args")
+    assert stated <= wanted
+    assert wanted == stated or name in IN_PROSE, f"not documented: {wanted - stated}"
 
 
 def test_everything_exported_shows_an_example() -> None:

@@ -456,6 +456,9 @@ circle = Circle()
 def product(supports: Iterable[Support]) -> Support:
     """The support of coordinates stacked along the first event axis, in its simplest form.
 
+    Args:
+        supports: that of each entry of the first axis, in order.
+
     Raises:
         SupportError: for a support that is none of single coordinates.
 

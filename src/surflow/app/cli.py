@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from surflow.app.config import Config
-    from surflow.app.runs import Facts
+    from surflow.app.runs import DataSpec
     from surflow.data import ContextEncoding, Part
     from surflow.evaluation import Row
 
@@ -264,11 +264,11 @@ def evaluate(
         check_spares(output, [*folder.own_files(), *([] if data is None else [Path(data).expanduser()])])
     config, flow = folder.config(), folder.flow()
     if data is None:
-        _print(runs.evaluate(flow, runs.splits_again(folder), config, seed, output, _command()), "held-out rows")
+        _print(runs.evaluate(flow, runs.reload_splits(folder), config, seed, output, _command()), "held-out rows")
         return
     test = _rows(data, folder.facts(), seed, _home(data, config))
     try:
-        splits = runs.splits_again(folder)
+        splits = runs.reload_splits(folder)
     except FileError as error:
         typer.echo(f"without the Gaussian baseline, which is fitted to the training rows: {error}", err=True)
         splits = runs.splits_without_data(folder)
@@ -284,7 +284,7 @@ def _home(data: str, config: Config) -> str | None:
     return config.data.data_dir if data == config.data.source else None
 
 
-def _rows(data: str, facts: Facts, seed: int, data_dir: str | None) -> Part:
+def _rows(data: str, facts: DataSpec, seed: int, data_dir: str | None) -> Part:
     """Rows of a file or data set for a trained model."""
     from surflow.data import read_rows
 

@@ -178,7 +178,7 @@ class RunFolder:
             raise FileError(f"{self.log_path} cannot be read: {error}") from error
         return rows
 
-    def facts(self) -> Facts:
+    def facts(self) -> DataSpec:
         """What :meth:`write_data` kept.
 
         Raises:
@@ -192,13 +192,13 @@ class RunFolder:
             levels = content.pop("levels", None)  # of the first round, when only integers were told from other numbers
             stated = content.pop("support", None)
             support = real if levels is None else Integers(levels)
-            return Facts(**content, context=encoding, support=support if stated is None else build_object(stated))
+            return DataSpec(**content, context=encoding, support=support if stated is None else build_object(stated))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError) as error:
             raise FileError(f"{self.data_path} is damaged ({error}): train again, or restore it") from error
 
 
 @dataclass(frozen=True)
-class Facts:
+class DataSpec:
     """What a run knows of its data without the data."""
 
     name: str
@@ -265,7 +265,7 @@ def _same(a: dict[str, Any] | None, b: dict[str, Any] | None) -> bool:
     return a is None or b is None or (a["size"], a["sha256"]) == (b["size"], b["sha256"])
 
 
-def splits_again(run: RunFolder) -> Splits:
+def reload_splits(run: RunFolder) -> Splits:
     """The data of a run as it was trained on them, to evaluate it or to report on it.
 
     Raises:
@@ -348,7 +348,7 @@ def report(run: RunFolder) -> Path:
     return write_report(
         run.path,
         flow=run.flow(),
-        splits=splits_again(run),
+        splits=reload_splits(run),
         rows=content["rows"],
         log=run.log(),
         command=content["command"],

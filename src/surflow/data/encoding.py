@@ -16,7 +16,13 @@ from surflow.nets.context import ContextColumns
 
 @dataclass
 class ContextColumn:
-    """One column: categories by name, in the order of their indices, or a number with its mean and scale."""
+    """One column: categories by name, in the order of their indices, or a number with its mean and scale.
+
+    Args:
+        name: of the column.
+        categories: their names, or None for a number.
+        mean, scale: of a number, which a network sees as (value - mean) / scale.
+    """
 
     name: str
     categories: list[str] | None = None
@@ -69,6 +75,9 @@ class ContextEncoding:
 
     A raw context is a float tensor (n, columns): the index of a category, or the number. ``network()`` makes
     of it what a layer can use.
+
+    Args:
+        columns: in the order of the raw context.
 
     >>> species = ContextColumn("species", ["setosa", "virginica"])
     >>> encoding = ContextEncoding([species, ContextColumn("age", None, 40, 10)])

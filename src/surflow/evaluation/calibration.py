@@ -52,6 +52,11 @@ def ecdf_band(n: int, points: tuple[float, ...], probability: float = 0.95) -> t
     counts at the points are a Markov chain with binomial steps, through which the probability is summed exactly.
     Counts are whole, so that it is a little above the probability that is asked for.
 
+    Args:
+        n: how many numbers.
+        points: increasing, between 0 and 1.
+        probability: that the band holds all of the ECDF.
+
     Returns:
         Lower and upper end at the points, as shares of n.
 
@@ -123,6 +128,11 @@ def inside_band(ranks: Tensor, n_ranks: int, probability: float = 0.95) -> NDArr
 
     A calibrated column passes with the given probability; of several, one may fail by chance.
 
+    Args:
+        ranks: shape (n, d), integers.
+        n_ranks: how many ranks are possible, one more than draws.
+        probability: with which a calibrated column passes.
+
     Raises:
         ShapeError: for ranks that are not (n, d).
         ConfigError: for ranks beyond n_ranks - 1.
@@ -135,6 +145,10 @@ def inside_band(ranks: Tensor, n_ranks: int, probability: float = 0.95) -> NDArr
 
 def rank_histogram(ranks: Tensor, n_ranks: int) -> NDArray[np.int64]:
     """Counts of ranks, shape (d, bins): every bin holds the same number of ranks, so that calibrated bins are equal.
+
+    Args:
+        ranks: shape (n, d), integers.
+        n_ranks: how many ranks are possible, one more than draws.
 
     Raises:
         ConfigError: if no number of bins from 5 to 50 divides n_ranks; L draws give L + 1 ranks, take 99, 199 or 999.

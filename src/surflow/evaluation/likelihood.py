@@ -23,6 +23,9 @@ _DRAWS_AT_ONCE = 2**16
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and no gradients inside; afterwards every module has the mode it had.
 
+    Args:
+        model: a flow or any other module.
+
     >>> import surflow as sf
     >>> flow = sf.Flow([sf.Abs(2), sf.Log(2)], base=sf.Normal(2))
     >>> with evaluating(flow): flow.training
@@ -71,14 +74,26 @@ def log_probs(
 
 
 def latents(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
-    """The latents of the rows of x, flattened to shape (batch, D), on the CPU; a draw of them where a layer draws."""
+    """The latents of the rows of x, flattened to shape (batch, D), on the CPU; a draw of them where a layer draws.
+
+    Args:
+        flow: the flow.
+        x: events, shape (batch, *event).
+        context: shape (batch, *context), or None.
+    """
     with evaluating(flow):
         parts = [flow.encode(rows, given).flatten(1).cpu() for rows, given in _chunks(flow, x, context, 1)]
     return torch.cat(parts)
 
 
 def draws(model: Distribution, n: int, context: Tensor | None = None) -> Tensor:
-    """n samples, shape (n, *event), on the CPU; of a conditional model one for each of the context's first n rows."""
+    """n samples, shape (n, *event), on the CPU; of a conditional model one for each of the context's first n rows.
+
+    Args:
+        model: a flow or any other distribution.
+        n: how many.
+        context: n rows or more, or None.
+    """
     with evaluating(model):
         if model.context_shape is None or context is None:
             return model.sample(n).cpu()
@@ -86,7 +101,14 @@ def draws(model: Distribution, n: int, context: Tensor | None = None) -> Tensor:
 
 
 def draws_given(model: Distribution, n: int, context: Tensor, seed: int = 0) -> Tensor:
-    """n samples for every row of the context, shape (n, rows, *event), on the CPU."""
+    """n samples for every row of the context, shape (n, rows, *event), on the CPU.
+
+    Args:
+        model: a conditional distribution.
+        n: how many for each row.
+        context: shape (rows, *context).
+        seed: of the draws.
+    """
     at_once = max(1, _DRAWS_AT_ONCE // len(context))
     sizes = [min(at_once, n - i) for i in range(0, n, at_once)]
     given = _to(context, *_home(model))
@@ -96,7 +118,13 @@ def draws_given(model: Distribution, n: int, context: Tensor, seed: int = 0) -> 
 
 
 def account(flow: Flow, x: Tensor, context: Tensor | None = None) -> list[Term]:
-    """:meth:`Flow.account` over all rows of x, chunk by chunk."""
+    """:meth:`Flow.account` over all rows of x, chunk by chunk.
+
+    Args:
+        flow: the flow.
+        x: events, shape (batch, *event).
+        context: shape (batch, *context), or None.
+    """
     totals: list[float] = []
     names: list[tuple[str, bool]] = []
     with evaluating(flow):
@@ -111,6 +139,9 @@ def account(flow: Flow, x: Tensor, context: Tensor | None = None) -> list[Term]:
 
 def mean_and_error(values: Tensor) -> tuple[float, float | None]:
     """Mean and its standard error; no error for fewer than two values or for a mean that is not finite.
+
+    Args:
+        values: a tensor of any shape, whose numbers are independent.
 
     >>> import torch
     >>> mean_and_error(torch.tensor([1.0, 3.0]))

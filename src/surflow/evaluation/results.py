@@ -41,7 +41,13 @@ def machine() -> dict[str, Any]:
 
 
 def write_results(path: str | Path, command: str, rows: Sequence[Row]) -> Path:
-    """Write ``{"command", "versions", "machine", "rows"}`` as JSON; a number that is not finite becomes null."""
+    """Write ``{"command", "versions", "machine", "rows"}`` as JSON; a number that is not finite becomes null.
+
+    Args:
+        path: of the file.
+        command: that makes the rows again.
+        rows: a figure each.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = [{field: _finite(row[field]) for field in _FIELDS} for row in rows]  # type: ignore[literal-required]
@@ -55,6 +61,9 @@ def write_results(path: str | Path, command: str, rows: Sequence[Row]) -> Path:
 
 def read_results(path: str | Path) -> dict[str, Any]:
     """The dictionary that :func:`write_results` wrote; a value that was not finite is nan.
+
+    Args:
+        path: of the file.
 
     Raises:
         FileError: if the file is missing, is not JSON, or has another schema.

@@ -23,6 +23,9 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
 
     with all pairs of rows for the expectations (the V-statistic, never negative). Memory is bounded.
 
+    Args:
+        x, y: the sets, shapes (n, D) and (m, D).
+
     Raises:
         ShapeError: if the rows differ in length.
         DataError: if a set is empty.
@@ -94,6 +97,9 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     A figure means nothing without the network that the features are from, and the numbers of rows: moments of samples
     differ by chance, so that two sets of one distribution are apart too, by more the fewer rows and the more features
     there are. Compare with the distance of real rows from as many other real ones.
+
+    Args:
+        x, y: features of the sets, shapes (n, D) and (m, D).
 
     Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", arXiv
     1706.08500; Dowson and Landau, "The Frechet distance between multivariate normal distributions", 1982.

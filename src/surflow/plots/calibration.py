@@ -49,6 +49,11 @@ def _panels(count: int, width: float = 2.7, height: float = 2.5) -> tuple[Figure
 def rank_histogram(ranks: Tensor, n_ranks: int, names: Sequence[str]) -> Figure:
     """Histograms of ranks, shape (n, d), in bins of equally many ranks; grey is where 95 % of calibrated bins lie.
 
+    Args:
+        ranks: shape (n, d), integers.
+        n_ranks: how many ranks are possible.
+        names: of the d columns.
+
     >>> import torch
     >>> len(rank_histogram(torch.randint(0, 100, (500, 2)), 100, ["a", "b"]).axes)
     2
@@ -72,6 +77,12 @@ def rank_histogram(ranks: Tensor, n_ranks: int, names: Sequence[str]) -> Figure:
 def rank_ecdf(ranks: Tensor, n_ranks: int, names: Sequence[str], probability: float = 0.95) -> Figure:
     """ECDF of ranks minus the uniform one, with the band that holds all of a calibrated curve with the probability.
 
+    Args:
+        ranks: shape (n, d), integers.
+        n_ranks: how many ranks are possible.
+        names: of the d columns.
+        probability: that the band holds all of a calibrated curve.
+
     >>> import torch
     >>> len(rank_ecdf(torch.randint(0, 100, (500, 2)), 100, ["a", "b"]).axes)
     2
@@ -94,6 +105,10 @@ def rank_ecdf(ranks: Tensor, n_ranks: int, names: Sequence[str], probability: fl
 
 def coverage(levels: Mapping[str, Tensor], probability: float = 0.95) -> Figure:
     """Credibility against how often the truth lies within, for named levels of n truths, shape (n,), uniform if right.
+
+    Args:
+        levels: by name, the credibility of the smallest region that holds each truth.
+        probability: that the band holds all of a calibrated curve.
 
     >>> import torch
     >>> len(coverage({"highest density": torch.rand(300), "random points": torch.rand(300)}).axes)

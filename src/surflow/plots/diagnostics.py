@@ -36,6 +36,10 @@ def losses(log: Sequence[Mapping[str, Any]], entropy: float | None = None) -> Fi
 
     The scale shows where training ends; early steps far above it are cut off, and the picture says where they began.
 
+    Args:
+        log: rows of the log of a training.
+        entropy: of the data's distribution in nats, drawn as a line, or None.
+
     >>> rows = [{"step": i, "split": "train", "nll": 3 / (i + 1), "learning_rate": 1e-3} for i in range(50)]
     >>> losses(rows).axes[0].get_ylabel()
     'NLL (nats per event)'
@@ -108,6 +112,9 @@ def latents(z: Tensor) -> Figure:
 
     Its histograms, and its first two coordinates with the circle that holds 90 % of a standard normal.
 
+    Args:
+        z: the latents, shape (n, *event).
+
     >>> import torch
     >>> len(latents(torch.randn(500, 2)).axes)
     3
@@ -166,6 +173,9 @@ def account(terms: Sequence[Term]) -> Figure:
 
     Exact terms are blue, bounds orange and hatched. With more than 40 terms, layers of one name share a bar.
 
+    Args:
+        terms: what ``Flow.account`` returns.
+
     >>> len(account([Term("Abs", -1.4, True), Term("Normal", -1.8, True)]).axes[0].patches)
     2
     """
@@ -218,6 +228,9 @@ def account(terms: Sequence[Term]) -> Figure:
 def standing(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """The NLL of the flow (or its tightest bound) between the entropy, where it is known, and the Gaussian baseline.
 
+    Args:
+        rows: what :func:`surflow.evaluation.evaluate` returns.
+
     >>> from surflow.evaluation import Row
     >>> row = Row(case="", model="spline", seed=0, metric="nll", value=1.0, error=0.1, unit="")
     >>> [label.get_text() for label in standing([row]).axes[0].get_yticklabels()]
@@ -252,6 +265,9 @@ def standing(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 def tightness(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """The importance-weighted bound on the NLL against its number of draws k, from the rows of an evaluation.
+
+    Args:
+        rows: what :func:`surflow.evaluation.evaluate` returns.
 
     >>> from surflow.evaluation import Row
     >>> row = Row(case="", model="", seed=0, metric="nll_bound_k1", value=1.0, error=0.1, unit="")

@@ -47,6 +47,12 @@ def samples_beside_data(
 
     ``labels``, shape (n,), are the categories that row i of both sets was drawn for, with their names.
 
+    Args:
+        data, samples: points, shapes (n, 2).
+        columns: names of the coordinates.
+        labels: the category of each row, or None.
+        names: of the categories.
+
     >>> import torch
     >>> samples_beside_data(torch.randn(100, 2), torch.randn(100, 2)).axes[0].get_title()
     'data'
@@ -89,6 +95,15 @@ def density(
     There is one panel for each row of the context. A bound is drawn with 16 importance samples a point and called a
     bound. With ``truth`` its density stands beside, on the same scale. The scale ends at a density that 2 % of the mass
     surpass, so that one spike does not darken the rest.
+
+    Args:
+        model: a flow or any other distribution in the plane.
+        bounds: ends of the rectangle in each coordinate.
+        context: a row for each panel, or None.
+        truth: the distribution that the model should be, or None.
+        columns: names of the coordinates.
+        titles: of the panels, or None.
+        resolution: cells along a side; 240 by default, 128 of a bound.
 
     >>> import surflow as sf
     >>> density(sf.Normal(2), ((-3, 3), (-3, 3)), resolution=20).axes[0].get_title()
@@ -147,6 +162,10 @@ def density(
 def pairs(data: Tensor, samples: Tensor, columns: Sequence[str]) -> Figure:
     """Every pair of the first six columns, shapes (n, D): data below the diagonal, samples above, both on it.
 
+    Args:
+        data, samples: rows, shapes (n, D).
+        columns: names of the D columns.
+
     >>> import torch
     >>> len(pairs(torch.randn(50, 3), torch.randn(50, 3), ["a", "b", "c"]).axes)
     9
@@ -194,6 +213,12 @@ def images(
 
     With ``labels``, shape (n,), the categories that row i of both sets was drawn for, every category has a row.
 
+    Args:
+        data, samples: the images.
+        labels: the category of each row, or None.
+        names: of the categories.
+        levels: of integer pixels; None for a scale from the least to the greatest of the data.
+
     >>> import torch
     >>> len(images(torch.rand(9, 1, 4, 4), torch.rand(9, 1, 4, 4)).axes)
     2
@@ -234,6 +259,10 @@ def clouds(data: Tensor, samples: Tensor, *, downwards: bool = False) -> Figure:
     """Point clouds, shapes (n, 2, points): six held-out ones above, six samples below, in one frame.
 
     Points that are NaN are absent. ``downwards``: the second coordinate counts rows of an image, from above.
+
+    Args:
+        data, samples: the clouds, shapes (n, 2, points).
+        downwards: whether the second coordinate counts rows from above.
 
     >>> import torch
     >>> len(clouds(torch.rand(9, 2, 20), torch.rand(9, 2, 20)).axes)

@@ -22,6 +22,11 @@ def save(figure: Figure, path: str | Path, dpi: int | None = None) -> Path:
     """Write the picture; the ending of the path says the format (png, svg, pdf).
 
     With ``dpi``, for pictures that are kept in a repository, a PNG has a palette of 256 colours: a third of the bytes.
+
+    Args:
+        figure: of matplotlib.
+        path: of the file.
+        dpi: pixels per inch, or None for the style's.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +75,11 @@ def printable(text: str) -> str:
 
 
 def frame(points: np.ndarray | Tensor) -> list[tuple[float, float]]:
-    """Limits of every column that hold 99.8 % of the rows, with a margin."""
+    """Limits of every column that hold 99.8 % of the rows, with a margin.
+
+    Args:
+        points: shape (n, columns).
+    """
     rows = to_numpy(points) if isinstance(points, Tensor) else points
     low, high = np.quantile(rows, [0.001, 0.999], axis=0)
     margin = 0.06 * (high - low)
@@ -84,5 +93,10 @@ def marker(n: int) -> tuple[float, float]:
 
 
 def signed(value: float, digits: int) -> str:
-    """A number with its sign, the typographer's minus."""
+    """A number with its sign, the typographer's minus.
+
+    Args:
+        value: the number.
+        digits: after the point.
+    """
     return f"{value:+.{digits}f}".replace("-", "−")

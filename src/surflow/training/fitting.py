@@ -110,11 +110,13 @@ def fit(
         lr: the learning rate at its highest.
         schedule: "cosine" rises over the first twentieth and falls to zero, over the steps or, with minutes alone, over
             the time; "constant"; "step" multiplies by ``decay`` after every ``decay_every`` steps.
+        decay, decay_every: of the schedule "step", a factor and a number of steps.
         clip: largest norm of the gradient.
         patience: stop after so many validations in a row without a better one.
         validate_every: steps between validations; by default there are about thirty, the last at the end.
         importance_samples: k of the k-sample bound that is trained on (arXiv 1509.00519); 1 is the ELBO.
         snapshots: after which steps to keep a copy of the weights, 0 for the beginning.
+        seed: of the order of the rows, of the noise, and of the rows that a fraction holds out.
         folder: where log.csv and, about every thirty seconds, a checkpoint go. A run that was killed is taken up again
             by the same call, and ends as if it had not been; a finished run is never overwritten.
         tensorboard: write a TensorBoard log into the folder as well.

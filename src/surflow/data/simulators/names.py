@@ -32,6 +32,9 @@ def simulator_names() -> list[str]:
 def simulator(name: str) -> Simulator:
     """A simulator by its name.
 
+    Args:
+        name: one of ``simulator_names()``.
+
     Raises:
         ConfigError: for an unknown name; the message gives the nearest right one.
     """

@@ -260,6 +260,11 @@ class OffsetData(_Wrapped):
 def skew(data: Synthetic, axis: int, q: float) -> Synthetic:
     """``data`` with x[axis] replaced by abs(x[axis]), for each point with probability q; labels stay with their points.
 
+    Args:
+        data: the set that is folded.
+        axis: 0 or 1.
+        q: probability from 0 to 1.
+
     Raises:
         ConfigError: if axis is not 0 or 1, or q no probability.
 
@@ -272,6 +277,10 @@ def skew(data: Synthetic, axis: int, q: float) -> Synthetic:
 
 def offset(data: Synthetic, v: Sequence[float]) -> Synthetic:
     """``data`` moved by the vector ``v``.
+
+    Args:
+        data: the set that is moved.
+        v: the vector, two numbers.
 
     Raises:
         ShapeError: if v is not two numbers.

@@ -47,6 +47,10 @@ def _checkerboard(name: str, tile: float) -> Synthetic:
 def noisy_circle(noise: float, radius: float = 4.0) -> Synthetic:
     """A circle of uniform angle with normal noise in the plane; ``noise=0`` is the curve itself, without a density.
 
+    Args:
+        noise: standard deviation, in both directions.
+        radius: of the circle about the origin.
+
     Raises:
         ConfigError: if the noise is negative or the radius not positive.
 
@@ -93,6 +97,9 @@ def synthetic_names() -> list[str]:
 
 def synthetic_set(name: str) -> Synthetic:
     """The synthetic set of that name; one object for each name.
+
+    Args:
+        name: one of ``synthetic_names()``.
 
     Raises:
         ConfigError: if there is no set of that name; the message has the nearest one.
