@@ -176,7 +176,7 @@ class _Loaded(sf.Categorical):
 
 
 def test_a_subclass_of_a_family_is_taken_at_its_word() -> None:
-    index = _Loaded(1, 2)
+    index = _Loaded(1, levels=2)
     _, V = sf.Max(2, index=index, differences=sf.Exponential(1))(torch.tensor([[3.0, 1.0]]))
     assert abs(V.item() - (math.log(0.9) - 2)) < 1e-6
     assert abs(index.sample(10_000, seed=0).mean().item() - 0.1) < 0.02
