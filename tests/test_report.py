@@ -231,6 +231,7 @@ def figures():
     yield "script", plots.pairs(*plane, columns=["名前", HOSTILE])
 
 
+@pytest.mark.slow
 def test_every_picture_is_drawn_and_none_touches_pyplot(tmp_path):
     for name, figure in figures():
         content = plots.save(figure, tmp_path / f"{name}.png").read_bytes()
@@ -278,6 +279,7 @@ def test_the_note_of_what_is_cut_off_is_readable_over_the_curve():
     assert note.get_text().startswith("↑ from") and note.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_baseline_of_few_rows_is_said_to_be_shrunk(tmp_path):
     rows = [NLL[0] | {"metric": metric} for metric in ("nll", "gaussian_nll")]
     flow = sf.Flow([sf.Reverse(8)], base=sf.Normal(8))

@@ -22,7 +22,7 @@ _DPI = 100
 def command_of(name: str, *, quick: bool, data_dir: Path | None) -> str:
     """The command of an experiment, with the folder of data by its name: where it lies is nobody's business.
 
-    >>> command_of("images", True, Path("/somewhere/mnist"))
+    >>> command_of("images", quick=True, data_dir=Path("/somewhere/mnist"))
     'surflow reproduce images --data-dir mnist --quick'
     """
     given = "" if data_dir is None else f" --data-dir {data_dir.name}"
