@@ -31,7 +31,6 @@ IN_PROSE = {
     "evaluation.gaussian_scores",
     "presets.choose",
     "presets.choose_conditional",
-    "presets.positive_splines",
     "presets.summary",
 }
 

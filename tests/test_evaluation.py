@@ -39,7 +39,7 @@ def splits_of(train, validation, test, **others):
     fields = {
         "name": "case",
         "columns": [],
-        "levels": None,
+        "support": sf.real,
         "truth": None,
         "context": None,
         "event_shape": shape,
@@ -107,7 +107,7 @@ def test_conditional_baseline_takes_the_stronger_candidate():
 def test_gaussian_of_integers_bounds_the_entropy_of_uniform_integers():
     generator = torch.Generator().manual_seed(0)
     rows = [part(torch.randint(16, (n, 2), generator=generator).float()) for n in (4000, 500, 2000)]
-    splits = splits_of(*rows, levels=16)
+    splits = splits_of(*rows, support=sf.Integers(16))
     got = -gaussian_scores(splits, splits.test.x, None, conditional=False).mean().item()
     # x + u is uniform on [0, 16): the closest Gaussian has variance 16^2 / 12.
     assert abs(got - 2 * 0.5 * math.log(2 * math.pi * math.e * 256 / 12)) < 0.03
@@ -156,7 +156,7 @@ def test_the_gap_of_a_wrong_law_is_its_divergence():
 def test_a_uniform_model_costs_log2_levels_bits():
     x = torch.randint(256, (300, 2, 3), generator=torch.Generator().manual_seed(0)).float()
     flow = sf.Flow([sf.Dequantize((2, 3), levels=256)], base=sf.Uniform((2, 3), low=0, high=256))
-    splits = splits_of(part(x), part(x), part(x), levels=256)
+    splits = splits_of(part(x), part(x), part(x), support=sf.Integers(256))
     found = by_metric(evaluate(flow, splits))
     assert found["bits_per_dim"]["value"] == pytest.approx(8, abs=1e-6)
     for k in (1, 10, 100):

@@ -143,7 +143,7 @@ def test_folders_of_images_grey_and_colour(tmp_path: Path) -> None:
         _picture(tmp_path / "grey" / f"{i:02}.png", (6, 4), "L", i)
         _picture(tmp_path / "colour" / ("a" if i % 2 else "b") / f"{i:02}.png", (6, 4), "RGB", i)
     grey = sf.data.load(tmp_path / "grey")
-    assert grey.event_shape == (1, 4, 6) and grey.levels == 256 and len(grey.train.x) == 21
+    assert grey.event_shape == (1, 4, 6) and grey.support == sf.Integers(256) and len(grey.train.x) == 21
     colour = sf.data.load(tmp_path / "colour", context="class")
     assert colour.event_shape == (3, 4, 6) and colour.context.columns[0].categories == ["a", "b"]
     assert (colour.train.x[:, 2] == 255).all() and (colour.train.x[:, 1] == 0).all()

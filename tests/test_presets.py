@@ -307,15 +307,15 @@ def test_what_the_data_decide_is_no_entry_of_a_model() -> None:
 
 def test_models_of_old_files_build() -> None:
     """Tables [model] as runs have written them: whole numbers for floats, lists for tuples."""
-    for name, options, shape, levels in [
-        ("spline", {"layers": 1, "hidden": [16], "bins": 4}, (4,), None),
-        ("point-grid", {"mask": True, "low": -1, "high": 1.5, "cells": 3, "width": 8}, (3, 4), None),
-        ("max-pool", {"scales": 1, "width": 8, "attention": 8, "dropout": 0}, (1, 4, 4), 16),
-        ("glow", {"variational": True, "steps": 1, "width": 8}, (1, 4, 4), 16),
-        ("augment", {"extra": {"none": True}, "hidden": [8]}, (2,), None),
-        ("box", {"fold": [0], "hidden": []}, (2,), None),
+    for name, options, shape, support in [
+        ("spline", {"layers": 1, "hidden": [16], "bins": 4}, (4,), sf.real),
+        ("point-grid", {"mask": True, "low": -1, "high": 1.5, "cells": 3, "width": 8}, (3, 4), sf.Ragged(-1.0, 1.5)),
+        ("max-pool", {"scales": 1, "width": 8, "attention": 8, "dropout": 0}, (1, 4, 4), sf.Integers(16)),
+        ("glow", {"variational": True, "steps": 1, "width": 8}, (1, 4, 4), sf.Integers(16)),
+        ("augment", {"extra": {"none": True}, "hidden": [8]}, (2,), sf.real),
+        ("box", {"fold": [0], "hidden": []}, (2,), sf.real),
     ]:
-        assert ModelConfig(preset=name, **options).build(shape, None, levels).event_shape == shape
+        assert ModelConfig(preset=name, **options).build(shape, None, support).event_shape == shape
 
 
 def test_the_first_example_of_the_readme_is_reproducible() -> None:

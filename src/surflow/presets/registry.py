@@ -57,6 +57,9 @@ def names() -> dict[str, str]:
 def options(name: str) -> Mapping[str, object]:
     """The own options of a preset, each with its type.
 
+    Args:
+        name: of the preset.
+
     Raises:
         ConfigError: for an unknown preset; the message names the nearest right one.
 
