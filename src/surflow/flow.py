@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from surflow import gradients
+from surflow._internal.bridges import bridge
 from surflow._internal.chunks import chunks, rows_at_once
 from surflow._internal.held_draws import hold_draws
 from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape, check_context, check_rows
-from surflow.bridges import bridge
 from surflow.distribution import Distribution, Jumps
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
 from surflow.supports import Support

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from surflow.supports import Support
-
 _BRIDGES = {
     ("Positive", "Real"): "Log(shape) or Inverse(Softplus(shape))",
     ("Real", "Positive"): "Exp(shape) or Softplus(shape)",
@@ -22,8 +20,8 @@ _BRIDGES = {
 }
 
 
-def bridge(left: Support, right: Support) -> str:
-    """What fits between a layer that lands in ``left`` and one that expects ``right``."""
+def bridge(left: object, right: object) -> str:
+    """What fits between a layer that lands in the support ``left`` and one that expects ``right``."""
     known = _BRIDGES.get((type(left).__name__, type(right).__name__))
     if known:
         return known
