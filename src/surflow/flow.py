@@ -215,7 +215,9 @@ class Flow(Distribution):
     def _joint(self, x: Tensor, given: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """log p(x, z) - log q(z | x) for a draw of z, and the log-densities of the draws that are held."""
         outside = self.support.outside(x)
-        z, V, log_q = self._chain(self.support.without(x, outside), given, self._held())
+        if torch.is_grad_enabled():  # it is their gradients that need not be finite
+            x = self.support.without(x, outside)
+        z, V, log_q = self._chain(x, given, self._held())
         log_w = torch.stack([*V, self.base.elbo(z, self.base.own(given))]).sum(0)
         # A layer may be finite beyond its domain (a clamped logarithm); the density there is zero. NaN stays NaN.
         log_w = log_w.masked_fill(outside, -math.inf)
