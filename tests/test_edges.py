@@ -283,3 +283,10 @@ def test_rows_outside_have_no_density_and_leave_gradients_alone(name: str) -> No
         return
     for g, e in zip(gradients(torch.cat([inside, outside])), gradients(inside), strict=True):
         torch.testing.assert_close(g, e)
+
+
+def test_calls_that_do_not_fit_say_how_a_class_is_called() -> None:
+    with pytest.raises(TypeError, match=r"Abs: too many positional arguments; it is called as Abs\(event_shape"):
+        sf.Abs(2, sf.Bernoulli(2))
+    with pytest.raises(TypeError, match=r"Categorical: .*\*, levels"):
+        sf.Categorical(1, 3, context_shape=1)

@@ -31,7 +31,12 @@ class Configurable:
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls)
         # bind_partial, because copying and unpickling call __new__ without arguments and restore state later.
-        bound = inspect.signature(cls.__init__).bind_partial(None, *args, **kwargs).arguments
+        signature = inspect.signature(cls.__init__)
+        try:
+            bound = signature.bind_partial(None, *args, **kwargs).arguments
+        except TypeError as error:
+            called = str(signature).replace("(self, ", "(").split(" -> ")[0]
+            raise TypeError(f"{cls.__name__}: {error}; it is called as {cls.__name__}{called}") from None
         bound.pop("self", None)
         object.__setattr__(self, "arguments", bound)  # nn.Module.__init__ has not run yet
         return self
