@@ -29,8 +29,8 @@ def main(steps: int) -> None:
     """Train a chain that begins with it, and print shares of the quadrants, drawn and true."""
     flow = sf.Flow([Square(2), sf.Log(2), sf.Coupling(2)], base=sf.Normal(2))
     sf.fit(flow, sf.data.moons, steps=steps, lr=0.02, seed=0, progress=False)
-    for law in (flow, sf.data.moons):
-        print(((law.sample(10_000, seed=1) > 0).long() @ torch.tensor([2, 1])).bincount() / 10_000)
+    for distribution in (flow, sf.data.moons):
+        print(((distribution.sample(10_000, seed=1) > 0).long() @ torch.tensor([2, 1])).bincount() / 10_000)
 
 
 if __name__ == "__main__":

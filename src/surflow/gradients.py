@@ -4,7 +4,7 @@ Reparameterised draws are functions of parameters and noise. The mean of the der
 where nothing that follows jumps as such a draw moves: a sign, an index, an order, a rounding. Where something jumps,
 and where a draw is discrete, the draw is held fixed, and the score-function term is added,
 
-.. math:: \nabla E_q[L] = E_q[\nabla L + (L - b) \nabla \\log q],
+.. math:: \nabla E_q[L] = E_q[\nabla L + (L - b) \nabla \log q],
 
 with the value of another draw of the same row as the baseline b. It needs no derivative through the draw, and none of
 what jumps. One kind of chain is left: parameters of a layer between a continuous draw and a jump move the point where
