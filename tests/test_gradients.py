@@ -386,3 +386,35 @@ def test_learned_discrete_encoders_train() -> None:
     )
     gap = (log_p.mean() - flow.elbo(x).mean()).item()
     assert gap < 0.05
+
+
+def test_draws_given_a_context_that_a_network_learns_are_held_where_what_follows_jumps() -> None:
+    class About(sf.Distribution):
+        """Normal about the last number of its context, without parameters of its own."""
+
+        def __init__(self) -> None:
+            super().__init__(1, context_shape=2)
+
+        def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
+            return torch.distributions.Normal(context[:, 1:], 1.0).log_prob(x)[:, 0]
+
+        def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+            x = context[:, 1:] + torch.randn_like(context[:, 1:])
+            return x, self._log_prob(x, context)
+
+    signs = sf.Bernoulli(2, learned=True)
+    net = sf.MLP(1, 1, hidden=(4,))
+    flow = sf.Flow([sf.Augment(1, noise=About()), sf.Abs(2, signs=signs)], base=sf.HalfNormal(2), context_net=net)
+    _spread(flow)
+    assert flow.estimator().held == {0}
+    u, width = _line()
+    u, x, c = u.float(), torch.tensor([[0.7]]), torch.tensor([[0.4]])
+    mean = net(c)
+    log_q = torch.distributions.Normal(mean, 1.0).log_prob(u)[:, 0]
+    rest = sf.Flow(list(flow.transforms)[1:], base=flow.base)
+    exact = _flat(flow, (log_q.exp() * (rest.elbo(torch.cat([x.expand(len(u), 1), u], 1)) - log_q)).sum() * width)
+    torch.manual_seed(0)
+    parts = flow.elbo(x.expand(DRAWS, 1), c.expand(DRAWS, 1)).reshape(GROUPS, -1).mean(1)
+    grads = torch.stack([_flat(flow, part, keep=True) for part in parts])
+    error = grads.std(0) / math.sqrt(GROUPS)
+    assert ((grads.mean(0) - exact).abs() < 4.5 * error + 1e-4).all()

@@ -128,8 +128,11 @@ class Flow(Distribution):
         return gradients.of_draws(self.transforms, self.base).refusal
 
     def _jumps(self, *, event: bool, context: bool) -> Jumps:
-        learned = self.context_net is not None and any(p.requires_grad for p in self.context_net.parameters())
+        learned = self._learned_context()
         return gradients.jumps(self.transforms, self.base, event=event, context=context, learned_context=learned)
+
+    def _learned_context(self) -> bool:
+        return self.context_net is not None and any(p.requires_grad for p in self.context_net.parameters())
 
     @property
     def has_pole(self) -> bool:  # type: ignore[override]
@@ -137,7 +140,7 @@ class Flow(Distribution):
 
     def estimator(self) -> gradients.Estimator:
         """How the gradient of ``elbo`` is estimated, or why there is no unbiased one; see :mod:`surflow.gradients`."""
-        return gradients.of_the_bound(self.transforms, self.base)
+        return gradients.of_the_bound(self.transforms, self.base, learned_context=self._learned_context())
 
     def _embed(self, context: Tensor | None) -> Tensor | None:
         if context is None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -76,11 +76,21 @@ class _Step:
         return bool(self.ends_after) and not self.discrete and (folded or (self.folds and moves))
 
 
-def of_the_bound(transforms: Sequence[Transform], base: Distribution) -> Estimator:
-    """The estimator of the gradient of a flow's bound."""
+def of_the_bound(transforms: Sequence[Transform], base: Distribution, *, learned_context: bool = False) -> Estimator:
+    """The estimator of the gradient of a flow's bound, given contexts that may come from a network that learns."""
     if not any(layer.random_forward for layer in transforms):
         return _floors(transforms)
-    return _walk(_steps(transforms, base), moves=False, depends=False, contributions=True)
+    steps = _steps(transforms, base)
+    if learned_context:
+        steps = [
+            replace(
+                s,
+                learned=s.learned or (s.conditional and not s.draws),
+                learned_draw=s.learned_draw or s.conditional_draw,
+            )
+            for s in steps
+        ]
+    return _walk(steps, moves=False, depends=False, contributions=True)
 
 
 def of_draws(transforms: Sequence[Transform], base: Distribution) -> Estimator:
@@ -100,7 +110,7 @@ def jumps(
 ) -> Jumps:
     """Whether a flow's log-density, or its bound, jumps as the event or the context moves."""
     found, folded, moves, depends = Jumps.NONE, False, event, False
-    held = of_the_bound(transforms, base).held
+    held = of_the_bound(transforms, base, learned_context=learned_context).held
     for i, step in enumerate(_steps(transforms, base)):
         level = step.jumps(folded=folded) if moves else Jumps.NONE
         found = max(found, Jumps.LEARNED if level and depends else level)
