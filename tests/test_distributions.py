@@ -129,11 +129,11 @@ def test_gradients_and_dtypes(case: Case, dtype: torch.dtype) -> None:
 def test_compiles_without_graph_breaks(case: Case) -> None:
     law = case.make()
     context = context_of(law, 4)
-    x = law.draw(4, context)[0].detach()
+    x = law._draw_for(4, context)[0].detach()
     torch.compiler.reset()
     compiled = torch.compile(law.log_prob, fullgraph=True, backend="eager")
     assert torch.equal(compiled(x, context), law.log_prob(x, context))
-    torch.compile(law.draw, fullgraph=True, backend="eager")(4, context)
+    torch.compile(law._draw_for, fullgraph=True, backend="eager")(4, context)
 
 
 def test_contexts_are_checked() -> None:

@@ -324,7 +324,7 @@ def test_pixels_below_a_maximum_have_it_and_nothing_above() -> None:
         torch.nn.init.normal_(p, std=0.3)
     z = _images(50, (2, 3, 3))
     z[:10] = 0
-    drawn, log_prob = law.draw(50, z)
+    drawn, log_prob = law._draw_for(50, z)
     assert torch.equal(drawn.unflatten(1, (4, 2)).amax(1), z)
     torch.testing.assert_close(law.log_prob(drawn, z), log_prob, rtol=1e-4, atol=1e-3)
     above = drawn.clone()

@@ -74,13 +74,13 @@ class CategoricalGivenMaxima(BlocksGivenMaxima):
     reparameterized = False
 
     def __init__(self, pixels: Categorical, z_shape: Shape) -> None:
-        beyond = pixels.context_beyond(z_shape)
+        beyond = pixels._context_beyond(z_shape)
         super().__init__(z_shape, pixels.levels, pixels.event_shape[0] // z_shape[0], beyond)
         self.pixels = pixels
 
     def _log_masses(self, context: Tensor | None) -> Tensor:
         """Of all integers, (batch or 1, levels, positions, channels, height, width)."""
-        raw = self.pixels.parameters_given(self.pixels.own(context))
+        raw = self.pixels.parameters_given(self.pixels._own(context))
         return raw.log_softmax(1).unflatten(2, (self.positions, -1))
 
     def _first(self, log_p: Tensor, z: Tensor) -> Tensor:

@@ -206,10 +206,13 @@ class AutoregressiveDiscretizedLogistic(Distribution):
         return log_p.sum(1).where(inside, -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = self._sample(n, context)
+        x = self._integers(n, context)
         return x, self._log_prob(x, context)
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
+        return self._integers(n, context)
+
+    def _integers(self, n: int, context: Tensor | None) -> Tensor:
         kind = type_for(self.net.places.dtype, self.levels - 1)
         like = self.net.places.new_empty(n, math.prod(self.event_shape), dtype=kind)
         top = like.new_full((n, 1), self.levels - 1)

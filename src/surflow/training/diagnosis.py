@@ -38,7 +38,7 @@ def explain(flow: Distribution, batch: Batch) -> str:
                 f"the first values that are not finite come from {layer_name(layer)} (position {position}), in its "
                 f"{' and '.join(bad)}, for {rows} of {len(V)} rows{_weights(layer)}{_ADVICE}"
             )
-    base = flow.base.elbo(x, flow.base.own(given))
+    base = flow.base.elbo(x, flow.base._own(given))
     if not base.isfinite().all():
         name = type(flow.base).__name__
         return f"the first values that are not finite come from the base {name}{_weights(flow.base)}{_ADVICE}"

@@ -132,7 +132,7 @@ class Training(LightningModule):
     def nll(self, batch: Batch) -> Tensor:
         """Negative log-likelihood, or its bound, of every row, in nats."""
         if self.plan.importance_samples > 1:
-            return -self.flow.log_prob(batch.x, batch.context, importance_samples=self.plan.importance_samples)  # type: ignore[call-arg]
+            return -self.flow.log_prob(batch.x, batch.context, importance_samples=self.plan.importance_samples)
         return -self.elbo(batch.x, batch.context)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
