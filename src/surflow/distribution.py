@@ -332,7 +332,7 @@ class Distribution(Configurable, nn.Module):
         return self._elbo_of(find(), given) if log_prob is None else like.new_full((like.shape[0],), log_prob)
 
     def _draw_for(self, n: int, given: Tensor | None) -> tuple[Tensor, Tensor]:
-        """``n`` events, one for each row that is given, without gradients where draws are held, and their log-density."""
+        """``n`` events, one for each given row and without gradients where draws are held, and their log-density."""
         given = check_context(self, given, self.context_shape, n)
         if held_draws.held is None:
             return self._draw(n, given)
