@@ -70,7 +70,7 @@ TRANSFORMS = [
     Case("affine coupling", lambda: sf.Coupling(2, hidden=SMALL)),
     Case("affine coupling, context", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL)),
     Case("coupling of one coordinate, context", lambda: sf.Coupling(1, CONTEXT, hidden=SMALL)),
-    Case("affine coupling, mask", lambda: sf.Coupling(3, hidden=SMALL, mask=[True, False, True])),
+    Case("affine coupling, mask", lambda: sf.MaskedCoupling(3, hidden=SMALL, mask=[True, False, True])),
     Case("affine coupling, image", lambda: sf.Coupling((2, 2, 2), CONTEXT, hidden=SMALL, axis=1)),
     Case(
         "affine coupling, convolution",

@@ -38,3 +38,12 @@ def test_tables_of_the_first_round_are_read() -> None:
     pool = from_table({"class": "MaxPool", "shape": [1, 4, 4], "block": 2})
     assert pool.in_shape == (1, 4, 4) and pool.kernel_size == (2, 2)
     assert isinstance(from_table({"class": "Orthonormal", "shape": 3}), sf.Orthogonal)
+
+
+def test_couplings_of_halves_and_of_masks_were_one_class() -> None:
+    layers = sf.load(FOLDER / "masked.safetensors").transforms
+    assert [type(layer) for layer in layers] == [sf.MaskedCoupling, sf.MaskedCoupling, sf.Coupling, sf.Autoregressive]
+    masked = from_table({"class": "Coupling", "shape": 3, "axis": 0, "mask": [True, False, True]})
+    assert isinstance(masked, sf.MaskedCoupling) and masked.mask.tolist() == [True, False, True]
+    with pytest.raises(sf.ConfigError, match="unknown argument of MaskedCoupling 'axis'"):
+        from_table({"class": "MaskedCoupling", "event_shape": 3, "axis": 0, "mask": [True, False, True]})

@@ -15,7 +15,7 @@ from surflow._internal.kernels import compiled
 from surflow._internal.random import seeded
 from surflow._internal.version import __version__ as __version__
 from surflow.bijections.autoregressive import Autoregressive
-from surflow.bijections.coupling import Coupling
+from surflow.bijections.coupling import Coupling, MaskedCoupling
 from surflow.bijections.elementwise import Exp, Log, Logit, Rescale, Sigmoid, Softplus, Tanh
 from surflow.bijections.linear import ConditionalLinear, Linear, LULinear, Orthogonal
 from surflow.bijections.normalize import ActNorm, Standardize
@@ -111,9 +111,9 @@ __all__ = [
     "Configurable", "Distribution", "Flow", "Inverse", "On", "Transform", "load",
     # bijections
     "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "ConditionalLinear", "Coupling", "Elementwise",
-    "Exp", "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "Orthogonal", "Permute",
-    "PermuteAxes", "Polar", "PositiveSplineMap", "RavelMultiIndex", "Rescale", "Reshape", "Reverse", "Sigmoid",
-    "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
+    "Exp", "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "MaskedCoupling", "Orthogonal",
+    "Permute", "PermuteAxes", "Polar", "PositiveSplineMap", "RavelMultiIndex", "Rescale", "Reshape", "Reverse",
+    "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RaggedCells",
     "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",

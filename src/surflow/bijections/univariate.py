@@ -21,7 +21,8 @@ class UnivariateMap(Configurable):
 
     ``forward(x, raw)`` and ``inverse(z, raw)`` take x of shape (batch, *event) and raw of shape
     (batch or 1, n_parameters, *event), and return the other side and log dz/dx, elementwise.
-    :class:`Coupling`, :class:`Autoregressive` and :class:`Elementwise` are written for any such map.
+    :class:`Coupling`, :class:`MaskedCoupling`, :class:`Autoregressive` and :class:`Elementwise` are written for any
+    such map.
 
     >>> class Shift(UnivariateMap):
     ...     n_parameters = 1

@@ -6,7 +6,7 @@ import torch
 
 from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape
-from surflow.bijections.coupling import Coupling
+from surflow.bijections.coupling import Coupling, MaskedCoupling
 from surflow.bijections.elementwise import Logit
 from surflow.bijections.linear import LULinear
 from surflow.bijections.normalize import ActNorm
@@ -220,7 +220,7 @@ def _noise(shape: Shape, context: int, width: int, blocks: int) -> Flow:
     for mask in (even, ~even):
         net = ConvNet(2 * channels + context, 2 * channels, width, blocks)
         given_image = (channels + context, height, width_)
-        couplings.append(Coupling(shape, given_image, mask=mask.expand(shape).tolist(), net=net))
+        couplings.append(MaskedCoupling(shape, given_image, mask=mask.expand(shape).tolist(), net=net))
     return Flow([Logit(shape), *couplings], base=Logistic(shape))
 
 
