@@ -27,13 +27,10 @@ from surflow.bijections.truncated import TruncatedMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
 from surflow.distribution import Distribution
 from surflow.distributions.ascending import AscendingCategorical
+from surflow.distributions.blocks import BlockwiseDiscretizedLogistic
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
 from surflow.distributions.joint import Joint
-from surflow.distributions.levels import (
-    AutoregressiveDiscretizedLogistic,
-    BlockwiseDiscretizedLogistic,
-    DiscretizedLogisticMixture,
-)
+from surflow.distributions.levels import AutoregressiveDiscretizedLogistic, DiscretizedLogisticMixture
 from surflow.distributions.mixture import Mixture
 from surflow.distributions.normal import Exponential, HalfNormal, Logistic, Normal
 from surflow.distributions.uniform import Uniform, UniformCircle
@@ -48,6 +45,7 @@ from surflow.errors import (
     SurflowError,
 )
 from surflow.flow import Flow
+from surflow.nets.autoregressive import AutoregressiveNet
 from surflow.nets.causal_transformer import CausalTransformer
 from surflow.nets.context import ContextColumns, OneHot
 from surflow.nets.convolutional import ConvNet
@@ -125,8 +123,8 @@ __all__ = [
     "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real", "Support",
     "circle", "positive", "product", "real", "unit_interval",
     # networks
-    "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetEncoder", "SetTransformer",
-    "Summary",
+    "AutoregressiveNet", "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetEncoder",
+    "SetTransformer", "Summary",
     # training, data, evaluation
     "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi", "seeded",
     # errors

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from surflow._internal.held_draws import no_gradient_if_held, note_draw
-from surflow._internal.shapes import Shape, as_shape
+from surflow._internal.shapes import Shape, as_raw, as_shape
 from surflow.distribution import Distribution
 from surflow.errors import ConfigError
 from surflow.nets.mlp import MLP
@@ -22,10 +22,11 @@ class Parametric(Distribution):
 
     One mechanism serves every family: the raw parameters, shape (rows or 1, n_parameters, *event), are zero
     (fixed), a parameter of the module (``learned=True``), or the output of a network of the context
-    (``context_shape=...``; ``net`` replaces the default perceptron). A subclass implements
-    ``_log_prob_given(x, raw)``, for x in the support, and ``_draw_given(n, raw)``, and constrains the numbers where it
-    uses them. A family whose fixed form is uniform says so by ``_constant``, one of independent coordinates that are
-    all alike by ``_iid``; a subclass that overrides a method of the form says it again where it still holds.
+    (``context_shape=...``; ``net`` replaces the default perceptron by a network from (batch, *context_shape) to as many
+    numbers in that order). A subclass implements ``_log_prob_given(x, raw)``, for x in the support, and
+    ``_draw_given(n, raw)``, and constrains the numbers where it uses them. A family whose fixed form is uniform says so
+    by ``_constant``, one of independent coordinates that are all alike by ``_iid``; a subclass that overrides a method
+    of the form says it again where it still holds.
     """
 
     n_parameters = 1
@@ -75,7 +76,8 @@ class Parametric(Distribution):
         """Raw parameters, shape (rows or 1, *raw_shape)."""
         if self.context_shape is None:
             return self.raw.unsqueeze(0)
-        raw = self.net(context).reshape(-1, *self.raw_shape)
+        assert context is not None  # for the type checker: its shape has been checked
+        raw = as_raw(self, self.net(context), context.shape[0], self.raw_shape)
         return raw + self.raw if isinstance(self.raw, nn.Parameter) else raw
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:

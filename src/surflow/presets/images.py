@@ -12,12 +12,8 @@ from surflow.bijections.linear import LULinear
 from surflow.bijections.normalize import ActNorm
 from surflow.bijections.shape import Permute, Squeeze
 from surflow.distribution import Distribution
-from surflow.distributions.levels import (
-    AutoregressiveDiscretizedLogistic,
-    BlockwiseDiscretizedLogistic,
-    DiscretizedLogisticMixture,
-    raw_parameters,
-)
+from surflow.distributions.blocks import BlockwiseDiscretizedLogistic
+from surflow.distributions.levels import AutoregressiveDiscretizedLogistic, DiscretizedLogisticMixture, raw_parameters
 from surflow.distributions.normal import Logistic, Normal
 from surflow.flow import ContextNet, Flow
 from surflow.nets.convolutional import ConvNet
@@ -145,7 +141,7 @@ def slice(
                 chain.append(Permute((4 * c, *shape[1:]), order=order, support=support))
             for kept in (3 * c, 2 * c, c):
                 inputs = kept + context
-                net = ConvNet(inputs, n * c, width, blocks, levels, context=context)
+                net = ConvNet(inputs, n * c, width, blocks, levels, context_shape=start.context_shape)
                 dropped = DiscretizedLogisticMixture(
                     shape, levels=levels, context_shape=(inputs, *shape[1:]), components=components, net=net
                 )
@@ -202,10 +198,10 @@ def glow(
             half = shape[0] // 2
             rest, positions = shape[0] - half, shape[1:]
             for _ in range(steps):
-                net = ConvNet(half + context, 2 * rest, width, blocks, context=context)
+                net = ConvNet(half + context, 2 * rest, width, blocks, context_shape=start.context_shape)
                 chain += [ActNorm(shape), LULinear(shape), Coupling(shape, start.context_shape, net=net)]
             if scale < scales - 1:
-                net = ConvNet(half + context, 2 * rest, width, blocks, context=context)
+                net = ConvNet(half + context, 2 * rest, width, blocks, context_shape=start.context_shape)
                 dropped = Normal((rest, *positions), (half + context, *positions), net=net)
                 chain.append(Slice(shape, keep=half, dropped=dropped))
                 shape = (half, *positions)

@@ -60,6 +60,9 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("IntegerMaxPool", "MaxPool", "OverlappingMaxPool"), _POOL),
     **dict.fromkeys(("AscendingCategorical", "Max", "SortIntegers"), _SIZE),
     "BlockwiseDiscretizedLogistic": {"places": "positions"},
+    "ConvNet": {"context": "context_shape"},
+    "CausalTransformer": {"context_size": "context_shape"},
+    "MaskedMLP": {"context_size": "context_shape"},
 }
 
 

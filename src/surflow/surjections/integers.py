@@ -9,9 +9,12 @@ from torch import Tensor
 
 from surflow._internal.shapes import Shape, as_axes
 from surflow.distribution import Distribution
-from surflow.distributions.blocks import BlocksGivenMaxima, CategoricalGivenMaxima
+from surflow.distributions.blocks import (
+    BlocksGivenMaxima,
+    BlockwiseDiscretizedLogistic,
+    CategoricalGivenMaxima,
+)
 from surflow.distributions.discrete import is_softmax
-from surflow.distributions.levels import BlockwiseDiscretizedLogistic
 from surflow.errors import ShapeError
 from surflow.pieces import check_piece
 from surflow.supports import Integers, Ordered
