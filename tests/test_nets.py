@@ -1,8 +1,10 @@
-"""Networks: how they start."""
+"""Networks: how they start, and those that layers are given."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -72,3 +74,95 @@ def test_layers_with_attention_have_second_derivatives() -> None:
     for p in law.parameters():
         nn.init.normal_(p, std=0.4)
     assert torch.autograd.gradgradcheck(lambda c: law.log_prob(torch.tensor([[0, 3, 1], [2, 2, 0]]), c), context)
+
+
+# -- ready-made conditioners ---------------------------------------------------------------------------
+
+_WRONG = sf.MLP(3, 7)
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (sf.Coupling(2, 2, net=_WRONG), "(5, 2, 1)"),
+        (sf.MaskedCoupling(2, 1, mask=[True, False], net=_WRONG), "(5, 2, 2)"),
+        (sf.Elementwise(2, 3, net=_WRONG), "(5, 2, 2)"),
+        (sf.ConditionalLinear(2, 3, net=_WRONG), "(5, 5)"),
+        (sf.Inverse(sf.ConditionalLinear(2, 3, net=_WRONG)), "(5, 5)"),
+        (sf.Normal(2, 3, net=_WRONG), "(5, 2, 2)"),
+        (sf.Categorical(2, 3, levels=4, net=_WRONG), "(5, 4, 2)"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_a_conditioner_of_another_output_is_refused(layer: sf.Transform | sf.Distribution, expected: str) -> None:
+    x, context = torch.zeros(5, 2), torch.zeros(5, *layer.context_shape)
+    with pytest.raises(sf.ShapeError, match=rf"expects its net to put out shape {re.escape(expected)}.*got \(5, 7\)"):
+        layer(x, context) if isinstance(layer, sf.Transform) else layer.log_prob(x, context)
+
+
+def test_networks_of_blocks_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(sf.ShapeError, match="a net for each of 4 positions, got 1"):
+        sf.BlockwiseDiscretizedLogistic((1, 1, 1), levels=4, nets=[sf.ConvNet(2, 14)])
+    nets = [sf.ConvNet(2 + j, 3) for j in range(2)]
+    pixels = sf.BlockwiseDiscretizedLogistic((1, 1, 1), levels=4, positions=2, nets=nets)
+    with pytest.raises(sf.ShapeError, match=r"put out shape \(5, 14, 1, 1, 1\).*got \(5, 3, 1, 1\)"):
+        pixels.log_prob(torch.zeros(5, 2, 1, 1), torch.zeros(5, 1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("build", "n"),
+    [
+        (lambda net: sf.Autoregressive(3, 2, net=net), 2),
+        (lambda net: sf.AscendingCategorical(3, 2, levels=4, net=net), 4),
+        (lambda net: sf.AutoregressiveDiscretizedLogistic(3, 2, levels=4, components=1, net=net), 5),
+    ],
+    ids=["layer", "ascending", "levels"],
+)
+def test_an_autoregressive_conditioner_has_to_promise_an_order_and_to_fit(build: Callable, n: int) -> None:
+    build(sf.MaskedMLP(range(3), n, 2))
+    build(sf.CausalTransformer(3, 4, n, 2, width=8))
+    with pytest.raises(sf.ConfigError, match=r"depend on those before it alone.*got MLP: derive it from"):
+        build(sf.MLP(5, (n, 3)))
+    for wrong in (sf.MaskedMLP(range(2), n, 2), sf.MaskedMLP(range(3), n + 1, 2), sf.MaskedMLP(range(3), n)):
+        expected = f"expects a net of 3 coordinates, {n} parameters of each and a context of 2 numbers"
+        with pytest.raises(sf.ShapeError, match=expected):
+            build(wrong)
+
+
+def test_conditioners_beside_what_they_replace_are_refused() -> None:
+    with pytest.raises(sf.ConfigError, match="expected no passes beside it, got 2"):
+        sf.Autoregressive(3, passes=2, net=sf.MaskedMLP(range(3), 2))
+    with pytest.raises(sf.ConfigError, match="expects a net of 3 groups, got 2"):
+        sf.AscendingCategorical(3, levels=2, net=sf.MaskedMLP([0, 1, 1], 2))
+    with pytest.raises(sf.ConfigError, match="a net but no context_shape"):
+        sf.Elementwise(2, net=sf.MLP(3, 4))
+
+
+def test_a_layer_with_the_net_that_it_would_build_is_the_same_layer() -> None:
+    x, context = torch.randn(5, 4), torch.randn(5, 3)
+    nets = {
+        sf.Coupling: lambda: sf.MLP(5, (2, 2), (8,)),
+        sf.Elementwise: lambda: sf.MLP(3, (2, 4), (8,)),
+        sf.Autoregressive: lambda: sf.MaskedMLP(range(4), 2, 3, (8,)),
+    }
+    for cls, net in nets.items():
+        own, given = cls(4, 3, hidden=(8,)), cls(4, 3, net=net())
+        for p in own.parameters():
+            nn.init.normal_(p)
+        given.load_state_dict(own.state_dict())
+        assert all(torch.equal(a, b) for a, b in zip(own(x, context), given(x, context), strict=True))
+
+
+def test_what_is_generated_group_by_group_is_what_the_faster_way_generates() -> None:
+    z, context = torch.randn(5, 4).double(), torch.randn(5, 2).double()
+    for net in (sf.MaskedMLP([0, 1, 1, 3], 1, 2), sf.MaskedMLP(range(4), 1, (1, 2))):
+        for p in net.double().parameters():
+            nn.init.normal_(p, std=0.4)
+
+        def find(group: slice, raw: torch.Tensor) -> torch.Tensor:
+            return z[:, group] + raw[:, 0]
+
+        given = context.reshape(5, *net.context_shape)
+        x = sf.AutoregressiveNet.generate(net, find, z, given)
+        torch.testing.assert_close(net.generate(find, z, given), x)
+        torch.testing.assert_close(x, z + net(x, given)[:, 0])
