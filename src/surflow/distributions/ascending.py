@@ -29,8 +29,8 @@ class AscendingCategorical(Distribution):
         levels: L, for integers 0, ..., L - 1.
         context_shape: of the context, or None.
         width, layers, dropout: of the default network, a :class:`CausalTransformer` of four heads.
-        net: instead of it, an :class:`AutoregressiveNet` of the integers, with the L logits of each, and as many groups as
-            integers.
+        net: instead of it, an :class:`AutoregressiveNet` of the integers, with the L logits of each, and as many groups
+            as integers.
 
     Raises:
         ConfigError: for a net that promises no order, or puts integers that depend on each other into one group.
