@@ -18,7 +18,7 @@ from surflow.nets.attention import attention
 def test_signals_keep_their_size_through_a_deep_perceptron(masked: bool) -> None:
     torch.manual_seed(0)
     hidden = (256,) * 8
-    net = sf.MaskedMLP(range(8), 2, hidden=hidden) if masked else sf.MLP(8, 2, hidden=hidden)
+    net: sf.MaskedMLP | sf.MLP = sf.MaskedMLP(range(8), 2, hidden=hidden) if masked else sf.MLP(8, 2, hidden=hidden)
     sizes = []
     signal = torch.randn(2000, 8)
     for layer in net.layers[:-1]:
@@ -95,7 +95,7 @@ _WRONG = sf.MLP(3, 7)
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
 )
 def test_a_conditioner_of_another_output_is_refused(layer: sf.Transform | sf.Distribution, expected: str) -> None:
-    x, context = torch.zeros(5, 2), torch.zeros(5, *layer.context_shape)
+    x, context = torch.zeros(5, 2), torch.zeros(5, *(layer.context_shape or ()))
     with pytest.raises(sf.ShapeError, match=rf"expects its net to put out shape {re.escape(expected)}.*got \(5, 7\)"):
         layer(x, context) if isinstance(layer, sf.Transform) else layer.log_prob(x, context)
 
@@ -162,7 +162,7 @@ def test_what_is_generated_group_by_group_is_what_the_faster_way_generates() -> 
         def find(group: slice, raw: torch.Tensor) -> torch.Tensor:
             return z[:, group] + raw[:, 0]
 
-        given = context.reshape(5, *net.context_shape)
+        given = context.reshape(5, *(net.context_shape or ()))
         x = sf.AutoregressiveNet.generate(net, find, z, given)
         torch.testing.assert_close(net.generate(find, z, given), x)
         torch.testing.assert_close(x, z + net(x, given)[:, 0])
