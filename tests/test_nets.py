@@ -18,10 +18,10 @@ from surflow.nets.attention import attention
 def test_signals_keep_their_size_through_a_deep_perceptron(masked: bool) -> None:
     torch.manual_seed(0)
     hidden = (256,) * 8
-    net: sf.MaskedMLP | sf.MLP = sf.MaskedMLP(range(8), 2, hidden=hidden) if masked else sf.MLP(8, 2, hidden=hidden)
+    layers = sf.MaskedMLP(range(8), 2, hidden=hidden).layers if masked else sf.MLP(8, 2, hidden=hidden).layers
     sizes = []
     signal = torch.randn(2000, 8)
-    for layer in net.layers[:-1]:
+    for layer in list(layers)[:-1]:
         signal = layer(signal)
         if not isinstance(layer, nn.ReLU):
             sizes.append(signal.square().mean().item())
