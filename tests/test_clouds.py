@@ -397,7 +397,7 @@ def test_recorded_clouds_respect_the_floors() -> None:
     found = {(row["model"], row["metric"]): row["value"] for row in rows}
     assert all(math.isfinite(row["value"]) for row in rows)
     models = {model for model, metric in found if metric == "nats_per_point"}
-    assert models == {"point-grid", "sort-flow", "leaky-sort", "permute-flow", "report"}
+    assert models == {"point-grid", "sort-flow", "leaky-sort", "permute-flow", "study"}
     for model in models:
         assert found[model, "nats_per_point"] > 4.880
         # Only one whose mass leaks is worse than a uniform law.

@@ -20,7 +20,7 @@ from surflow import presets
 from surflow.data.readers import builtin, idx
 from surflow.evaluation import evaluate, frechet_distance, read_results
 from surflow_experiments.images.between import between
-from surflow_experiments.images.models import LEVELS, SHAPE, report
+from surflow_experiments.images.models import LEVELS, SHAPE, study
 from surflow_experiments.reproduce import reproduce
 
 # -- IDX files and MNIST -----------------------------------------------------------------------------------
@@ -477,7 +477,7 @@ def test_pyramids_refuse_what_they_cannot_halve() -> None:
 
 
 def test_the_reports_chain_is_a_bound_that_round_trips() -> None:
-    flow = report(pairs=1, hidden=(8,))
+    flow = study(pairs=1, hidden=(8,))
     x, context = _images(6, SHAPE), torch.randint(10, (6, 1)).float()
     flow.initialize(x, context)
     assert not flow.exact and flow.elbo(x, context).isfinite().all()
