@@ -319,7 +319,7 @@ def test_models_of_old_files_build() -> None:
 
 
 def test_the_first_example_of_the_readme_is_reproducible() -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     code = text.split("```python\n")[1].split("sf.fit(")[0]
     flows: list[sf.Flow] = []
     for _ in range(2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.neighbors import KNeighborsClassifier
 
 import surflow as sf
+from surflow.data import ContextColumn, ContextEncoding
 from surflow.errors import DataError, ShapeError
 from surflow.evaluation import (
     band_coverage,
@@ -26,7 +28,10 @@ from surflow.evaluation import (
 from surflow.evaluation.samples import CLASSIFIERS
 from surflow.plots.calibration import central_band
 from surflow_experiments import figures
-from surflow_experiments.figures import SIMULATIONS, Claim, Simulation, verdicts
+from surflow_experiments.figures import SIMULATIONS
+from surflow_experiments.under_truth import posteriors, samples
+from surflow_experiments.under_truth.claims import Claim, Simulation, verdicts
+from surflow_experiments.under_truth.known import Known, collected
 
 # The others take minutes; figures of classifiers are below.
 REPEATS = {name: 150 for name in SIMULATIONS} | {
@@ -84,7 +89,7 @@ def _box_of_truths(truth, draws, seed=0):
     ],
 )
 def test_what_was_wrong_is_found_out(simulation, key, function, former, monkeypatch):
-    monkeypatch.setattr(figures, function, former)
+    monkeypatch.setattr(samples if simulation == "same" else posteriors, function, former)
     given = SIMULATIONS[simulation]
     only = Simulation(given.run, given.simulated, given.n, {key: given.claims[key]})
     assert not verdicts(only, REPEATS[simulation])[0].right
@@ -208,15 +213,15 @@ def test_pairs_do_not_mislead_the_classifier(monkeypatch):
 
 def test_samples_given_labels_are_told_from_data_that_are_shifted(monkeypatch):
     monkeypatch.setattr(merit, "classifier_test", lambda *a, **k: (0.5, 0.1))
-    columns = figures.ContextColumn("c", [str(i) for i in range(10)])
-    splits = figures.SimpleNamespace(context=figures.ContextEncoding([columns]))
+    columns = ContextColumn("c", [str(i) for i in range(10)])
+    splits = SimpleNamespace(context=ContextEncoding([columns]))
     x, c = torch.randn(1000, 1) + 0.25, torch.randint(10, (1000, 1)).float()
-    found = figures._collected(figures._two, figures._Known(1, 1), splits, x, c, seed=0)
+    found = collected(samples._two, Known(1, 1), splits, x, c, seed=0)
     assert found["energy_p"][0] < 0.01
 
 
 def test_data_may_be_sorted(monkeypatch):
     monkeypatch.setattr(merit, "classifier_test", lambda *a, **k: (0.5, 0.1))
     x = torch.randn(4000, 1).sort(0).values
-    found = figures._collected(figures._two, figures._Known(1), figures.SimpleNamespace(context=None), x, None, seed=0)
+    found = collected(samples._two, Known(1), SimpleNamespace(context=None), x, None, seed=0)
     assert found["energy_p"][0] > 0.01

@@ -24,7 +24,7 @@ from surflow_experiments.synthetic.groups import GROUPS
 from surflow_experiments.synthetic.reproduce import reproduce
 from surflow_experiments.synthetic.trial import symmetry_lines
 
-RECORDED = Path(__file__).parent.parent / "docs" / "results" / "synthetic.json"
+RECORDED = Path(__file__).parents[2] / "docs" / "results" / "synthetic.json"
 
 
 def _check_likelihoods(rows: list[Row]) -> None:
