@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from surflow._internal.number_types import number_type, type_for
 from surflow._internal.random import seeded
-from surflow._internal.shapes import Shape, check_context, check_rows
+from surflow._internal.shapes import Shape, check_rows
 from surflow.distribution import Distribution
 from surflow.distributions.column_conditionals import ColumnConditionals
 from surflow.distributions.column_layout import ColumnLayout
+from surflow.distributions.column_transformer import ColumnTransformer
 from surflow.errors import ConfigError, DataError, ShapeError
-from surflow.nets.attention import AttentionLayer
 from surflow.supports import Support
 
 # Tokens that pass through the network at once where no gradients are recorded.
 _TOKENS_AT_ONCE = 2**15
 # Of the orders whose mean is the density.
 _SEED = 0
-# Hats between which a number on its column's scale lies, as the network sees it.
-_HATS = 16
-_REACH = 2.5
 
 
 class AnyOrder(Distribution):
@@ -52,24 +47,25 @@ class AnyOrder(Distribution):
             integers for categories, and :class:`~surflow.column_supports.WithAtoms` around these.
         width, layers, heads: of the transformer; perceptrons are twice as wide as tokens.
         components: logistics of which a column's numbers are a mixture, given others.
-        dropout: share of what its layers add that is dropped in training; None for .3 divided by the cube root of
-            thousands of rows, at most .3, as ``initialize`` counts them.
-        orders: k, the number of orders in the density; at most D! of them differ.
+        dropout: share of what the layers add that is dropped in training.
+        orders: k, the number of orders in the density, all different; D! if there are no more.
 
     Raises:
         ShapeError: for events that are no vectors.
         SupportError: for a support of columns of another kind.
         ConfigError: for numbers that are not positive, heads that do not divide the width, or dropout outside [0, 1).
 
-    Source: the chain rule in all orders: Uria, Murray and Larochelle, "A deep and tractable density estimator", arXiv
-    1310.1757; tokens that say what is next: Pannatier et al., "sigma-GPTs", arXiv 2404.09562.
+    Source: the chain rule in all orders: Uria, Murray and Larochelle, "A Deep and Tractable Density Estimator", arXiv
+    1310.1757.
 
     >>> import torch, surflow as sf
     >>> with sf.seeded(0):
-    ...     rows = sf.AnyOrder(2, support=sf.product([sf.Integers(2), sf.Integers(3)]), width=8, heads=2)
+    ...     rows = sf.AnyOrder(2, support=sf.product([sf.Integers(2), sf.Integers(3)]), width=8)
     >>> every = torch.cartesian_prod(torch.arange(2.0), torch.arange(3.0))
     >>> round(rows.log_prob(every).exp().sum().item(), 4)
     1.0
+    >>> rows.log_prob_of(every, of=[1], given=[0]).exp().reshape(2, 3).sum(1)
+    tensor([1.0000, 1.0000], grad_fn=<SumBackward1>)
     """
 
     reparameterized = False
@@ -83,43 +79,35 @@ class AnyOrder(Distribution):
         support: Support,
         width: int = 64,
         layers: int = 3,
-        heads: int = 4,
+        heads: int = 2,
         components: int = 8,
-        dropout: float | None = None,
+        dropout: float = 0.1,
         orders: int = 8,
     ) -> None:
         super().__init__(event_shape, support=support, context_shape=context_shape)
         if len(self.event_shape) != 1 or not self.event_shape[0]:
             raise ShapeError(f"rows of a table are vectors of one column or more, got event shape {self.event_shape}")
-        if min(width, layers, heads, components, orders) < 1 or width % heads or not 0 <= (dropout or 0) < 1:
+        if min(width, layers, heads, components, orders) < 1 or width % heads or not 0 <= dropout < 1:
             raise ConfigError(
                 "AnyOrder expects positive numbers, a width that heads divide, and dropout in [0, 1), got "
                 f"width={width}, layers={layers}, heads={heads}, components={components}, dropout={dropout}, "
                 f"orders={orders}"
             )
         (size,) = self.event_shape
+        context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
         self.layout = ColumnLayout(support.coordinates(size))
-        self.conditionals = ColumnConditionals(self.layout, width, components)
-        self.numbers = nn.Parameter(torch.randn(size, _HATS + 1, width) * 0.1)
-        self.asked = nn.Parameter(torch.randn(size, width) * 0.1)
-        self.first = nn.Parameter(torch.zeros(width))
-        inputs = None if self.context_shape is None else math.prod(self.context_shape)
-        self.context = None if inputs is None else nn.Linear(inputs, width)
-        self.drops = dropout is None
-        self.layers = nn.ModuleList(AttentionLayer(width, heads, 2 * width, dropout or 0.0) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
+        self.net = ColumnTransformer(
+            self.layout, width, layers, heads, dropout=dropout, context_size=context_size
+        )
+        self.conditionals = ColumnConditionals(self.layout, self.net.embedding, components)
         with seeded(_SEED):
             self.register_buffer("order_table", _orders(orders, size))
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Take the columns' frequencies and scales, and the share of dropout, from rows of the training data."""
+        """Take the columns' frequencies and scales from rows of the training data; only once."""
         x, _, _ = self._rows(x, context)
         self.layout.initialize(x)
-        if self.drops:
-            share = min(0.3, 0.3 / (max(len(x), 1) / 1000) ** (1 / 3))
-            for layer in self.layers:
-                cast(AttentionLayer, layer).drop.p = share
 
     # -- scoring ------------------------------------------------------------------------------------
 
@@ -134,66 +122,31 @@ class AnyOrder(Distribution):
         return self._terms(x, order, context).sum(1).reshape(batch)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        return self._mean(x, self.order_table, context)
-
-    def _mean(self, x: Tensor, orders: Tensor, context: Tensor | None, of: Sequence[int] | None = None) -> Tensor:
-        """Log of the mean likelihood of the columns ``of``, or all, over the orders (k, columns)."""
-        at_once = max(1, _TOKENS_AT_ONCE // orders.shape[1])
-        if not torch.is_grad_enabled() and x.shape[0] > at_once:
-            parts = x.split(at_once)
-            given = [None] * len(parts) if context is None else context.split(at_once)
-            return torch.cat([self._mean(*part, of) for part in zip(parts, [orders] * len(parts), given, strict=True)])
-        each = [self._terms(x, order[None], context) for order in orders]
-        total = torch.stack([terms.sum(1) if of is None else terms[:, of].sum(1) for terms in each])
-        never = total.isneginf().all(0)
-        return total.where(~never, 0.0).logsumexp(0).sub(math.log(len(orders))).masked_fill(never, -math.inf)
+        return self._mean(x, self.order_table, context, list(range(x.shape[1])))
 
     def _terms(self, x: Tensor, order: Tensor, context: Tensor | None) -> Tensor:
-        """Nats of every value given those before it in the order (rows or 1, columns), for rows (n, D).
+        """Nats of every value given those before it in the order (rows or 1, columns), for rows (n, D)."""
+        return self.conditionals.log_prob(self.net(x, order, context), x)
 
-        What the order leaves out counts nothing, and nothing depends on it.
-        """
-        values = self._embedded(x)
-        places = order.expand(len(x), -1)[..., None].expand(-1, -1, values.shape[2])
-        before = values.index_select(1, order[0, :-1]) if len(order) == 1 else values.gather(1, places[:, :-1])
-        h = self._start(len(x), order, before, context)
-        for layer in self.layers:
-            h = layer(h, causal=True)
-        h = self.norm(h)
-        h = torch.zeros_like(values).scatter(1, places, h) if order.shape[1] < x.shape[1] else self._back(h, order)
-        terms = self.conditionals.log_prob(h, x)
-        if order.shape[1] < x.shape[1]:
-            asked = torch.zeros(x.shape[1], dtype=torch.bool, device=x.device).index_fill(0, order[0], True)  # noqa: FBT003
-            terms = terms.where(asked, 0.0)
-        return terms
+    def _mean(self, x: Tensor, orders: Tensor, context: Tensor | None, of: list[int]) -> Tensor:
+        """Log of the mean over the orders (k, columns) of the likelihoods of the columns ``of``, given earlier ones."""
 
-    def _back(self, h: Tensor, order: Tensor) -> Tensor:
-        """Tokens in an order, (n, D, width), as those of the columns one after the other."""
-        inverse = order.argsort(1)
-        return h.index_select(1, inverse[0]) if len(order) == 1 else h.gather(1, inverse[..., None].expand_as(h))
+        def mean(x: Tensor, context: Tensor | None) -> Tensor:
+            each = torch.stack([self._terms(x, order[None], context)[:, of].sum(1) for order in orders])
+            never = each.isneginf().all(0)  # where a logarithm of a sum has no gradient
+            return (each.where(~never, 0.0).logsumexp(0) - math.log(len(orders))).masked_fill(never, -math.inf)
 
-    def _start(self, n: int, order: Tensor, before: Tensor, context: Tensor | None) -> Tensor:
-        h = torch.cat([self.first.expand(n, 1, -1), before], 1) + self.asked[order]
-        return h if self.context is None or context is None else h + self.context(context.flatten(1))[:, None]
+        return self._in_parts(mean, x, context)
 
-    def _embedded(self, x: Tensor) -> Tensor:
-        """Vectors of all values, (n, D) to (n, D, width)."""
-        layout = self.layout
-        entry = layout.entries(x)
-        local = torch.where(entry < 0, layout.rest_at, entry).clamp(min=0)
-        # What is outside the support is embedded as something inside.
-        which = (torch.minimum(local, layout.size - 1) + layout.offset)
-        z, _ = layout.scaled(x)
-        numeric = (layout.rest_at >= 0) & x.isfinite()
-        seen = self._seen(z.to(self.numbers.dtype)) * numeric[..., None]
-        return F.embedding(which, self.conditionals.embedding) + torch.einsum("ncf,cfw->ncw", seen, self.numbers)
-
-    def _seen(self, z: Tensor) -> Tensor:
-        """What the network sees of numbers on their scale: hats, and the number itself, far ones drawn near."""
-        at = torch.linspace(-_REACH, _REACH, _HATS, dtype=z.dtype, device=z.device)
-        gap = 2 * _REACH / (_HATS - 1)
-        hats = (1 - (z.clamp(-_REACH, _REACH)[..., None] - at).abs() / gap).clamp(min=0)
-        return torch.cat([hats, (z / 4).tanh()[..., None] * 4], -1)
+    def _in_parts(
+        self, score: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, context: Tensor | None
+    ) -> Tensor:
+        at_once = max(1, _TOKENS_AT_ONCE // x.shape[1])
+        if torch.is_grad_enabled() or len(x) <= at_once:
+            return score(x, context)
+        parts = x.split(at_once)
+        given = [None] * len(parts) if context is None else context.split(at_once)
+        return torch.cat([score(*part) for part in zip(parts, given, strict=True)])
 
     # -- drawing ------------------------------------------------------------------------------------
 
@@ -202,37 +155,163 @@ class AnyOrder(Distribution):
         return x, self._log_prob(x, context)
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
-        which = torch.randint(len(self.order_table), (n,), device=self.asked.device)
-        return self._generate(self.order_table[which], context)
+        which = torch.randint(len(self.order_table), (n,), device=self.order_table.device)
+        x = torch.zeros(n, *self.event_shape, device=which.device, dtype=self._event_type)
+        return self._generate(self.order_table[which], context, x, torch.zeros_like(x, dtype=torch.bool))
+
+    @property
+    def _event_type(self) -> torch.dtype:
+        return type_for(number_type(self), self.support.largest)
 
     @torch.no_grad()
-    def _generate(
-        self, order: Tensor, context: Tensor | None, x: Tensor | None = None, known: Tensor | None = None
+    def _generate(self, order: Tensor, context: Tensor | None, x: Tensor, known: Tensor) -> Tensor:
+        """Values one after the other in the orders (n, D) of the rows; those ``known``, (n, D), are kept from x."""
+        net = self.net.steps(order, context)
+        for i in range(order.shape[1]):
+            column = order[:, i, None]
+            drawn = self.conditionals.draw(net.ask(i), column[:, 0])[:, None].to(x.dtype)
+            x = x.scatter(1, column, torch.where(known.gather(1, column), x.gather(1, column), drawn))
+            net.tell(i, x)
+        return x
+
+    # -- conditionals -------------------------------------------------------------------------------
+
+    def log_prob_of(
+        self, x: Tensor, of: Sequence[int], given: Sequence[int] = (), context: Tensor | None = None
     ) -> Tensor:
-        """Values one after the other in the orders (n, D) of the rows, those ``known`` taken from x."""
-        n, size = order.shape
-        kind = type_for(number_type(self), self.support.largest)
-        rows = torch.zeros(n, size, dtype=torch.float64, device=order.device)
-        layers = [cast(AttentionLayer, layer) for layer in self.layers]
-        caches = [layer.empty_cache(n, size) for layer in layers]
-        before = self.first.expand(n, 1, -1)
-        entries = torch.arange(len(self.layout.atom), device=order.device)
-        given = None if self.context is None or context is None else self.context(context.flatten(1))[:, None]
-        for i in range(size):
-            column = order[:, i]
-            h = before + self.asked[column][:, None]
-            h = h if given is None else h + given
-            for k, layer in enumerate(layers):
-                h, caches[k] = layer.step(h, caches[k], i)
-            value = self.conditionals.draw(self.norm(h)[:, 0], column, entries).to(kind)
-            if x is not None and known is not None:
-                value = torch.where(known.gather(1, column[:, None]), x.gather(1, column[:, None]), value[:, None])[:, 0]
-            rows = rows.scatter(1, column[:, None], value.double()[:, None])
-            if i + 1 < size:
-                # Of all columns, and one of them kept: a value costs little beside a layer.
-                places = column[:, None, None].expand(-1, -1, before.shape[2])
-                before = self._embedded(rows.to(kind)).gather(1, places)
-        return rows.to(kind)
+        r"""Nats of some columns given others, (n,), whatever the rest: :math:`\log p(x_{of} \mid x_{given})`.
+
+        Of each of k orders the density is exact, first the columns given, then those asked for; it is their mean. The
+        first takes the columns as they are listed, so that with ``orders=1`` conditionals obey the chain rule to the
+        digit.
+
+        Args:
+            x: rows (n, D); columns not listed may hold anything.
+            of, given: different columns by number, those asked for and those known.
+            context: one of each row, or None.
+
+        Raises:
+            ShapeError: for columns that are not there, or stand twice.
+            DataError: for rows outside the support in a column that is given.
+        """
+        of, given = list(of), list(given)
+        x, context, _ = self._rows(x, context)
+        self._check_columns(of, given)
+        self._check_known(x, torch.isin(torch.arange(x.shape[1]), torch.tensor(given, dtype=torch.long)).expand_as(x))
+        with seeded(_SEED):
+            shuffled = [
+                [part[i] for part in (given, of) for i in torch.randperm(len(part)).tolist()]
+                for _ in range(len(self.order_table) - 1)
+            ]
+        orders = torch.tensor([[*given, *of], *shuffled], device=x.device)
+        return self._mean(x, orders, context, of)
+
+    @torch.no_grad()
+    def sample_given(
+        self, x: Tensor, known: Sequence[int] | Tensor, context: Tensor | None = None, *, seed: int | None = None
+    ) -> Tensor:
+        """Rows with what is not known of them drawn, given what is, in an order that is drawn for each row; (n, D).
+
+        Args:
+            x: rows (n, D); what is not known may hold anything. Rows that stand in it twice are drawn twice.
+            known: columns by number, or a mask (D,) or (n, D), true where a value is known. A value that is known to be
+                missing is a known value.
+            context: one of each row, or None.
+            seed: of the draws.
+
+        Raises:
+            ShapeError: for columns that are not there, or a mask of another shape.
+            DataError: for known values outside the support.
+        """
+        x, context, _ = self._rows(x, context)
+        if not isinstance(known, Tensor):
+            self._check_columns(list(known), [])
+            known = torch.isin(torch.arange(x.shape[1]), torch.tensor(list(known), dtype=torch.long))
+        if known.dtype != torch.bool or tuple(known.shape) not in (tuple(x.shape), self.event_shape):
+            raise ShapeError(
+                f"known is a list of columns, or a mask of booleans of shape {self.event_shape} or {tuple(x.shape)}, "
+                f"got {known.dtype} of shape {tuple(known.shape)}"
+            )
+        known = known.to(x.device).expand_as(x)
+        self._check_known(x, known)
+
+        def draw(rows: Tensor, given: Tensor | None) -> Tensor:
+            x, known = rows.chunk(2, 1)
+            order = (torch.rand(x.shape, device=x.device) - known).argsort(1)
+            return self._generate(order, given, x.to(self._event_type), known.bool())
+
+        with seeded(seed):
+            return self._in_parts(draw, torch.cat([x.where(known, 0.0), known.to(x.dtype)], 1), context)
+
+    @torch.no_grad()
+    def account(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Nats of every value given all others of its row, (n, D): the lowest are the oddest.
+
+        Args:
+            x: rows (n, D).
+            context: one of each row, or None.
+        """
+        x, context, _ = self._rows(x, context)
+        first = self.order_table[0]
+        orders = [torch.cat([first[first != column], first[first == column]]) for column in range(x.shape[1])]
+
+        def each(x: Tensor, context: Tensor | None) -> Tensor:
+            return torch.stack([self._terms(x, order[None], context)[:, order[-1]] for order in orders], 1)
+
+        return self._in_parts(each, x, context)
+
+    @torch.no_grad()
+    def quantile(
+        self,
+        x: Tensor,
+        q: Sequence[float],
+        of: int,
+        given: Sequence[int] = (),
+        context: Tensor | None = None,
+    ) -> Tensor:
+        """Quantiles of one column of numbers given others, as far as it is not missing; (n, quantiles), double.
+
+        The column is asked for after the others in the order in which these are listed.
+
+        Args:
+            x: rows (n, D); only the columns given are used.
+            q: probabilities, such as (0.05, 0.5, 0.95).
+            of: the column, by number.
+            given: the columns that are known.
+            context: one of each row, or None.
+
+        Raises:
+            ShapeError: for columns that are not there, or stand twice.
+            DataError: for a column of categories, probabilities outside (0, 1), or known values outside the support.
+        """
+        x, context, _ = self._rows(x, context)
+        self._check_columns([of], list(given))
+        self._check_known(x, torch.isin(torch.arange(x.shape[1]), torch.tensor(list(given), dtype=torch.long)).expand_as(x))
+        if self.layout.rest_at[of] < 0 or not all(0 < p < 1 for p in q):
+            raise DataError(f"quantiles are of numbers, at probabilities in (0, 1); got column {of} of categories, or {q}")
+        order = torch.tensor([[*given, of]], device=x.device)
+
+        def each(x: Tensor, context: Tensor | None) -> Tensor:
+            return self.conditionals.quantile(self.net(x, order, context)[:, of], of, torch.tensor(q).double())
+
+        return self._in_parts(each, x, context)
+
+    def _check_columns(self, of: list[int], given: list[int]) -> None:
+        both = [*of, *given]
+        if any(not 0 <= column < self.event_shape[0] for column in both) or len(set(both)) < len(both):
+            raise ShapeError(
+                f"columns are numbers from 0 to {self.event_shape[0] - 1}, each listed once, got of={of}, given={given}"
+            )
+
+    def _check_known(self, x: Tensor, known: Tensor) -> None:
+        bad = (known & ~self.layout.inside(x, self.layout.entries(x))).nonzero()
+        if len(bad):
+            row, column = bad[0].tolist()
+            raise DataError(
+                f"{len(bad)} known values lie outside the support, the first in row {row}, column {column}, "
+                f"{x[row, column].item():g} on {self.support.coordinates(x.shape[1])[column]!r}: bring them there, or "
+                "leave them out of what is known"
+            )
 
 
 def _orders(k: int, size: int) -> Tensor:

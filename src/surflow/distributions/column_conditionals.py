@@ -16,6 +16,8 @@ from surflow.distributions.truncated import log_one_minus_exp, log_tails, quanti
 _NARROWEST = -9.0
 # One more logistic is fixed, wide, and has at least this share: what is far from all of training stays possible.
 _WIDE, _LEAST_WIDE = 1.0, 1e-4
+# Of an interval, until a quantile is known to the digits of double precision.
+_HALVINGS = 64
 # Logarithm of a probability of zero, with a gradient.
 _NEVER = -1e30
 
@@ -34,18 +36,17 @@ class ColumnConditionals(nn.Module):
 
     Args:
         layout: of the columns.
-        width: of hidden vectors and embeddings.
+        embedding: of the entries, (entries, width): the same as the network reads.
         components: K, how many logistics.
     """
 
-    def __init__(self, layout: ColumnLayout, width: int, components: int) -> None:
+    def __init__(self, layout: ColumnLayout, embedding: nn.Parameter, components: int) -> None:
         super().__init__()
-        self.layout = layout
-        columns, entries = len(layout.sizes), sum(layout.sizes)
+        self.layout, self.embedding = layout, embedding
+        columns, (entries, width) = len(layout.sizes), embedding.shape
         self.inner = nn.Linear(width, width)
         nn.init.zeros_(self.inner.weight)
         nn.init.zeros_(self.inner.bias)
-        self.embedding = nn.Parameter(torch.randn(entries, width) * 0.1)
         self.bias = nn.Parameter(torch.zeros(entries))
         self.weight = nn.Parameter(torch.zeros(columns, width, 3 * components + 1))
         # All together are near to a standard normal.
@@ -77,16 +78,13 @@ class ColumnConditionals(nn.Module):
         layout = self.layout
         entry = layout.entries(x)
         counted = entry >= 0
-        gates = self._gates(self._logits(h), [entry.clamp(min=0), layout.rest_at.clamp(min=0).expand_as(entry)])
+        gates = self._gates(self.inner(h), [entry.clamp(min=0), layout.rest_at.clamp(min=0).expand_as(entry)])
         alone, rest = gates
         alone = alone.where(counted, _NEVER)
         has_rest = (layout.rest_at >= 0) & ~x.isnan() & (layout.grid | ~counted)
         within = self._log_rest(h, x)
         log_prob = torch.logaddexp(alone, (rest + within).where(has_rest, _NEVER))
         return log_prob.masked_fill(~layout.inside(x, entry), -math.inf)
-
-    def _logits(self, h: Tensor) -> Tensor:
-        return self.inner(h)
 
     def _entry_bias(self) -> Tensor:
         return self.bias + self.layout.log_frequency.to(self.bias.dtype)
@@ -143,22 +141,27 @@ class ColumnConditionals(nn.Module):
 
     # -- drawing ----------------------------------------------------------------------------------------
 
-    def draw(self, h: Tensor, column: Tensor, entries: Tensor) -> Tensor:
-        """One value a row of the columns (n,), given hidden vectors (n, width); double.
-
-        ``entries`` are those of all columns that are asked for.
-        """
+    def _shares(self, h: Tensor, column: Tensor) -> Tensor:
+        """Probabilities of all entries, those of other columns than (n,) zero; (n, entries), double."""
         layout = self.layout
-        of = layout.column[entries]
-        logits = self._logits(h) @ self.embedding[entries].T + self._entry_bias()[entries]
-        own = of == column[:, None]
+        own = layout.column == column[:, None]
+        logits = self.inner(h) @ self.embedding.T + self._entry_bias()
         shares = logits.double().masked_fill(~own, -math.inf).softmax(1)
         reserved = layout.reserved[column][:, None]
-        shares = shares * (1 - reserved) + reserved / layout.size[column][:, None] * own
-        entry = entries[draw_categories(h.shape[0], shares.log())]
-        rest = entry - layout.offset[column] == layout.rest_at[column]
+        return shares * (1 - reserved) + reserved / layout.size[column][:, None] * own
+
+    def _mixture_of(self, h: Tensor, column: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights' logarithms, positions and scales of the rest of the columns (n,); (n, components + 1), double."""
         raw = torch.einsum("nw,nwp->np", h, self.weight[column]) + self.start[column]
-        log_weight, m, s = (part.double() for part in self._mixture(raw))
+        log_weight, m, s = self._mixture(raw)
+        return log_weight.double(), m.double(), s.double()
+
+    def draw(self, h: Tensor, column: Tensor) -> Tensor:
+        """One value a row of the columns (n,), given hidden vectors (n, width); double."""
+        layout = self.layout
+        entry = draw_categories(h.shape[0], self._shares(h, column).log())
+        rest = entry - layout.offset[column] == layout.rest_at[column]
+        log_weight, m, s = self._mixture_of(h, column)
         k = draw_categories(h.shape[0], log_weight)[:, None]
         m, s = m.gather(1, k)[:, 0], s.gather(1, k)[:, 0]
         low, high = layout.low[column], layout.high[column]
@@ -167,3 +170,33 @@ class ColumnConditionals(nn.Module):
         z = low + s * quantile(share, below, below + gap, gap)
         v = layout.scale(column).inverse(z[:, None])[:, 0]
         return torch.where(rest, layout.snapped(v, column), layout.atom[entry])
+
+    def quantile(self, h: Tensor, of: int, q: Tensor) -> Tensor:
+        """Quantiles of a column of numbers that are not missing: vectors (n, width) to (n, quantiles), double."""
+        layout = self.layout
+        column = torch.full((len(h),), of, device=h.device)
+        mine = slice(int(layout.offset[of]), int(layout.offset[of]) + layout.sizes[of])
+        shares, atoms = self._shares(h, column)[:, mine], layout.atom[mine]
+        rest = shares[:, layout.rest_at[of]]
+        shares = shares[:, atoms.isfinite()]
+        scale = layout.scale(layout.rest_at.new_tensor([of]))
+        at = scale.forward(atoms[atoms.isfinite()][None])[0][0]
+        log_weight, m, s = (part[:, None] for part in self._mixture_of(h, column))
+        low, high = layout.low[of], layout.high[of]
+        start, end = (low - m) / s, (high - m) / s
+
+        def below(z: Tensor) -> Tensor:
+            """The probability of numbers up to z (n, quantiles)."""
+            up_to, left = (z[..., None] - m) / s, (high - z[..., None]) / s
+            share = log_tails(start, up_to, start, end, torch.zeros_like(left), left)
+            share = share + log_one_minus_exp(up_to - start) - log_one_minus_exp(end - start)
+            return rest[:, None] * (log_weight + share).exp().sum(-1) + (shares[:, None] * (at <= z[..., None])).sum(-1)
+
+        wanted = q.to(h.device) * (rest + shares.sum(1))[:, None]
+        left, right = low.expand_as(wanted), high.expand_as(wanted)
+        for _ in range(_HALVINGS):
+            middle = (left + right) / 2
+            enough = below(middle) >= wanted
+            left, right = torch.where(enough, left, middle), torch.where(enough, middle, right)
+        values = scale.inverse(right.flatten()[None])[0]
+        return layout.snapped(values, torch.full_like(values, of, dtype=torch.long)).reshape(wanted.shape)

@@ -109,12 +109,16 @@ class ColumnLayout(nn.Module):
     # -- values ---------------------------------------------------------------------------------------
 
     def entries(self, x: Tensor) -> Tensor:
-        """Which of its column's entries every value (n, columns) is, counted within the column; -1 for the rest."""
+        """Which of its column's entries each value (n, columns) is, counted within the column, -1 for the rest.
+
+        What is outside the support may be anything.
+        """
         atoms = self.atoms.to(x.dtype)
         i = torch.searchsorted(atoms, x.T.contiguous()).clamp(max=atoms.shape[1] - 1)
-        met = atoms.gather(1, i).T == x
+        met = (atoms.gather(1, i).T == x) & x.isfinite()  # infinite ones fill the table of atoms up
         entry = i.T.where(met, -1)
-        entry = torch.where(self.categorical, x.nan_to_num(nan=0.0).clamp(0, 2**40).long(), entry)
+        category = torch.minimum(x.nan_to_num(0.0, 0.0, 0.0).clamp(min=0), (self.size - 1).to(x.dtype)).long()
+        entry = torch.where(self.categorical, category, entry)
         return torch.where(x.isnan(), self.missing_at, entry)
 
     def inside(self, x: Tensor, entry: Tensor) -> Tensor:
