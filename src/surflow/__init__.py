@@ -121,8 +121,8 @@ __all__ = [
     "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",
     # distributions
     "AnyOrder", "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli",
-    "BlockwiseDiscretizedLogistic", "Categorical", "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint", "JointBernoulli", "Logistic",
-    "Mixture", "Normal", "PlackettLuce", "Uniform", "UniformCircle",
+    "BlockwiseDiscretizedLogistic", "Categorical", "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint",
+    "JointBernoulli", "Logistic", "Mixture", "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports
     "Circle", "Grid", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real",
     "Support", "WithAtoms", "circle", "positive", "product", "real", "unit_interval",

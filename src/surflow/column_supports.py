@@ -123,9 +123,7 @@ class WithAtoms(Support):
             raise SupportError(
                 f"atoms stand beside a support of single coordinates that has none, got {self.support!r}"
             )
-        if not all(a < b for a, b in pairwise(self.atoms)) or not all(
-            math.isfinite(atom) for atom in self.atoms
-        ):
+        if not all(a < b for a, b in pairwise(self.atoms)) or not all(math.isfinite(atom) for atom in self.atoms):
             raise SupportError(f"atoms are finite numbers that ascend, got {self.atoms}")
         if self.atoms and isinstance(self.support, Integers):
             raise SupportError(f"every integer of {self.support!r} is an atom already: leave atoms= out")

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from surflow._internal.number_types import number_type, type_for
 from surflow._internal.random import seeded
-from surflow._internal.shapes import Shape, check_rows
+from surflow._internal.shapes import Shape
 from surflow.distribution import Distribution
 from surflow.distributions.column_conditionals import ColumnConditionals
 from surflow.distributions.column_layout import ColumnLayout
@@ -96,9 +96,7 @@ class AnyOrder(Distribution):
         (size,) = self.event_shape
         context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
         self.layout = ColumnLayout(support.coordinates(size))
-        self.net = ColumnTransformer(
-            self.layout, width, layers, heads, dropout=dropout, context_size=context_size
-        )
+        self.net = ColumnTransformer(self.layout, width, layers, heads, dropout=dropout, context_size=context_size)
         self.conditionals = ColumnConditionals(self.layout, self.net.embedding, components)
         with seeded(_SEED):
             self.register_buffer("order_table", _orders(orders, size))
@@ -138,9 +136,7 @@ class AnyOrder(Distribution):
 
         return self._in_parts(mean, x, context)
 
-    def _in_parts(
-        self, score: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, context: Tensor | None
-    ) -> Tensor:
+    def _in_parts(self, score: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, context: Tensor | None) -> Tensor:
         at_once = max(1, _TOKENS_AT_ONCE // x.shape[1])
         if torch.is_grad_enabled() or len(x) <= at_once:
             return score(x, context)
@@ -197,7 +193,7 @@ class AnyOrder(Distribution):
         of, given = list(of), list(given)
         x, context, _ = self._rows(x, context)
         self._check_columns(of, given)
-        self._check_known(x, torch.isin(torch.arange(x.shape[1]), torch.tensor(given, dtype=torch.long)).expand_as(x))
+        self._check_known(x, self._mask(given))
         with seeded(_SEED):
             shuffled = [
                 [part[i] for part in (given, of) for i in torch.randperm(len(part)).tolist()]
@@ -226,7 +222,7 @@ class AnyOrder(Distribution):
         x, context, _ = self._rows(x, context)
         if not isinstance(known, Tensor):
             self._check_columns(list(known), [])
-            known = torch.isin(torch.arange(x.shape[1]), torch.tensor(list(known), dtype=torch.long))
+            known = self._mask(list(known))
         if known.dtype != torch.bool or tuple(known.shape) not in (tuple(x.shape), self.event_shape):
             raise ShapeError(
                 f"known is a list of columns, or a mask of booleans of shape {self.event_shape} or {tuple(x.shape)}, "
@@ -286,15 +282,19 @@ class AnyOrder(Distribution):
         """
         x, context, _ = self._rows(x, context)
         self._check_columns([of], list(given))
-        self._check_known(x, torch.isin(torch.arange(x.shape[1]), torch.tensor(list(given), dtype=torch.long)).expand_as(x))
+        self._check_known(x, self._mask(list(given)))
         if self.layout.rest_at[of] < 0 or not all(0 < p < 1 for p in q):
-            raise DataError(f"quantiles are of numbers, at probabilities in (0, 1); got column {of} of categories, or {q}")
+            raise DataError(f"expected a column of numbers and probabilities in (0, 1), got column {of} and {q}")
         order = torch.tensor([[*given, of]], device=x.device)
 
         def each(x: Tensor, context: Tensor | None) -> Tensor:
             return self.conditionals.quantile(self.net(x, order, context)[:, of], of, torch.tensor(q).double())
 
         return self._in_parts(each, x, context)
+
+    def _mask(self, columns: list[int]) -> Tensor:
+        """Which of all columns these are; (D,), bool."""
+        return torch.tensor([column in columns for column in range(self.event_shape[0])])
 
     def _check_columns(self, of: list[int], given: list[int]) -> None:
         both = [*of, *given]
@@ -304,7 +304,7 @@ class AnyOrder(Distribution):
             )
 
     def _check_known(self, x: Tensor, known: Tensor) -> None:
-        bad = (known & ~self.layout.inside(x, self.layout.entries(x))).nonzero()
+        bad = (known.to(x.device) & ~self.layout.inside(x, self.layout.entries(x))).nonzero()
         if len(bad):
             row, column = bad[0].tolist()
             raise DataError(

@@ -40,6 +40,8 @@ class ColumnConditionals(nn.Module):
         components: K, how many logistics.
     """
 
+    ungrouped: Tensor
+
     def __init__(self, layout: ColumnLayout, embedding: nn.Parameter, components: int) -> None:
         super().__init__()
         self.layout, self.embedding = layout, embedding

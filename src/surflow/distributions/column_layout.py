@@ -97,7 +97,7 @@ class ColumnLayout(nn.Module):
         self._set_ends()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ColumnLayout:  # noqa: FBT001, FBT002
-        # Positions of values stay in double precision, whatever the parameters are in: cents of millions are no singles.
+        # Positions of values stay double, whatever the parameters are: in single precision cents of millions are lost.
         before = dict(self._buffers)
         super()._apply(fn, recurse)
         for name, buffer in before.items():
@@ -115,7 +115,7 @@ class ColumnLayout(nn.Module):
         """
         atoms = self.atoms.to(x.dtype)
         i = torch.searchsorted(atoms, x.T.contiguous()).clamp(max=atoms.shape[1] - 1)
-        met = (atoms.gather(1, i).T == x) & x.isfinite()  # infinite ones fill the table of atoms up
+        met = (x == atoms.gather(1, i).T) & x.isfinite()  # infinite ones fill the table of atoms up
         entry = i.T.where(met, -1)
         category = torch.minimum(x.nan_to_num(0.0, 0.0, 0.0).clamp(min=0), (self.size - 1).to(x.dtype)).long()
         entry = torch.where(self.categorical, category, entry)
@@ -176,7 +176,9 @@ class ColumnLayout(nn.Module):
         smooth = 0.5
         of = self.column
         self.log_frequency.copy_(((total + smooth) / (n + smooth * self.size[of])).log())
-        once = torch.zeros(len(self.size), dtype=torch.float64, device=x.device).index_add_(0, of, (total == 1).double())
+        once = torch.zeros(len(self.size), dtype=torch.float64, device=x.device).index_add_(
+            0, of, (total == 1).double()
+        )
         self.reserved.copy_(((once + 1) / (n + 2)).clamp(max=0.5))
         for column in range(len(self.size)):  # once, before training
             rest = x[:, column][entry[:, column] < 0].double()
@@ -213,7 +215,7 @@ class _Column:
             self.high = rest.high if isinstance(rest, Interval) else math.inf if isinstance(rest, Positive) else math.pi
         elif not isinstance(rest, Integers | Real):
             raise SupportError(
-                "columns are numbers (real, positive, an Interval, the circle), lie on a Grid, or are Integers, possibly "
+                "columns are numbers (real, positive, an Interval, the circle, or on a Grid) or Integers, possibly "
                 f"WithAtoms; got {support!r}"
             )
 

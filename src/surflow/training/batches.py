@@ -37,7 +37,10 @@ class Batch(NamedTuple):
         return Batch(f(x), None if context is None else f(context), None if weight is None else f(weight))
 
     def to(self, device: torch.device, dtype: torch.dtype, largest: int = 0) -> Batch:
-        """Where and as what the flow computes, of events up to ``largest``; integer contexts may be labels, and stay."""
+        """Where and as what the flow computes, whose events have integers up to ``largest``.
+
+        Integer contexts stay integers, for they may be labels.
+        """
 
         def move(part: Tensor | None, kind: torch.dtype) -> Tensor | None:
             return None if part is None else part.to(device, kind, non_blocking=True)
