@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from surflow._internal.number_types import number_type, type_for
 from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape
-from surflow.distribution import Distribution
 from surflow.distributions.column_conditionals import ColumnConditionals
-from surflow.distributions.column_layout import ColumnLayout
+from surflow.distributions.column_distribution import ColumnDistribution
 from surflow.distributions.column_transformer import ColumnTransformer
-from surflow.errors import ConfigError, DataError, ShapeError
+from surflow.errors import ConfigError, DataError
 from surflow.supports import Support
 
-# Tokens that pass through the network at once where no gradients are recorded.
-_TOKENS_AT_ONCE = 2**15
 # Of the orders whose mean is the density.
 _SEED = 0
 
 
-class AnyOrder(Distribution):
+class AnyOrder(ColumnDistribution):
     r"""Rows of mixed columns, numbers, categories and missing values, with all conditionals of any on any others.
 
     .. math:: \log p(x) = \log \frac1k \sum_{j=1}^k \prod_{i=1}^D p(x_{o_j(i)} \mid x_{o_j(1)}, \dots, x_{o_j(i-1)})
@@ -68,7 +64,6 @@ class AnyOrder(Distribution):
     tensor([1.0000, 1.0000], grad_fn=<SumBackward1>)
     """
 
-    reparameterized = False
     order_table: Tensor
 
     def __init__(
@@ -85,8 +80,6 @@ class AnyOrder(Distribution):
         orders: int = 8,
     ) -> None:
         super().__init__(event_shape, support=support, context_shape=context_shape)
-        if len(self.event_shape) != 1 or not self.event_shape[0]:
-            raise ShapeError(f"rows of a table are vectors of one column or more, got event shape {self.event_shape}")
         if min(width, layers, heads, components, orders) < 1 or width % heads or not 0 <= dropout < 1:
             raise ConfigError(
                 "AnyOrder expects positive numbers, a width that heads divide, and dropout in [0, 1), got "
@@ -95,7 +88,6 @@ class AnyOrder(Distribution):
             )
         (size,) = self.event_shape
         context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
-        self.layout = ColumnLayout(support.coordinates(size))
         self.net = ColumnTransformer(self.layout, width, layers, heads, dropout=dropout, context_size=context_size)
         self.conditionals = ColumnConditionals(self.layout, self.net.embedding, components)
         with seeded(_SEED):
@@ -120,7 +112,8 @@ class AnyOrder(Distribution):
         return self._terms(x, order, context).sum(1).reshape(batch)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        return self._mean(x, self.order_table, context, list(range(x.shape[1])))
+        every = list(range(x.shape[1]))
+        return self._in_parts(lambda x, context: self._mean(x, self.order_table, context, every), x, context)
 
     def _terms(self, x: Tensor, order: Tensor, context: Tensor | None) -> Tensor:
         """Nats of every value given those before it in the order (rows or 1, columns), for rows (n, D)."""
@@ -128,36 +121,16 @@ class AnyOrder(Distribution):
 
     def _mean(self, x: Tensor, orders: Tensor, context: Tensor | None, of: list[int]) -> Tensor:
         """Log of the mean over the orders (k, columns) of the likelihoods of the columns ``of``, given earlier ones."""
-
-        def mean(x: Tensor, context: Tensor | None) -> Tensor:
-            each = torch.stack([self._terms(x, order[None], context)[:, of].sum(1) for order in orders])
-            never = each.isneginf().all(0)  # where a logarithm of a sum has no gradient
-            return (each.where(~never, 0.0).logsumexp(0) - math.log(len(orders))).masked_fill(never, -math.inf)
-
-        return self._in_parts(mean, x, context)
-
-    def _in_parts(self, score: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, context: Tensor | None) -> Tensor:
-        at_once = max(1, _TOKENS_AT_ONCE // x.shape[1])
-        if torch.is_grad_enabled() or len(x) <= at_once:
-            return score(x, context)
-        parts = x.split(at_once)
-        given = [None] * len(parts) if context is None else context.split(at_once)
-        return torch.cat([score(*part) for part in zip(parts, given, strict=True)])
+        each = torch.stack([self._terms(x, order[None], context)[:, of].sum(1) for order in orders])
+        never = each.isneginf().all(0)  # where a logarithm of a sum has no gradient
+        return (each.where(~never, 0.0).logsumexp(0) - math.log(len(orders))).masked_fill(never, -math.inf)
 
     # -- drawing ------------------------------------------------------------------------------------
-
-    def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = self._sample(n, context)
-        return x, self._log_prob(x, context)
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
         which = torch.randint(len(self.order_table), (n,), device=self.order_table.device)
         x = torch.zeros(n, *self.event_shape, device=which.device, dtype=self._event_type)
         return self._generate(self.order_table[which], context, x, torch.zeros_like(x, dtype=torch.bool))
-
-    @property
-    def _event_type(self) -> torch.dtype:
-        return type_for(number_type(self), self.support.largest)
 
     @torch.no_grad()
     def _generate(self, order: Tensor, context: Tensor | None, x: Tensor, known: Tensor) -> Tensor:
@@ -170,78 +143,35 @@ class AnyOrder(Distribution):
             net.tell(i, x)
         return x
 
+    def _filled(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        order = (torch.rand(x.shape, device=x.device) - known.to(torch.get_default_dtype())).argsort(1)
+        return self._generate(order, context, x, known)
+
     # -- conditionals -------------------------------------------------------------------------------
 
     def log_prob_of(
         self, x: Tensor, of: Sequence[int], given: Sequence[int] = (), context: Tensor | None = None
     ) -> Tensor:
-        r"""Nats of some columns given others, (n,), whatever the rest: :math:`\log p(x_{of} \mid x_{given})`.
+        r"""Nats of some columns given others, whatever the rest: :math:`\log p(x_{of} \mid x_{given})`, shape (n,).
 
-        Of each of k orders the density is exact, first the columns given, then those asked for; it is their mean. The
-        first takes the columns as they are listed, so that with ``orders=1`` conditionals obey the chain rule to the
-        digit.
-
-        Args:
-            x: rows (n, D); columns not listed may hold anything.
-            of, given: different columns by number, those asked for and those known.
-            context: one of each row, or None.
-
-        Raises:
-            ShapeError: for columns that are not there, or stand twice.
-            DataError: for rows outside the support in a column that is given.
+        It is the mean over k orders, each of first the columns given, then those asked for. The first order takes them
+        as they are listed, so that with ``orders=1`` the conditionals obey the chain rule to the digit; the others are
+        fixed ones. Arguments and errors are those of :meth:`ColumnDistribution.log_prob_of`.
         """
-        of, given = list(of), list(given)
-        x, context, _ = self._rows(x, context)
-        self._check_columns(of, given)
-        self._check_known(x, self._mask(given))
+        return super().log_prob_of(x, of, given, context)
+
+    def _log_prob_of(self, x: Tensor, of: list[int], given: list[int], context: Tensor | None) -> Tensor:
         with seeded(_SEED):
             shuffled = [
                 [part[i] for part in (given, of) for i in torch.randperm(len(part)).tolist()]
                 for _ in range(len(self.order_table) - 1)
             ]
-        orders = torch.tensor([[*given, *of], *shuffled], device=x.device)
-        return self._mean(x, orders, context, of)
-
-    @torch.no_grad()
-    def sample_given(
-        self, x: Tensor, known: Sequence[int] | Tensor, context: Tensor | None = None, *, seed: int | None = None
-    ) -> Tensor:
-        """Rows with what is not known of them drawn, given what is, in an order that is drawn for each row; (n, D).
-
-        Args:
-            x: rows (n, D); what is not known may hold anything. Rows that stand in it twice are drawn twice.
-            known: columns by number, or a mask (D,) or (n, D), true where a value is known. A value that is known to be
-                missing is a known value.
-            context: one of each row, or None.
-            seed: of the draws.
-
-        Raises:
-            ShapeError: for columns that are not there, or a mask of another shape.
-            DataError: for known values outside the support.
-        """
-        x, context, _ = self._rows(x, context)
-        if not isinstance(known, Tensor):
-            self._check_columns(list(known), [])
-            known = self._mask(list(known))
-        if known.dtype != torch.bool or tuple(known.shape) not in (tuple(x.shape), self.event_shape):
-            raise ShapeError(
-                f"known is a list of columns, or a mask of booleans of shape {self.event_shape} or {tuple(x.shape)}, "
-                f"got {known.dtype} of shape {tuple(known.shape)}"
-            )
-        known = known.to(x.device).expand_as(x)
-        self._check_known(x, known)
-
-        def draw(rows: Tensor, given: Tensor | None) -> Tensor:
-            x, known = rows.chunk(2, 1)
-            order = (torch.rand(x.shape, device=x.device) - known).argsort(1)
-            return self._generate(order, given, x.to(self._event_type), known.bool())
-
-        with seeded(seed):
-            return self._in_parts(draw, torch.cat([x.where(known, 0.0), known.to(x.dtype)], 1), context)
+        orders = {(*given, *of): None} | dict.fromkeys(map(tuple, shuffled))
+        return self._mean(x, torch.tensor(list(orders), device=x.device), context, of)
 
     @torch.no_grad()
     def account(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Nats of every value given all others of its row, (n, D): the lowest are the oddest.
+        """Nats of every value given all others of its row, in one order of these, (n, D): the lowest are the oddest.
 
         Args:
             x: rows (n, D).
@@ -291,27 +221,6 @@ class AnyOrder(Distribution):
             return self.conditionals.quantile(self.net(x, order, context)[:, of], of, torch.tensor(q).double())
 
         return self._in_parts(each, x, context)
-
-    def _mask(self, columns: list[int]) -> Tensor:
-        """Which of all columns these are; (D,), bool."""
-        return torch.tensor([column in columns for column in range(self.event_shape[0])])
-
-    def _check_columns(self, of: list[int], given: list[int]) -> None:
-        both = [*of, *given]
-        if any(not 0 <= column < self.event_shape[0] for column in both) or len(set(both)) < len(both):
-            raise ShapeError(
-                f"columns are numbers from 0 to {self.event_shape[0] - 1}, each listed once, got of={of}, given={given}"
-            )
-
-    def _check_known(self, x: Tensor, known: Tensor) -> None:
-        bad = (known.to(x.device) & ~self.layout.inside(x, self.layout.entries(x))).nonzero()
-        if len(bad):
-            row, column = bad[0].tolist()
-            raise DataError(
-                f"{len(bad)} known values lie outside the support, the first in row {row}, column {column}, "
-                f"{x[row, column].item():g} on {self.support.coordinates(x.shape[1])[column]!r}: bring them there, or "
-                "leave them out of what is known"
-            )
 
 
 def _orders(k: int, size: int) -> Tensor:

@@ -143,7 +143,7 @@ class ColumnConditionals(nn.Module):
 
     # -- drawing ----------------------------------------------------------------------------------------
 
-    def _shares(self, h: Tensor, column: Tensor) -> Tensor:
+    def shares(self, h: Tensor, column: Tensor) -> Tensor:
         """Probabilities of all entries, those of other columns than (n,) zero; (n, entries), double."""
         layout = self.layout
         own = layout.column == column[:, None]
@@ -152,7 +152,7 @@ class ColumnConditionals(nn.Module):
         reserved = layout.reserved[column][:, None]
         return shares * (1 - reserved) + reserved / layout.size[column][:, None] * own
 
-    def _mixture_of(self, h: Tensor, column: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def mixture_of(self, h: Tensor, column: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weights' logarithms, positions and scales of the rest of the columns (n,); (n, components + 1), double."""
         raw = torch.einsum("nw,nwp->np", h, self.weight[column]) + self.start[column]
         log_weight, m, s = self._mixture(raw)
@@ -161,38 +161,54 @@ class ColumnConditionals(nn.Module):
     def draw(self, h: Tensor, column: Tensor) -> Tensor:
         """One value a row of the columns (n,), given hidden vectors (n, width); double."""
         layout = self.layout
-        entry = draw_categories(h.shape[0], self._shares(h, column).log())
+        entry = draw_categories(h.shape[0], self.shares(h, column).log())
         rest = entry - layout.offset[column] == layout.rest_at[column]
-        log_weight, m, s = self._mixture_of(h, column)
-        k = draw_categories(h.shape[0], log_weight)[:, None]
+        v = self.draw_rest(self.mixture_of(h, column), column, layout.low[column], layout.high[column])
+        return torch.where(rest, v, layout.atom[entry])
+
+    def draw_rest(self, mixture: tuple[Tensor, Tensor, Tensor], column: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """Numbers of the rest of the columns (n,), drawn from mixtures between two points (n,) of their scales."""
+        layout = self.layout
+        log_weight, m, s = mixture
+        log_weight = log_weight + self._log_share(m, s, column, low, high)
+        k = draw_categories(len(column), log_weight)[:, None]
         m, s = m.gather(1, k)[:, 0], s.gather(1, k)[:, 0]
-        low, high = layout.low[column], layout.high[column]
         below, gap = (low - m) / s, (high - low) / s
-        share = torch.rand_like(m)
-        z = low + s * quantile(share, below, below + gap, gap)
-        v = layout.scale(column).inverse(z[:, None])[:, 0]
-        return torch.where(rest, layout.snapped(v, column), layout.atom[entry])
+        z = low + s * quantile(torch.rand_like(m), below, below + gap, gap)
+        return layout.snapped(layout.scale(column).inverse(z[:, None])[:, 0], column)
+
+    def _log_share(self, m: Tensor, s: Tensor, column: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """Logarithms of the shares of logistics (n, components) that lie between two points (n,) of the scales."""
+        first, last = self.layout.low[column], self.layout.high[column]
+        start, end, a, b = ((point[:, None] - m) / s for point in (first, last, low, high))
+        above, below = ((low - first)[:, None] / s, (last - high)[:, None] / s)
+        share = log_tails(a, b, start, end, above, below)
+        return share + log_one_minus_exp(b - a) - log_one_minus_exp(end - start)
+
+    def log_mass(self, mixture: tuple[Tensor, Tensor, Tensor], column: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """Logarithm of the share of the rest of the columns (n,) between two points (n,) of their scales."""
+        log_weight, m, s = mixture
+        return (log_weight + self._log_share(m, s, column, low, high)).logsumexp(1)
 
     def quantile(self, h: Tensor, of: int, q: Tensor) -> Tensor:
         """Quantiles of a column of numbers that are not missing: vectors (n, width) to (n, quantiles), double."""
         layout = self.layout
         column = torch.full((len(h),), of, device=h.device)
         mine = slice(int(layout.offset[of]), int(layout.offset[of]) + layout.sizes[of])
-        shares, atoms = self._shares(h, column)[:, mine], layout.atom[mine]
+        shares, atoms = self.shares(h, column)[:, mine], layout.atom[mine]
         rest = shares[:, layout.rest_at[of]]
         shares = shares[:, atoms.isfinite()]
         scale = layout.scale(layout.rest_at.new_tensor([of]))
         at = scale.forward(atoms[atoms.isfinite()][None])[0][0]
-        log_weight, m, s = (part[:, None] for part in self._mixture_of(h, column))
+        mixture = self.mixture_of(h, column)
         low, high = layout.low[of], layout.high[of]
-        start, end = (low - m) / s, (high - m) / s
 
         def below(z: Tensor) -> Tensor:
             """The probability of numbers up to z (n, quantiles)."""
-            up_to, left = (z[..., None] - m) / s, (high - z[..., None]) / s
-            share = log_tails(start, up_to, start, end, torch.zeros_like(left), left)
-            share = share + log_one_minus_exp(up_to - start) - log_one_minus_exp(end - start)
-            return rest[:, None] * (log_weight + share).exp().sum(-1) + (shares[:, None] * (at <= z[..., None])).sum(-1)
+            several = [part.repeat_interleave(z.shape[1], 0) for part in mixture]
+            at_z, columns = z.flatten(), column.repeat_interleave(z.shape[1])
+            share = self.log_mass((several[0], several[1], several[2]), columns, low.expand_as(at_z), at_z).exp()
+            return rest[:, None] * share.reshape(z.shape) + (shares[:, None] * (at <= z[..., None])).sum(-1)
 
         wanted = q.to(h.device) * (rest + shares.sum(1))[:, None]
         left, right = low.expand_as(wanted), high.expand_as(wanted)
