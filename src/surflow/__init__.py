@@ -29,6 +29,9 @@ from surflow.column_supports import Grid, WithAtoms
 from surflow.distribution import Distribution
 from surflow.distributions.any_order import AnyOrder
 from surflow.distributions.ascending import AscendingCategorical
+from surflow.distributions.column_distribution import ColumnDistribution
+from surflow.distributions.column_mixture import ColumnMixture
+from surflow.distributions.column_tree import ColumnTree
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
 from surflow.distributions.joint import Joint
 from surflow.distributions.levels import (
@@ -121,8 +124,9 @@ __all__ = [
     "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",
     # distributions
     "AnyOrder", "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli",
-    "BlockwiseDiscretizedLogistic", "Categorical", "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint",
-    "JointBernoulli", "Logistic", "Mixture", "Normal", "PlackettLuce", "Uniform", "UniformCircle",
+    "BlockwiseDiscretizedLogistic", "Categorical", "ColumnDistribution", "ColumnMixture", "ColumnTree",
+    "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint", "JointBernoulli", "Logistic", "Mixture",
+    "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports
     "Circle", "Grid", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real",
     "Support", "WithAtoms", "circle", "positive", "product", "real", "unit_interval",
