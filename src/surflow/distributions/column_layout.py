@@ -17,7 +17,21 @@ from surflow.supports import Circle, Integers, Interval, Positive, Real, Support
 FAR = 1e4
 
 
-class ColumnLayout(nn.Module):
+class DoubleBuffers(nn.Module):
+    """A module whose buffers in double precision stay so, whatever the module is made."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DoubleBuffers:  # noqa: FBT001, FBT002
+        # Positions of values stay double, whatever the parameters are: in single precision cents of millions are lost.
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, buffer in before.items():
+            moved = self._buffers[name]
+            if buffer is not None and moved is not None and moved.dtype != buffer.dtype:
+                self._buffers[name] = buffer.to(moved.device)
+        return self
+
+
+class ColumnLayout(DoubleBuffers):
     """Columns side by side, each a set of entries: its categories or atoms, the missing value, and the rest of it.
 
     Entries of all columns are numbered through. The rest, numbers on a grid or of full resolution, is measured on a
@@ -27,7 +41,7 @@ class ColumnLayout(nn.Module):
         supports: that of each column.
 
     Attributes:
-        sizes: the number of entries of each column, a list.
+        sizes, rests: the number of entries of each column, and whether the last stands for a rest; lists.
         offset, size: where the entries of a column begin, and how many there are; (columns,).
         missing_at, rest_at: which of a column's entries stand for a missing value and for the rest, -1 where none does.
         atom: the value of every entry, NaN for those two; double.
@@ -65,6 +79,7 @@ class ColumnLayout(nn.Module):
         missing, rest = (torch.tensor([getattr(part, name) for part in parts]) for name in ("missing", "has_rest"))
         size = counts + missing.long() + rest.long()
         self.sizes: list[int] = size.tolist()
+        self.rests: list[bool] = rest.tolist()
         buffers = {
             "size": size,
             "offset": size.cumsum(0) - size,
@@ -95,16 +110,6 @@ class ColumnLayout(nn.Module):
         self.register_buffer("low", torch.zeros(len(parts), dtype=torch.float64))
         self.register_buffer("high", torch.zeros(len(parts), dtype=torch.float64))
         self._set_ends()
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ColumnLayout:  # noqa: FBT001, FBT002
-        # Positions of values stay double, whatever the parameters are: in single precision cents of millions are lost.
-        before = dict(self._buffers)
-        super()._apply(fn, recurse)
-        for name, buffer in before.items():
-            moved = self._buffers[name]
-            if buffer is not None and moved is not None and moved.dtype != buffer.dtype:
-                self._buffers[name] = buffer.to(moved.device)
-        return self
 
     # -- values ---------------------------------------------------------------------------------------
 

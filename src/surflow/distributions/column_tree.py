@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from surflow._internal.shapes import Shape
 from surflow.distributions.column_conditionals import ColumnConditionals
 from surflow.distributions.column_distribution import ColumnDistribution
+from surflow.distributions.column_layout import DoubleBuffers
 from surflow.distributions.discrete import draw_categories
 from surflow.errors import ConfigError
 from surflow.supports import Support
@@ -20,7 +21,7 @@ _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 1e4, 1e6)
 _NEVER = -1e30
 
 
-class ColumnTree(ColumnDistribution):
+class ColumnTree(DoubleBuffers, ColumnDistribution):
     r"""A tree of pairs of columns, counted in bins: exact, fast, and hard to beat on few rows.
 
     .. math:: \log p(x) = \sum_i \log p_i(x_i) + \log \frac{p(b_i \mid b_{\text{parent}(i)})}{p_i(b_i)}
@@ -72,8 +73,8 @@ class ColumnTree(ColumnDistribution):
         self.register_buffer("codes", local.clamp(max=bins - 1))
         self.register_buffer("parent", torch.full((size,), -1))
         self.register_buffer("turn", torch.arange(size))  # columns, parents first
-        # log p(b | b of the parent), (column, b of the parent, b); for roots the same of every parent.
-        self.register_buffer("table", torch.zeros(size, bins + 1, bins + 1))
+        # log p(b | b of the parent), (column, b of the parent, b); those of columns without one are not used.
+        self.register_buffer("table", torch.zeros(size, bins + 1, bins + 1, dtype=torch.float64))
 
     # -- bins -----------------------------------------------------------------------------------------
 
@@ -146,8 +147,8 @@ class ColumnTree(ColumnDistribution):
         log_alone = self._log_alone()
         for column in range(size):
             parent = int(self.parent[column])
-            pairs = None if parent < 0 else counts[parent, column]
-            self.table[column] = _smoothed(pairs, log_alone[column].exp()).log().clamp(min=_NEVER)
+            if parent >= 0:
+                self.table[column] = _smoothed(counts[parent, column], log_alone[column].exp()).log().clamp(min=_NEVER)
 
     def _set_edges(self, x: Tensor, bins: int) -> None:
         """Edges that no number of the column lies on, so that bins are of about as many rows each."""
@@ -172,7 +173,9 @@ class ColumnTree(ColumnDistribution):
         best, nearest = torch.full((size,), -math.inf, dtype=torch.float64), torch.full((size,), -1)
         left = torch.ones(size, dtype=torch.bool)
         for i in range(size):
-            column = int(best.where(left, -math.inf).argmax()) if i else int(information.fill_diagonal_(0).sum(1).argmax())
+            column = (
+                int(best.where(left, -math.inf).argmax()) if i else int(information.fill_diagonal_(0).sum(1).argmax())
+            )
             if not left[column]:  # of those that are left none is near to any
                 column = int(left.nonzero()[0])
             left[column] = False
@@ -187,35 +190,41 @@ class ColumnTree(ColumnDistribution):
         bins = self._binned(x)
         parent = self.parent.clamp(min=0)
         columns = torch.arange(x.shape[1], device=x.device)
-        tied = self.table[columns, bins[:, parent], bins] - self._log_alone()[columns, bins].to(self.table.dtype)
-        return (self._nats_alone(x) + tied.where(self.parent >= 0, 0.0)).sum(1)
+        tied = self.table[columns, bins[:, parent], bins] - self._log_alone()[columns, bins]
+        nats = self._nats_alone(x).sum(1)
+        return nats + tied.where(self.parent >= 0, 0.0).sum(1).to(nats.dtype)
 
     def _nats_alone(self, x: Tensor) -> Tensor:
         width = self.alone.embedding.shape[1]
         return self.alone.log_prob(self.alone.start.new_zeros(*x.shape, width), x)
 
+    def _tables(self) -> Tensor:
+        """Log-probabilities of bins given that of the parent, or of columns alone, whatever it is."""
+        alone = self._log_alone().log_softmax(1)
+        return torch.where(self.parent[:, None, None] < 0, alone[:, None], self.table)
+
     def _upward(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability of the known bins, (n,), and of those at or below each column given its bin, (n, D, bins)."""
         bins = self._binned(x)
+        table = self._tables()
         own = torch.nn.functional.one_hot(bins, self.bins + 1).bool() | ~known[..., None]
-        message = torch.zeros(own.shape, dtype=self.table.dtype, device=x.device).masked_fill(~own, _NEVER)
+        message = torch.zeros(own.shape, dtype=table.dtype, device=x.device).masked_fill(~own, _NEVER)
         total = message.new_zeros(len(x))
-        for column in reversed(self.turn.tolist()):
-            parent = int(self.parent[column])
-            up = (self.table[column] + message[:, column, None]).logsumexp(2)  # (n, bins of the parent)
-            if parent < 0:
-                total = total + up[:, 0]
-            else:
-                message = message.index_add(1, self.turn.new_tensor([parent]), up[:, None])
+        for i in reversed(range(x.shape[1])):
+            column = self.turn[i, None]
+            parent = self.parent[column]
+            up = (table[column] + message[:, column]).logsumexp(2)  # (n, bins of the parent)
+            total = total + up[:, 0].where(parent < 0, 0.0)
+            message = message.index_add(1, parent.clamp(min=0), up[:, None].where(parent >= 0, 0.0))
         return total, message
 
     def _log_known(self, x: Tensor, columns: list[int]) -> Tensor:
         """Nats of the columns, whatever the others."""
         mask = self._mask(columns).to(x.device).expand_as(x)
         bins = self._binned(x)
-        within = self._nats_alone(x) - self._log_alone()[torch.arange(x.shape[1], device=x.device), bins].to(x.dtype)
-        total = self._upward(x, mask)[0]
-        return total + within.where(mask, 0.0).sum(1).to(total.dtype)
+        alone = self._nats_alone(x)
+        within = alone - self._log_alone()[torch.arange(x.shape[1], device=x.device), bins]
+        return (self._upward(x, mask)[0] + within.where(mask, 0.0).sum(1)).to(alone.dtype)
 
     def _log_prob_of(self, x: Tensor, of: list[int], given: list[int], context: Tensor | None) -> Tensor:
         return self._log_known(x, [*of, *given]) - self._log_known(x, given)
@@ -227,11 +236,13 @@ class ColumnTree(ColumnDistribution):
     @torch.no_grad()
     def _filled(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
         _, message = self._upward(x, known)
+        table = self._tables()
         bins = torch.zeros_like(x, dtype=torch.long)
-        for column in self.turn.tolist():
-            above = bins[:, max(int(self.parent[column]), 0)]
-            chosen = draw_categories(len(x), self.table[column][above] + message[:, column])
-            bins = bins.index_copy(1, self.turn.new_tensor([column]), chosen[:, None])
+        for i in range(x.shape[1]):
+            column = self.turn[i, None]
+            above = bins[:, self.parent[column].clamp(min=0)][:, 0]
+            chosen = draw_categories(len(x), table[column][0][above] + message[:, column][:, 0])
+            bins = bins.index_copy(1, column, chosen[:, None])
         return x.where(known, self._values(bins).to(x.dtype))
 
     def _values(self, bins: Tensor) -> Tensor:
@@ -240,26 +251,29 @@ class ColumnTree(ColumnDistribution):
         shares, rest, ends, mixture = self._in_bins()
         of_entry = self._entry_bins()
         drawn = []
-        for column, (start, size) in enumerate(zip(layout.offset.tolist(), layout.sizes, strict=True)):
+        start = 0
+        for column, (size, has_rest) in enumerate(zip(layout.sizes, layout.rests, strict=True)):
             mine = slice(start, start + size)
+            start += size
             mass = shares[mine] * (of_entry[mine] == torch.arange(self.bins + 1, device=bins.device)[:, None])
-            if layout.rest_at[column] >= 0:
-                mass[:, -1] = torch.nn.functional.pad(rest[column], (0, 1))
+            if has_rest:
+                mass = torch.cat([mass[:, :-1], torch.nn.functional.pad(rest[column], (0, 1))[:, None]], 1)
             which = bins[:, column]
             entry = draw_categories(len(bins), mass.clamp(min=1e-300).log()[which])
-            part = [one[column].expand(len(bins), -1) for one in mixture]
-            of = torch.full_like(which, column)
-            low, high = (ends[column][(which + shift).clamp(max=self.bins)] for shift in (0, 1))
-            low = low.where(low < high, layout.low[column])
-            numbers = self.alone.draw_rest((part[0], part[1], part[2]), of, low, high)
-            drawn.append(torch.where(entry == layout.rest_at[column], numbers, layout.atom[mine][entry]))
+            value = layout.atom[mine][entry]
+            if has_rest:
+                part = [one[column].expand(len(bins), -1) for one in mixture]
+                low, high = (ends[column][(which + shift).clamp(max=self.bins)] for shift in (0, 1))
+                low = low.where(low < high, layout.low[column])  # where nothing is drawn
+                of = torch.full_like(which, column)
+                numbers = self.alone.draw_rest((part[0], part[1], part[2]), of, low, high)
+                value = torch.where(entry == size - 1, numbers, value)
+            drawn.append(value)
         return torch.stack(drawn, 1)
 
 
-def _smoothed(pairs: Tensor | None, alone: Tensor) -> Tensor:
+def _smoothed(pairs: Tensor, alone: Tensor) -> Tensor:
     """Probabilities of bins given those of the parent, (bins, bins), from counts and what the column is alone."""
-    if pairs is None:
-        return alone.expand(len(alone), -1) / alone.sum()
     alone = alone / alone.sum()
     total = pairs.sum(1, keepdim=True)
     best, found = -math.inf, alone.expand(len(alone), -1)
