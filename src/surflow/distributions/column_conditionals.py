@@ -143,14 +143,17 @@ class ColumnConditionals(nn.Module):
 
     # -- drawing ----------------------------------------------------------------------------------------
 
+    def _logits_of(self, h: Tensor, column: Tensor) -> Tensor:
+        """Logits of all entries, -inf of other columns than (n,); (n, entries)."""
+        logits = self.inner(h) @ self.embedding.T + self._entry_bias()
+        return logits.masked_fill(self.layout.column != column[:, None], -math.inf)
+
     def shares(self, h: Tensor, column: Tensor) -> Tensor:
         """Probabilities of all entries, those of other columns than (n,) zero; (n, entries), double."""
         layout = self.layout
-        own = layout.column == column[:, None]
-        logits = self.inner(h) @ self.embedding.T + self._entry_bias()
-        shares = logits.double().masked_fill(~own, -math.inf).softmax(1)
+        shares = self._logits_of(h, column).double().softmax(1)
         reserved = layout.reserved[column][:, None]
-        return shares * (1 - reserved) + reserved / layout.size[column][:, None] * own
+        return shares * (1 - reserved) + reserved / layout.size[column][:, None] * (layout.column == column[:, None])
 
     def mixture_of(self, h: Tensor, column: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weights' logarithms, positions and scales of the rest of the columns (n,); (n, components + 1), double."""
@@ -161,7 +164,10 @@ class ColumnConditionals(nn.Module):
     def draw(self, h: Tensor, column: Tensor) -> Tensor:
         """One value a row of the columns (n,), given hidden vectors (n, width); double."""
         layout = self.layout
-        entry = draw_categories(h.shape[0], self.shares(h, column).log())
+        entry = draw_categories(len(h), self._logits_of(h, column))
+        u = torch.rand(2, len(h), dtype=torch.float64, device=h.device)
+        reserved = layout.offset[column] + (u[1] * layout.size[column]).long()
+        entry = torch.where(u[0] < layout.reserved[column], reserved, entry)
         rest = entry - layout.offset[column] == layout.rest_at[column]
         v = self.draw_rest(self.mixture_of(h, column), column, layout.low[column], layout.high[column])
         return torch.where(rest, v, layout.atom[entry])
