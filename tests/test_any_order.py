@@ -131,8 +131,26 @@ def test_the_density_is_the_mean_over_orders_and_training_draws_one_a_row() -> N
     assert torch.equal(table.elbo(x), table.log_prob(x))
 
 
-def test_draws_have_the_frequencies_of_the_density() -> None:
+def test_orders_are_weighed_by_the_likelihood_of_rows() -> None:
     table = _table()
+    x = _rows(2000)
+    each = torch.stack([table._terms(x, order[None], None).sum(1) for order in table.order_table]).detach()
+    before = table.log_prob(x).mean().item()
+    table.weigh(x)
+    weight = table.log_weight.softmax(0)
+    assert torch.allclose(table.log_prob(x), (each.exp() * weight[:, None]).sum(0).log(), atol=1e-6)
+    assert table.log_prob(x).mean().item() > before
+    assert table.log_prob(x).mean() > each.mean(1).max() - 1e-3
+    assert table.log_prob(EVERY).exp().sum().item() == pytest.approx(1, abs=1e-6)
+    with pytest.raises(sf.DataError, match="expected rows"):
+        table.weigh(x[:0])
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+def test_draws_have_the_frequencies_of_the_density(weighed: bool) -> None:
+    table = _table()
+    if weighed:
+        table.weigh(_rows(30))
     n = 40_000
     drawn = table.sample(n, seed=0)
     assert table.support.contains(drawn).all()
@@ -169,7 +187,8 @@ def test_rows_given_some_columns_keep_them_and_follow_the_conditional() -> None:
     states[:, [0, 3]] = torch.cartesian_prod(torch.arange(2.0), torch.arange(3.0, 6.0)).double()
     orders = [[*g, *o] for g in itertools.permutations([1, 2]) for o in itertools.permutations([0, 3])]
     given_first = torch.tensor(orders)
-    mass = table._mean(states, given_first, None, [0, 3]).exp().detach()
+    mass = torch.stack([table._terms(states, order[None], None)[:, [0, 3]].sum(1).exp() for order in given_first])
+    mass = mass.mean(0).detach()
     # What is known comes in an order of its own in each row.
     observed = torch.stack([(drawn == state).where(~state.isnan(), True).all(1).sum() for state in states])
     assert ((observed - n * mass).abs() < 5 * (n * mass).sqrt()).all()
@@ -188,7 +207,7 @@ def test_the_account_of_a_row_is_each_value_given_the_others() -> None:
     for column in range(4):
         others = [int(c) for c in table.order_table[0] if c != column]
         order = torch.tensor([[*others, column]])
-        assert torch.allclose(account[:, column], table._mean(x, order, None, [column]), atol=1e-9)
+        assert torch.allclose(account[:, column], table._terms(x, order, None)[:, column], atol=1e-9)
 
 
 def test_quantiles_are_where_the_conditional_mass_passes() -> None:

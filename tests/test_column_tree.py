@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import surflow as sf
+from surflow.distributions.column_distribution import ColumnDistribution
 from test_any_order import EVERY, MIXED, _number, _rows, _table
 
 
@@ -27,7 +28,7 @@ def _mixture() -> sf.ColumnMixture:
 
 
 both = pytest.mark.parametrize("build", [_tree, _mixture])
-Build = Callable[[], sf.ColumnDistribution]
+Build = Callable[[], ColumnDistribution]
 
 
 @pytest.mark.parametrize("initialized", [False, True])

@@ -29,7 +29,6 @@ from surflow.column_supports import Grid, WithAtoms
 from surflow.distribution import Distribution
 from surflow.distributions.any_order import AnyOrder
 from surflow.distributions.ascending import AscendingCategorical
-from surflow.distributions.column_distribution import ColumnDistribution
 from surflow.distributions.column_mixture import ColumnMixture
 from surflow.distributions.column_tree import ColumnTree
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
@@ -124,7 +123,7 @@ __all__ = [
     "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",
     # distributions
     "AnyOrder", "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli",
-    "BlockwiseDiscretizedLogistic", "Categorical", "ColumnDistribution", "ColumnMixture", "ColumnTree",
+    "BlockwiseDiscretizedLogistic", "Categorical", "ColumnMixture", "ColumnTree",
     "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint", "JointBernoulli", "Logistic", "Mixture",
     "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports

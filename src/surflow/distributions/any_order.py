@@ -11,8 +11,9 @@ from torch import Tensor
 from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape
 from surflow.distributions.column_conditionals import ColumnConditionals
-from surflow.distributions.column_distribution import ColumnDistribution
+from surflow.distributions.column_distribution import ColumnDistribution, weights
 from surflow.distributions.column_transformer import ColumnTransformer
+from surflow.distributions.discrete import draw_categories
 from surflow.errors import ConfigError, DataError
 from surflow.supports import Support
 
@@ -23,12 +24,13 @@ _SEED = 0
 class AnyOrder(ColumnDistribution):
     r"""Rows of mixed columns, numbers, categories and missing values, with all conditionals of any on any others.
 
-    .. math:: \log p(x) = \log \frac1k \sum_{j=1}^k \prod_{i=1}^D p(x_{o_j(i)} \mid x_{o_j(1)}, \dots, x_{o_j(i-1)})
+    .. math:: \log p(x) = \log \sum_{j=1}^k w_j \prod_{i=1}^D p(x_{o_j(i)} \mid x_{o_j(1)}, \dots, x_{o_j(i-1)})
 
     for k fixed orders of the columns. By the chain rule every product is an exact density, and so is their mean, which
-    is better than each. All conditionals come from one causal transformer, whose tokens are a column's value and the
-    column that is asked for next. Values of columns on a :class:`~surflow.column_supports.Grid` have masses, as have
-    categories, atoms and missing values; those of full resolution have densities.
+    is mostly better than each. The weights are 1/k until ``weigh`` sets them to what held-out rows say. Conditionals
+    all come from one causal transformer, whose tokens are a column's value and the column that is asked for next.
+    Values of columns on a :class:`~surflow.column_supports.Grid` have masses, as have categories, atoms and missing
+    values; those of full resolution have densities.
 
     In training mode with gradients, as in ``fit``, ``elbo`` is the log-likelihood under one order, drawn anew for every
     row: all orders are learned, and its mean over orders is a lower bound of the logarithm of their mean likelihood.
@@ -65,6 +67,7 @@ class AnyOrder(ColumnDistribution):
     """
 
     order_table: Tensor
+    log_weight: Tensor
 
     def __init__(
         self,
@@ -92,12 +95,28 @@ class AnyOrder(ColumnDistribution):
         self.conditionals = ColumnConditionals(self.layout, self.net.embedding, components)
         with seeded(_SEED):
             self.register_buffer("order_table", _orders(orders, size))
+        self.register_buffer("log_weight", torch.zeros(len(self.order_table)))
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         """Take the columns' frequencies and scales from rows of the training data; only once."""
         x, _, _ = self._rows(x, context)
         self.layout.initialize(x)
+
+    @torch.no_grad()
+    def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Set the weights of the orders to those of the highest likelihood of rows that were not trained on.
+
+        Args:
+            x: rows (n, D), at least one.
+            context: one of each row, or None.
+
+        Raises:
+            DataError: for no rows, or none that has a density.
+        """
+        x, context, _ = self._rows(x, context)
+        each = self._in_parts(lambda x, context: self._each(x, context).T, x, context)
+        self.log_weight.copy_(weights(each))
 
     # -- scoring ------------------------------------------------------------------------------------
 
@@ -112,23 +131,23 @@ class AnyOrder(ColumnDistribution):
         return self._terms(x, order, context).sum(1).reshape(batch)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        every = list(range(x.shape[1]))
-        return self._in_parts(lambda x, context: self._mean(x, self.order_table, context, every), x, context)
+        def mean(x: Tensor, context: Tensor | None) -> Tensor:
+            return _log_mean(self._each(x, context), self.log_weight)
+
+        return self._in_parts(mean, x, context)
+
+    def _each(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """Nats of rows under every order, (orders, n)."""
+        return torch.stack([self._terms(x, order[None], context).sum(1) for order in self.order_table])
 
     def _terms(self, x: Tensor, order: Tensor, context: Tensor | None) -> Tensor:
         """Nats of every value given those before it in the order (rows or 1, columns), for rows (n, D)."""
         return self.conditionals.log_prob(self.net(x, order, context), x)
 
-    def _mean(self, x: Tensor, orders: Tensor, context: Tensor | None, of: list[int]) -> Tensor:
-        """Log of the mean over the orders (k, columns) of the likelihoods of the columns ``of``, given earlier ones."""
-        each = torch.stack([self._terms(x, order[None], context)[:, of].sum(1) for order in orders])
-        never = each.isneginf().all(0)  # where a logarithm of a sum has no gradient
-        return (each.where(~never, 0.0).logsumexp(0) - math.log(len(orders))).masked_fill(never, -math.inf)
-
     # -- drawing ------------------------------------------------------------------------------------
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
-        which = torch.randint(len(self.order_table), (n,), device=self.order_table.device)
+        which = draw_categories(n, self.log_weight[None])
         x = torch.zeros(n, *self.event_shape, device=which.device, dtype=self._event_type)
         return self._generate(self.order_table[which], context, x, torch.zeros_like(x, dtype=torch.bool))
 
@@ -166,8 +185,9 @@ class AnyOrder(ColumnDistribution):
                 [part[i] for part in (given, of) for i in torch.randperm(len(part)).tolist()]
                 for _ in range(len(self.order_table) - 1)
             ]
-        orders = {(*given, *of): None} | dict.fromkeys(map(tuple, shuffled))
-        return self._mean(x, torch.tensor(list(orders), device=x.device), context, of)
+        orders = torch.tensor(list({(*given, *of): None} | dict.fromkeys(map(tuple, shuffled))), device=x.device)
+        each = torch.stack([self._terms(x, order[None], context)[:, of].sum(1) for order in orders])
+        return _log_mean(each, each.new_zeros(len(orders)))
 
     @torch.no_grad()
     def account(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -221,6 +241,13 @@ class AnyOrder(ColumnDistribution):
             return self.conditionals.quantile(self.net(x, order, context)[:, of], of, torch.tensor(q).double())
 
         return self._in_parts(each, x, context)
+
+
+def _log_mean(each: Tensor, log_weight: Tensor) -> Tensor:
+    """Log of the weighed mean of likelihoods from their logarithms (orders, n); (n,)."""
+    never = each.isneginf().all(0)  # where a logarithm of a sum has no gradient
+    each = each.where(~never, 0.0) + log_weight.to(each.dtype).log_softmax(0)[:, None]
+    return each.logsumexp(0).masked_fill(never, -math.inf)
 
 
 def _orders(k: int, size: int) -> Tensor:

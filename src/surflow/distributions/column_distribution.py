@@ -15,6 +15,8 @@ from surflow.distributions.column_layout import ColumnLayout
 from surflow.errors import DataError, ShapeError
 from surflow.supports import Support
 
+# Steps of the expectation-maximisation algorithm, which for weights alone has one optimum.
+_STEPS = 1000
 # Values that are scored or drawn at once where no gradients are recorded.
 _VALUES_AT_ONCE = 2**15
 
@@ -49,6 +51,14 @@ class ColumnDistribution(Distribution):
 
     def _filled(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
         raise NotImplementedError
+
+    def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Let what rows decide that were not trained on, such as a validation set, see them; here nothing.
+
+        Args:
+            x: rows (n, D), at least one.
+            context: one of each row, or None.
+        """
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x = self._sample(n, context)
@@ -161,3 +171,19 @@ class ColumnDistribution(Distribution):
                 f"{x[row, column].item():g} on {self.support.coordinates(x.shape[1])[column]!r}: bring them there, or "
                 "leave them out of what is known"
             )
+
+
+def weights(log_prob: Tensor) -> Tensor:
+    """Logarithms of the weights with which a mixture fits best, from log-densities (rows, components).
+
+    Raises:
+        DataError: if no row has a density.
+    """
+    log_prob = log_prob.double()
+    log_prob = log_prob[log_prob.isfinite().any(1)]
+    if not len(log_prob):
+        raise DataError("expected rows to weigh components with, got none that has a density under any")
+    log_weight = torch.zeros_like(log_prob[0])
+    for _ in range(_STEPS):
+        log_weight = (log_prob + log_weight).softmax(1).mean(0).clamp(min=1e-12).log()
+    return log_weight

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from surflow.distributions.column_distribution import ColumnDistribution
+from surflow.distributions.column_distribution import ColumnDistribution, weights
 from surflow.distributions.discrete import draw_categories
 from surflow.distributions.mixture import Mixture
 from surflow.errors import DataError
-
-# Steps of the expectation-maximisation algorithm, which for weights alone has one optimum.
-_STEPS = 200
 
 
 class ColumnMixture(Mixture, ColumnDistribution):
@@ -57,24 +54,20 @@ class ColumnMixture(Mixture, ColumnDistribution):
 
     @torch.no_grad()
     def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Set the weights to those of the highest likelihood of rows that the components were not trained on.
+        """Let the components see rows, and set the weights to those of the highest likelihood of the rows.
 
         Args:
-            x: rows (n, D), at least one.
+            x: rows (n, D) that the components were not trained on, at least one.
             context: one of each row, or None.
 
         Raises:
-            DataError: for no rows.
+            DataError: for no rows, or none that has a density under any component.
         """
         x, context, _ = self._rows(x, context)
-        if not len(x):
-            raise DataError("expected rows to weigh the components with, got none")
-        each = torch.stack([part.log_prob(x, part.own(context)) for part in self.components], 1).double()
-        each = each[each.isfinite().any(1)]
-        weight = torch.full_like(each[0], 1 / each.shape[1])
-        for _ in range(_STEPS):
-            weight = (each + weight.log()).softmax(1).mean(0)
-        self.logits.copy_(weight.clamp(min=1e-6).log())
+        for part in self.components:
+            part.weigh(x, part.own(context))
+        each = torch.stack([part.log_prob(x, part.own(context)) for part in self.components], 1)
+        self.logits.copy_(weights(each))
 
     def _log_weighed(self, x: Tensor, columns: list[int], context: Tensor | None) -> Tensor:
         """Log-weights of the components times their likelihoods of the columns, (n, components)."""
