@@ -34,8 +34,9 @@ class AnyOrder(ColumnDistribution):
 
     In training mode with gradients, as in ``fit``, ``elbo`` is the log-likelihood under one order, drawn anew for every
     row: all orders are learned, and its mean over orders is a lower bound of the logarithm of their mean likelihood.
-    ``log_prob`` is the density in every mode. Before training, ``initialize`` takes frequencies and scales of the
-    columns from the data; ``fit`` calls it.
+    ``log_prob`` is the density in every mode, and ``sample_given`` draws an order of what is known, and of what is not,
+    for each row. Before training, ``initialize`` takes frequencies and scales of the columns from the data; ``fit``
+    calls it.
 
     Args:
         event_shape: D, or (D,).

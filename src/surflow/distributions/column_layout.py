@@ -186,10 +186,10 @@ class ColumnLayout(DoubleBuffers):
         )
         self.reserved.copy_(((once + 1) / (n + 2)).clamp(max=0.5))
         for column in range(len(self.size)):  # once, before training
-            rest = x[:, column][entry[:, column] < 0].double()
+            rest = x[:, column][entry[:, column] < 0].double().cpu()
             if self.rest_at[column] >= 0 and rest.numel():
                 step = self.step[column].item() if self.grid[column] else 0.0
-                self.knots[:, column] = fitted_knots(rest, step, self.knots[:, column])
+                self.knots[:, column] = fitted_knots(rest, step, self.knots[:, column].cpu())
         self._set_ends()
         self.fitted.fill_(True)
 
