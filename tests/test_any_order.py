@@ -101,6 +101,20 @@ def test_supports_of_columns_are_rebuilt_equal(support: sf.Support) -> None:
     assert build(json.loads(json.dumps(describe(support)))) == support
 
 
+def test_atoms_are_values_that_stand_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    smooth = (torch.randn(5000, generator=generator).double() * 100).round() / 10
+    assert len(sf.atoms_of(smooth, 0.1)) <= 10  # one in fifty by chance
+    spiked = torch.cat([smooth, torch.full((60,), 10.0), torch.zeros(500), torch.full((9,), NAN)]).double()
+    assert {0.0, 10.0} <= set(sf.atoms_of(spiked, 0.1)) and len(sf.atoms_of(spiked, 0.1)) <= 12
+    assert sf.atoms_of(spiked, 0.1, most=1) == (0.0,)
+    assert sf.atoms_of(torch.tensor([0.3, 0.3, 0.3, 0.1, 0.1, 7.0])) == (pytest.approx(0.3),)
+    assert sf.atoms_of(torch.full((4,), NAN)) == ()
+    # A column whose numbers are all multiples of 25: each is met far more often than those beside it.
+    rounded = torch.arange(0, 1000, 25).double().repeat(5)
+    assert len(sf.atoms_of(rounded, 1.0)) == 40
+
+
 # -- the density ------------------------------------------------------------------------------------------
 
 

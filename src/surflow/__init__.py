@@ -25,7 +25,7 @@ from surflow.bijections.shape import Permute, PermuteAxes, RavelMultiIndex, Resh
 from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, PositiveSplineMap, SplineMap
 from surflow.bijections.truncated import TruncatedMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
-from surflow.column_supports import Grid, WithAtoms
+from surflow.column_supports import Grid, WithAtoms, atoms_of
 from surflow.distribution import Distribution
 from surflow.distributions.any_order import AnyOrder
 from surflow.distributions.ascending import AscendingCategorical
@@ -128,7 +128,7 @@ __all__ = [
     "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports
     "Circle", "Grid", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real",
-    "Support", "WithAtoms", "circle", "positive", "product", "real", "unit_interval",
+    "Support", "WithAtoms", "atoms_of", "circle", "positive", "product", "real", "unit_interval",
     # networks
     "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetEncoder", "SetTransformer",
     "Summary",

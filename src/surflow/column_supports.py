@@ -15,6 +15,8 @@ from surflow.supports import Integers, Support
 
 # How far from a point of its grid a number may be, in steps: what is left of decimals in binary.
 TOLERANCE = 1e-3
+# How often a value has to be met before it says anything.
+_TWICE = 2
 
 
 @dataclass(frozen=True)
@@ -150,3 +152,41 @@ class WithAtoms(Support):
         said = [f"atoms ({', '.join(f'{atom:g}' for atom in self.atoms)}{',' * (len(self.atoms) == 1)})"]
         said = said * bool(self.atoms) + ["missing values"] * self.missing
         return f"{self.support!r} with {' and '.join(said)}"
+
+
+def atoms_of(values: Tensor, step: float = 0.0, *, least: float = 4.0, most: int = 1000) -> tuple[float, ...]:
+    r"""The values of a column that are met more often than their neighbours say, for :class:`WithAtoms`; ascending.
+
+    A value met c times, where about the root of n rows on either side of it predict e, is one if it is met twice or
+    more and the logarithm of the ratio of Poisson likelihoods, :math:`c \log (c / e) - (c - e)`, is at least so many
+    nats. Of numbers of full resolution neighbours predict none, and those met three times or more are atoms.
+
+    Args:
+        values: of the column, (n,); missing ones, NaN, are left out.
+        step: of the grid that they lie on, 0 for numbers of full resolution.
+        least: nats that an atom has to gain.
+        most: how many atoms at most, those met most often.
+
+    >>> hours = torch.cat([torch.arange(20.0, 60.0), torch.full((30,), 40.0)])
+    >>> atoms_of(hours, step=1.0)
+    (40.0,)
+    """
+    values = values[values.isfinite()].double()
+    if not len(values):
+        return ()
+    found, counts = values.unique(return_counts=True)
+    if step:
+        n, near = len(values), max(10, round(len(values) ** 0.5))
+        after = counts.cumsum(0)
+        before = after - counts
+        low = torch.searchsorted(after, (before - near).clamp(min=0), right=True)
+        high = torch.searchsorted(after, (after + near).clamp(max=n))
+        rows = after[high] - before[low] - counts
+        expected = rows / ((found[high] - found[low]) / step).clamp(min=1.0)
+        gain = counts * (counts / expected.clamp(min=1e-9)).log() - (counts - expected)
+        kept = (counts > expected) & (gain >= least) & (counts >= _TWICE)
+    else:
+        kept = counts > _TWICE
+    found, counts = found[kept], counts[kept]
+    often = counts.argsort(descending=True, stable=True)[:most]
+    return tuple(found[often].sort().values.tolist())
