@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape
@@ -19,6 +20,7 @@ from surflow.supports import Support
 
 # Of the orders whose mean is the density.
 _SEED = 0
+_LEAST_WEIGHT = 0.01
 
 
 class AnyOrder(ColumnDistribution):
@@ -46,7 +48,8 @@ class AnyOrder(ColumnDistribution):
             integers for categories, and :class:`~surflow.column_supports.WithAtoms` around these.
         width, layers, heads: of the transformer; perceptrons are twice as wide as tokens.
         components: logistics of which a column's numbers are a mixture, given others.
-        dropout: share of what the layers add that is dropped in training.
+        dropout: share of what the layers add that is dropped in training; .5 suits a few hundred rows, .2 a few
+            thousand, and 0 some tens of thousands.
         orders: k, the number of orders in the density, all different; D! if there are no more.
 
     Raises:
@@ -97,6 +100,8 @@ class AnyOrder(ColumnDistribution):
         with seeded(_SEED):
             self.register_buffer("order_table", _orders(orders, size))
         self.register_buffer("log_weight", torch.zeros(len(self.order_table)))
+        self.used = len(self.order_table)  # those of some weight come first
+        self.register_load_state_dict_post_hook(_count)
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
@@ -108,6 +113,8 @@ class AnyOrder(ColumnDistribution):
     def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
         """Set the weights of the orders to those of the highest likelihood of rows that were not trained on.
 
+        Orders of less than a hundredth are given up, so that scoring takes less time.
+
         Args:
             x: rows (n, D), at least one.
             context: one of each row, or None.
@@ -116,8 +123,12 @@ class AnyOrder(ColumnDistribution):
             DataError: for no rows, or none that has a density.
         """
         x, context, _ = self._rows(x, context)
-        each = self._in_parts(lambda x, context: self._each(x, context).T, x, context)
-        self.log_weight.copy_(weights(each))
+        self.used = len(self.order_table)
+        log_weight = weights(self._in_parts(lambda x, context: self._each(x, context).T, x, context))
+        log_weight, first = log_weight.sort(descending=True)
+        self.order_table.copy_(self.order_table[first])
+        self.log_weight.copy_(log_weight.where(log_weight > math.log(_LEAST_WEIGHT), -math.inf))
+        _count(self)
 
     # -- scoring ------------------------------------------------------------------------------------
 
@@ -133,13 +144,13 @@ class AnyOrder(ColumnDistribution):
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         def mean(x: Tensor, context: Tensor | None) -> Tensor:
-            return _log_mean(self._each(x, context), self.log_weight)
+            return _log_mean(self._each(x, context), self.log_weight[: self.used])
 
         return self._in_parts(mean, x, context)
 
     def _each(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """Nats of rows under every order, (orders, n)."""
-        return torch.stack([self._terms(x, order[None], context).sum(1) for order in self.order_table])
+        """Nats of rows under every order that is used, (orders, n)."""
+        return torch.stack([self._terms(x, order[None], context).sum(1) for order in self.order_table[: self.used]])
 
     def _terms(self, x: Tensor, order: Tensor, context: Tensor | None) -> Tensor:
         """Nats of every value given those before it in the order (rows or 1, columns), for rows (n, D)."""
@@ -242,6 +253,10 @@ class AnyOrder(ColumnDistribution):
             return self.conditionals.quantile(self.net(x, order, context)[:, of], of, torch.tensor(q).double())
 
         return self._in_parts(each, x, context)
+
+
+def _count(table: nn.Module, _: object = None) -> None:
+    table.used = int(cast(Tensor, table.log_weight).isfinite().sum())  # type: ignore[assignment]
 
 
 def _log_mean(each: Tensor, log_weight: Tensor) -> Tensor:
