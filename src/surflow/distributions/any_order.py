@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,8 @@ from surflow.supports import Support
 # Of the orders whose mean is the density.
 _SEED = 0
 _LEAST_WEIGHT = 0.01
+# Logits of entries that are held at once in drawing.
+_LOGITS_AT_ONCE = 2**23
 
 
 class AnyOrder(ColumnDistribution):
@@ -101,6 +102,8 @@ class AnyOrder(ColumnDistribution):
             self.register_buffer("order_table", _orders(orders, size))
         self.register_buffer("log_weight", torch.zeros(len(self.order_table)))
         self.used = len(self.order_table)  # those of some weight come first
+        self.asked: list[list[int]] = []  # which columns these ask for at each place
+        _count(self)
         self.register_load_state_dict_post_hook(_count)
 
     @torch.no_grad()
@@ -161,22 +164,34 @@ class AnyOrder(ColumnDistribution):
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
         which = draw_categories(n, self.log_weight[None])
         x = torch.zeros(n, *self.event_shape, device=which.device, dtype=self._event_type)
-        return self._generate(self.order_table[which], context, x, torch.zeros_like(x, dtype=torch.bool))
+        known = torch.zeros_like(x, dtype=torch.bool)
+        return self._generate(self.order_table[which], context, x, known, self.asked)
 
     @torch.no_grad()
-    def _generate(self, order: Tensor, context: Tensor | None, x: Tensor, known: Tensor) -> Tensor:
-        """Values one after the other in the orders (n, D) of the rows; those ``known``, (n, D), are kept from x."""
+    def _generate(
+        self, order: Tensor, context: Tensor | None, x: Tensor, known: Tensor, asked: list[list[int]]
+    ) -> Tensor:
+        """Values one after the other in the orders (n, D) of the rows; those ``known``, (n, D), are kept from x.
+
+        ``asked`` are the columns that any row may ask for at each place of its order.
+        """
+        at_once = max(1, _LOGITS_AT_ONCE // sum(self.layout.sizes))
+        if len(x) > at_once:
+            given = [None] * len(x.split(at_once)) if context is None else context.split(at_once)
+            parts = zip(order.split(at_once), given, x.split(at_once), known.split(at_once), strict=True)
+            return torch.cat([self._generate(*part, asked) for part in parts])
         net = self.net.steps(order, context)
         for i in range(order.shape[1]):
             column = order[:, i, None]
-            drawn = self.conditionals.draw(net.ask(i), column[:, 0])[:, None].to(x.dtype)
+            drawn = self.conditionals.draw(net.ask(i), column[:, 0], asked[i])[:, None].to(x.dtype)
             x = x.scatter(1, column, torch.where(known.gather(1, column), x.gather(1, column), drawn))
             net.tell(i, x)
         return x
 
     def _filled(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
         order = (torch.rand(x.shape, device=x.device) - known.to(torch.get_default_dtype())).argsort(1)
-        return self._generate(order, context, x, known)
+        every = list(range(x.shape[1]))
+        return self._generate(order, context, x, known, [every] * len(every))
 
     # -- conditionals -------------------------------------------------------------------------------
 
@@ -256,7 +271,10 @@ class AnyOrder(ColumnDistribution):
 
 
 def _count(table: nn.Module, _: object = None) -> None:
-    table.used = int(cast(Tensor, table.log_weight).isfinite().sum())  # type: ignore[assignment]
+    """Orders of some weight, as Python's numbers: no step of scoring or drawing waits for a device to say them."""
+    assert isinstance(table, AnyOrder)
+    table.used = int(table.log_weight.isfinite().sum())
+    table.asked = [sorted(set(columns)) for columns in table.order_table[: table.used].T.tolist()]
 
 
 def _log_mean(each: Tensor, log_weight: Tensor) -> Tensor:

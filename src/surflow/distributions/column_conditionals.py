@@ -143,15 +143,16 @@ class ColumnConditionals(nn.Module):
 
     # -- drawing ----------------------------------------------------------------------------------------
 
-    def _logits_of(self, h: Tensor, column: Tensor) -> Tensor:
-        """Logits of all entries, -inf of other columns than (n,); (n, entries)."""
-        logits = self.inner(h) @ self.embedding.T + self._entry_bias()
-        return logits.masked_fill(self.layout.column != column[:, None], -math.inf)
+    def _logits_of(self, h: Tensor, column: Tensor, entries: Tensor) -> Tensor:
+        """Logits of the entries, -inf of other columns than (n,); (n, entries)."""
+        logits = self.inner(h) @ self.embedding[entries].T + self._entry_bias()[entries]
+        return logits.masked_fill(self.layout.column[entries] != column[:, None], -math.inf)
 
     def shares(self, h: Tensor, column: Tensor) -> Tensor:
         """Probabilities of all entries, those of other columns than (n,) zero; (n, entries), double."""
         layout = self.layout
-        shares = self._logits_of(h, column).double().softmax(1)
+        every = torch.arange(len(layout.column), device=h.device)
+        shares = self._logits_of(h, column, every).double().softmax(1)
         reserved = layout.reserved[column][:, None]
         return shares * (1 - reserved) + reserved / layout.size[column][:, None] * (layout.column == column[:, None])
 
@@ -161,10 +162,11 @@ class ColumnConditionals(nn.Module):
         log_weight, m, s = self._mixture(raw)
         return log_weight.double(), m.double(), s.double()
 
-    def draw(self, h: Tensor, column: Tensor) -> Tensor:
-        """One value a row of the columns (n,), given hidden vectors (n, width); double."""
+    def draw(self, h: Tensor, column: Tensor, asked: list[int]) -> Tensor:
+        """One value a row of the columns (n,), all of them ``asked``, given hidden vectors (n, width); double."""
         layout = self.layout
-        entry = draw_categories(len(h), self._logits_of(h, column))
+        entries = layout.entries_of(asked)
+        entry = entries[draw_categories(len(h), self._logits_of(h, column, entries))]
         u = torch.rand(2, len(h), dtype=torch.float64, device=h.device)
         reserved = layout.offset[column] + (u[1] * layout.size[column]).long()
         entry = torch.where(u[0] < layout.reserved[column], reserved, entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -125,6 +126,12 @@ class ColumnLayout(DoubleBuffers):
         category = torch.minimum(x.nan_to_num(0.0, 0.0, 0.0).clamp(min=0), (self.size - 1).to(x.dtype)).long()
         entry = torch.where(self.categorical, category, entry)
         return torch.where(x.isnan(), self.missing_at, entry)
+
+    def entries_of(self, columns: list[int]) -> Tensor:
+        """The numbers of all entries of some columns."""
+        starts = [0, *accumulate(self.sizes)]
+        parts = [torch.arange(starts[i], starts[i + 1], device=self.column.device) for i in columns]
+        return torch.cat(parts)
 
     def inside(self, x: Tensor, entry: Tensor) -> Tensor:
         """Which values (n, columns) belong to their columns' supports; bool."""
