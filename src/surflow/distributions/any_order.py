@@ -180,7 +180,7 @@ class AnyOrder(ColumnDistribution):
             given = [None] * len(x.split(at_once)) if context is None else context.split(at_once)
             parts = zip(order.split(at_once), given, x.split(at_once), known.split(at_once), strict=True)
             return torch.cat([self._generate(*part, asked) for part in parts])
-        net = self.net.steps(order, context)
+        net = self.net.steps(order, context, asked)
         for i in range(order.shape[1]):
             column = order[:, i, None]
             drawn = self.conditionals.draw(net.ask(i), column[:, 0], asked[i])[:, None].to(x.dtype)

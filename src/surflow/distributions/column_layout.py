@@ -32,7 +32,51 @@ class DoubleBuffers(nn.Module):
         return self
 
 
-class ColumnLayout(DoubleBuffers):
+class ColumnValues:
+    """Where values of columns lie among the entries and on the scales of these: those of a layout, or some of them."""
+
+    offset: Tensor
+    size: Tensor
+    categorical: Tensor
+    atoms: Tensor
+    missing_at: Tensor
+    rest_at: Tensor
+    origin: Tensor
+    knots: Tensor
+
+    def entries(self, x: Tensor) -> Tensor:
+        """Which of its column's entries each value (n, columns) is, counted within the column, -1 for the rest.
+
+        What is outside the support may be anything.
+        """
+        atoms = self.atoms.to(x.dtype)
+        i = torch.searchsorted(atoms, x.T.contiguous()).clamp(max=atoms.shape[1] - 1)
+        met = (x == atoms.gather(1, i).T) & x.isfinite()  # infinite ones fill the table of atoms up
+        entry = i.T.where(met, -1)
+        category = torch.minimum(x.nan_to_num(0.0, 0.0, 0.0).clamp(min=0), (self.size - 1).to(x.dtype)).long()
+        entry = torch.where(self.categorical, category, entry)
+        return torch.where(x.isnan(), self.missing_at, entry)
+
+    def scaled(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (n, columns) on the scale of their columns, and the logarithm of the scale's slope there; double.
+
+        Missing values are in the middle.
+        """
+        v = torch.where(x.isfinite(), x, self.origin.to(x.dtype)).double()
+        z, log_slope = Knots(*self.knots).forward(v.T.contiguous())
+        return z.T, log_slope.T
+
+
+class SomeColumns(ColumnValues):
+    """Some columns of a layout, in the order in which they are listed."""
+
+    def __init__(self, layout: ColumnLayout, columns: list[int]) -> None:
+        for name in ColumnValues.__annotations__:
+            part = getattr(layout, name)
+            setattr(self, name, part[:, columns] if name == "knots" else part[columns])
+
+
+class ColumnLayout(DoubleBuffers, ColumnValues):
     """Columns side by side, each a set of entries: its categories or atoms, the missing value, and the rest of it.
 
     Entries of all columns are numbered through. The rest, numbers on a grid or of full resolution, is measured on a
@@ -54,23 +98,15 @@ class ColumnLayout(DoubleBuffers):
         low, high: ends of the rest on its scale; double.
     """
 
-    offset: Tensor
-    size: Tensor
-    categorical: Tensor
-    atoms: Tensor
-    missing_at: Tensor
-    rest_at: Tensor
     atom: Tensor
     column: Tensor
     log_frequency: Tensor
     reserved: Tensor
     grid: Tensor
     step: Tensor
-    origin: Tensor
     ends: Tensor
     low: Tensor
     high: Tensor
-    knots: Tensor
     fitted: Tensor
 
     def __init__(self, supports: Sequence[Support]) -> None:
@@ -114,19 +150,6 @@ class ColumnLayout(DoubleBuffers):
 
     # -- values ---------------------------------------------------------------------------------------
 
-    def entries(self, x: Tensor) -> Tensor:
-        """Which of its column's entries each value (n, columns) is, counted within the column, -1 for the rest.
-
-        What is outside the support may be anything.
-        """
-        atoms = self.atoms.to(x.dtype)
-        i = torch.searchsorted(atoms, x.T.contiguous()).clamp(max=atoms.shape[1] - 1)
-        met = (x == atoms.gather(1, i).T) & x.isfinite()  # infinite ones fill the table of atoms up
-        entry = i.T.where(met, -1)
-        category = torch.minimum(x.nan_to_num(0.0, 0.0, 0.0).clamp(min=0), (self.size - 1).to(x.dtype)).long()
-        entry = torch.where(self.categorical, category, entry)
-        return torch.where(x.isnan(), self.missing_at, entry)
-
     def entries_of(self, columns: list[int]) -> Tensor:
         """The numbers of all entries of some columns."""
         starts = [0, *accumulate(self.sizes)]
@@ -149,15 +172,6 @@ class ColumnLayout(DoubleBuffers):
         on_grid = origin + ((v - origin) / step).round() * step
         v = torch.where(self.grid[column], on_grid, v)
         return v.clamp(self.ends[0][column], self.ends[1][column])
-
-    def scaled(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (n, columns) on the scale of their columns, and the logarithm of the scale's slope there; double.
-
-        Missing values are in the middle.
-        """
-        v = torch.where(x.isfinite(), x, self.origin.to(x.dtype)).double()
-        z, log_slope = self.scale().forward(v.T.contiguous())
-        return z.T, log_slope.T
 
     def cells(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Centres and widths, on the scale, of the cells of values (n, columns) that lie on grids; double."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from surflow.distributions.column_layout import ColumnLayout
+from surflow.distributions.column_layout import ColumnLayout, SomeColumns
 from surflow.nets.attention import AttentionLayer
 
 # Hats between which a number on its column's scale lies, as the network sees it, and how far they reach.
@@ -65,30 +65,31 @@ class ColumnTransformer(nn.Module):
         back = order.argsort(1)
         return h.index_select(1, back[0]) if len(back) == 1 else h.gather(1, back[..., None].expand_as(h))
 
-    def steps(self, order: Tensor, context: Tensor | None) -> ColumnSteps:
-        """The same, one column of the orders (n, D) after the other."""
-        return ColumnSteps(self, order, context)
+    def steps(self, order: Tensor, context: Tensor | None, asked: list[list[int]]) -> ColumnSteps:
+        """The same, one column of the orders (n, D) after the other, of which ``asked`` are those at each place."""
+        return ColumnSteps(self, order, context, asked)
 
     def _given(self, context: Tensor | None) -> Tensor | float:
         return 0.0 if self.context is None or context is None else self.context(context.flatten(1))[:, None]
 
-    def _embedded(self, x: Tensor) -> Tensor:
-        """Vectors of all values, (n, D) to (n, D, width)."""
-        layout = self.layout
-        entry = layout.entries(x)
-        local = torch.where(entry < 0, layout.rest_at, entry)
+    def _embedded(self, x: Tensor, columns: list[int] | None = None) -> Tensor:
+        """Vectors of the values (n, columns) of some columns, or all; (n, columns, width)."""
+        values = self.layout if columns is None else SomeColumns(self.layout, columns)
+        numbers = self.numbers if columns is None else self.numbers[columns]
+        entry = values.entries(x)
+        local = torch.where(entry < 0, values.rest_at, entry)
         # A value outside the support has no density, and stands for something inside.
-        which = torch.minimum(local.clamp(min=0), layout.size - 1) + layout.offset
-        z, _ = layout.scaled(x)
-        seen = _seen(z.to(self.numbers.dtype)) * ((layout.rest_at >= 0) & x.isfinite())[..., None]
-        return F.embedding(which, self.embedding) + torch.einsum("ncf,cfw->ncw", seen, self.numbers)
+        which = torch.minimum(local.clamp(min=0), values.size - 1) + values.offset
+        z, _ = values.scaled(x)
+        seen = _seen(z.to(numbers.dtype)) * ((values.rest_at >= 0) & x.isfinite())[..., None]
+        return F.embedding(which, self.embedding) + torch.einsum("ncf,cfw->ncw", seen, numbers)
 
 
 class ColumnSteps:
     """Passes through a :class:`ColumnTransformer` token by token, with cached keys and values."""
 
-    def __init__(self, net: ColumnTransformer, order: Tensor, context: Tensor | None) -> None:
-        self.net, self.order = net, order
+    def __init__(self, net: ColumnTransformer, order: Tensor, context: Tensor | None, asked: list[list[int]]) -> None:
+        self.net, self.order, self.asked = net, order, asked
         self.layers = [cast(AttentionLayer, layer) for layer in net.layers]
         self.caches = [layer.empty_cache(*order.shape) for layer in self.layers]
         self.before = net.first.expand(len(order), 1, -1)
@@ -103,9 +104,12 @@ class ColumnSteps:
 
     def tell(self, i: int, rows: Tensor) -> None:
         """Let the rows (n, D), known up to the i-th columns, be what the next columns are asked given."""
-        # Values of all columns, of which one is kept, cost little beside a layer.
-        values = self.net._embedded(rows)
-        self.before = values.gather(1, self.order[:, i, None, None].expand(-1, -1, values.shape[2]))
+        columns = self.asked[i]
+        # Of all columns that any row asks for, one of them kept: they are few, and cost little beside a layer.
+        values = self.net._embedded(rows[:, columns], columns)
+        place = self.order.new_zeros(rows.shape[1])
+        place[columns] = torch.arange(len(columns), device=place.device)
+        self.before = values.gather(1, place[self.order[:, i], None, None].expand(-1, -1, values.shape[2]))
 
 
 def _seen(z: Tensor) -> Tensor:
