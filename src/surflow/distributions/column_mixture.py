@@ -69,6 +69,14 @@ class ColumnMixture(Mixture, ColumnDistribution):
         each = torch.stack([part.log_prob(x, part.own(context)) for part in self.components], 1)
         self.logits.copy_(weights(each))
 
+    def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return ColumnDistribution._draw(self, n, context)
+
+    def _sample(self, n: int, context: Tensor | None) -> Tensor:
+        k = draw_categories(n, self.logits[None])
+        draws = torch.stack([part._sample(n, part.own(context)) for part in self.components], 1)
+        return draws[torch.arange(n, device=draws.device), k]
+
     def _log_weighed(self, x: Tensor, columns: list[int], context: Tensor | None) -> Tensor:
         """Log-weights of the components times their likelihoods of the columns, (n, components)."""
         weight = self.logits.log_softmax(0).expand(len(x), -1)
