@@ -312,6 +312,27 @@ DISTRIBUTIONS = [
     Case("ascending, ready-made net", lambda: sf.AscendingCategorical(2, levels=5, net=sf.MaskedMLP([0, 1], 5))),
     Case("ascending", lambda: sf.AscendingCategorical(2, levels=5, width=8)),
     Case("ascending, context", lambda: sf.AscendingCategorical(3, levels=3, context_shape=CONTEXT, width=8)),
+    Case("any order", lambda: sf.AnyOrder(2, support=sf.Integers(3), width=8, layers=1, dropout=0.0)),
+    Case(
+        "any order, numbers",
+        lambda: sf.AnyOrder(
+            2, support=sf.product([sf.positive, sf.Interval(-1.0, 3.0)]), width=8, layers=1, components=3, dropout=0.0
+        ),
+    ),
+    Case(
+        "any order, context",
+        lambda: sf.AnyOrder(2, CONTEXT, support=sf.product([sf.circle, sf.real]), width=8, components=3, dropout=0.0),
+    ),
+    Case("column tree", lambda: sf.ColumnTree(2, support=sf.product([sf.positive, sf.Interval(-1.0, 3.0)]), bins=4)),
+    Case(
+        "column mixture",
+        lambda: sf.ColumnMixture(
+            [
+                sf.AnyOrder(2, support=sf.Integers(3), width=8, layers=1, dropout=0.0),
+                sf.ColumnTree(2, support=sf.Integers(3), bins=2),
+            ]
+        ),
+    ),
     Case("Plackett-Luce", lambda: sf.PlackettLuce(3, learned=True)),
     Case("Plackett-Luce, conditional", lambda: sf.PlackettLuce(2, CONTEXT)),
     Case("mixture", lambda: sf.Mixture([sf.Normal(2, learned=True) for _ in range(3)])),

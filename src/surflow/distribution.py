@@ -134,6 +134,11 @@ class Distribution(Configurable, nn.Module):
         """The events of ``_draw``, and the same ones for the same seed."""
         return self._draw(n, context)[0]
 
+    # -- before training ----------------------------------------------------------------------------
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Let what is fitted to data before training see rows of them; ``fit`` calls it."""
+
     # -- scoring ------------------------------------------------------------------------------------
 
     def log_prob(self, x: Tensor, context: Tensor | None = None, *, importance_samples: int | None = None) -> Tensor:
