@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,8 +41,8 @@ class Frame:
     >>> frame = read_table({"Age": np.array([31, 44])})
     >>> frame.types, frame.rows
     ({'Age': 'BIGINT'}, 2)
-    >>> frame.query(f"SELECT max({frame.sql('Age')}) FROM {frame.relation}").fetchone()
-    (44,)
+    >>> frame.query(f"SELECT max({frame.sql('Age')}) FROM {frame.relation}")
+    [(44,)]
     """
 
     name: str
@@ -68,13 +68,17 @@ class Frame:
         """The line of the file, from 1, on which a row, from 0, stands; None if the source has no lines."""
         return None if self.line_of is None else self.line_of(row)
 
-    def query(self, sql: str, parameters: object = None) -> duckdb.DuckDBPyRelation:
-        """The result of a query, which names columns by :meth:`sql` and the table by :attr:`relation`."""
-        return self.connection.sql(sql, params=parameters)
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:
+        """The rows that a query gives; it names columns by :meth:`sql` and the table by :attr:`relation`."""
+        return self.connection.execute(sql, list(parameters)).fetchall()
+
+    def arrays(self, sql: str, parameters: Sequence[object] = ()) -> dict[str, np.ndarray | np.ma.MaskedArray]:
+        """The columns that a query gives, masked where values are missing."""
+        return self.connection.execute(sql, list(parameters)).fetchnumpy()
 
     def column(self, name: str) -> np.ndarray | np.ma.MaskedArray:
         """The values of one column, in order, masked where they are missing."""
-        return self.query(f"SELECT {self.sql(name)} AS c FROM {self.relation} ORDER BY rowid").fetchnumpy()["c"]
+        return self.arrays(f"SELECT {self.sql(name)} AS c FROM {self.relation} ORDER BY rowid")["c"]
 
 
 def is_table(source: object) -> bool:
@@ -100,12 +104,11 @@ def read_table(source: object) -> Frame:
         name, origin, written = "table", "the table", False
         connection.register("source", source)
         read = "SELECT * FROM source"
-    types = {row[0]: str(row[1]) for row in connection.sql(f"DESCRIBE {read}").fetchall()}
+    types = {row[0]: str(row[1]) for row in connection.execute(f"DESCRIBE {read}").fetchall()}
     renamed = ", ".join(_INTERNAL.format(i) for i in range(len(types)))
     connection.execute(f"CREATE TABLE rows AS SELECT * FROM ({read}) t({renamed})")
-    count = connection.sql("SELECT count(*) FROM rows").fetchone()
-    assert count is not None
-    return Frame(name, origin, connection, "rows", types, written=written, rows=count[0])
+    ((count,),) = connection.execute("SELECT count(*) FROM rows").fetchall()
+    return Frame(name, origin, connection, "rows", types, written=written, rows=count)
 
 
 def _connect() -> duckdb.DuckDBPyConnection:
