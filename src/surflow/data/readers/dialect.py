@@ -28,6 +28,7 @@ _VALUE = re.compile(
     )\s*""",
     re.VERBOSE | re.IGNORECASE,
 )
+_DIGITS = re.compile(r"\s*[-+]?\d+")
 
 
 def is_value(text: str) -> bool:
@@ -164,6 +165,9 @@ def _fit(sample: str, dialect: Dialect, *, whole: bool) -> float:
     if columns < 2:
         return 0.0
     regular = [cells for cells in whole_rows if len(cells) == columns]
+    if columns == 2 and dialect.separator == "," and len(whole_rows[0]) == 1:
+        if all(_DIGITS.fullmatch(a.text) and b.text.isdigit() for a, b in regular):
+            return 0.0  # decimal commas in one column
     others = _MARKS - set(dialect.separator)
     cells = [cell for row in regular for cell in row if cell.text]
     clean = sum(cell.quoted or not (others & set(cell.text)) or is_value(cell.text) for cell in cells)

@@ -70,6 +70,8 @@ def layout(rows: Sequence[Sequence[str]], origin: str) -> Layout:
     if not table:
         raise DataError(f"{origin} holds no rows, only blank lines or comments: expected names of columns, and rows")
     columns = width(len(rows[i]) for i in table)
+    while columns > 1 and len(rows[table[0]]) < columns and not any(filled(rows[i][columns - 1 :]) for i in table):
+        columns -= 1  # separators at the ends of rows
     first = next((i for i in table if _begins(rows, i, columns)), None)
     if first is None:
         first = next(i for i in table if len(rows[i]) == columns)
@@ -85,7 +87,7 @@ def layout(rows: Sequence[Sequence[str]], origin: str) -> Layout:
     if commented is not None:
         at, names = commented
         return Layout(_named(names, origin), at, first, [*notes, f"names of columns from the comment on row {at + 1}"])
-    if len(row) == columns - 1:  # R leaves out the name of the rows' names
+    if len(row) == columns - 1:
         return Layout(_named(["", *row], origin), first, first + 1, notes)
     has_names, why = _is_header(row, body)
     if not has_names:
@@ -104,7 +106,9 @@ def _begins(rows: Sequence[Sequence[str]], at: int, columns: int) -> bool:
         return True
     if len(row) == columns - 1 > 1 and filled(row) == len(row):
         rest = [r for r in rows[at + 1 :] if filled(r)]
-        return bool(rest) and len(rest[0]) == columns and bool(rest[0][-1].strip())
+        names_of_rows = rest and len(rest[0]) == columns and rest[0][-1].strip()
+        # R leaves out the name of the rows' names; a title stands above a header.
+        return bool(names_of_rows) and not _is_header(rest[0], [r for r in rest[1:] if len(r) == columns])[0]
     if len(row) > columns and not any(text.strip() for text in row[columns:]):
         row = row[:columns]
     return len(row) == columns and (filled(row) > 1 or columns == 2)

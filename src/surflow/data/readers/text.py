@@ -145,6 +145,8 @@ def _understand(source: Plain) -> Text:
         start = good[placed.header].line + len(good[placed.header].text.splitlines() or [""])
     body: list[list[Cell]] = [record.cells for record in good[placed.body :] if record.cells and record.text.strip()]
     cells = [cell for row in body for cell in row]
+    # DuckDB skips rows where it is told to skip lines.
+    broken_names = any("\n" in record.text or "\r" in record.text for record in good[: placed.body])
     notes = [*source.notes]
     if dialect.separator not in ("", ","):
         notes.append(f"separated by {_WORDS[dialect.separator]}")
@@ -154,7 +156,7 @@ def _understand(source: Plain) -> Text:
         layout=placed,
         start=start,
         comments=any(layout.is_comment(record.text) for record in good[: placed.body]),
-        regular=broken is None and all(len(row) == columns for row in body),
+        regular=broken is None and not broken_names and all(len(row) == columns for row in body),
         all_quoted=bool(cells) and all(cell.quoted for cell in cells),
         padded={j for row in body for j, cell in enumerate(row[:columns]) if cell.text != cell.text.strip()},
         plus=any(cell.text.strip() == "+" for cell in cells),
@@ -196,7 +198,10 @@ def read_text(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path, t
 
 def _load(connection: duckdb.DuckDBPyConnection, text: Text, path: Path, skip: int, table: str) -> None:
     """Read rows into a table with the dialect as it is known, so that DuckDB refuses what does not follow it."""
-    missing = [token for token in MISSING if not (text.plus and token == "-")]
+    # DuckDB takes no backslash among what stands for no value where it is what quotes stand behind.
+    backslash = text.dialect.escape == "\\"
+    missing = [t for t in MISSING if not (text.plus and t == "-") and not (backslash and "\\" in t)]
+    none = "'', '\\N'" if backslash else "''"
     columns = [internal(i) for i in range(text.layout.columns)]
     given = {
         "columns": "{" + ", ".join(f"{name}: 'VARCHAR'" for name in columns) + "}",
@@ -215,7 +220,7 @@ def _load(connection: duckdb.DuckDBPyConnection, text: Text, path: Path, skip: i
     chosen = ", ".join(
         f"CASE WHEN trim({name}) NOT IN {tuple(missing)} THEN {name} END AS {name}"
         if i in text.padded
-        else f"nullif({name}, '') AS {name}"
+        else f"CASE WHEN {name} NOT IN ({none}) THEN {name} END AS {name}"
         for i, name in enumerate(columns)
     )
 
