@@ -95,36 +95,48 @@ class Dialect:
 
 
 class Record(NamedTuple):
-    """A record as it is written, without the end of its line; the line where it begins; its cells, None if broken."""
+    """A record as it is written, without the end of its line; the line where it begins; how many cells it has.
+
+    A broken record has none, and says why.
+    """
 
     line: int
     text: str
-    cells: list[Cell] | None
+    width: int
+    dialect: Dialect
     why: str = ""
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Its cells, told apart when they are asked for."""
+        return [] if self.why else self.dialect.split(self.text) or []
 
 
 def records(lines: Iterable[str], dialect: Dialect) -> Iterator[Record]:
     """The records of a text, one to several lines each; a broken one says why it is."""
+    separator, begun = dialect.separator, 0
     open_: list[str] = []
-    begun = 0
     for number, line in enumerate(lines, 1):
-        if open_ and '"' not in line:
-            open_.append(line)
+        if '"' not in line:
+            if open_:
+                open_.append(line)
+            else:
+                yield Record(number, line.rstrip("\r\n"), line.count(separator) + 1 if separator else 1, dialect)
             continue
-        text = ("".join(open_) + line).rstrip("\r\n")
+        whole = "".join(open_) + line
+        text, begun = whole.rstrip("\r\n"), begun or number
         try:
             cells = dialect.split(text)
         except BrokenQuoteError as error:
-            yield Record(begun or number, text, None, f"text behind a closing quote: {str(error)[:40]}")
-            open_, begun = [], 0
-            continue
-        if cells is None:
-            open_, begun = ["".join(open_) + line], begun or number
+            yield Record(begun, text, 0, dialect, f"text behind a closing quote: {str(error)[:40]}")
         else:
-            yield Record(begun or number, text, cells)
-            open_, begun = [], 0
+            if cells is None:
+                open_ = [whole]
+                continue
+            yield Record(begun, text, len(cells), dialect)
+        open_, begun = [], 0
     if open_:
-        yield Record(begun, "".join(open_), None, "a quote opens here and is never closed")
+        yield Record(begun, "".join(open_), 0, dialect, "a quote opens here and is never closed")
 
 
 def width(counts: Iterable[int]) -> int:
@@ -158,16 +170,14 @@ def _fit(sample: str, dialect: Dialect, *, whole: bool) -> float:
     found = list(records(io.StringIO(sample, newline=""), dialect))
     if not whole:
         found.pop()  # it may be cut
-    rows = [record for record in found if record.text.strip()]
-    broken = sum(record.cells is None for record in rows)
-    whole_rows = [record.cells for record in rows if record.cells is not None and not record.text.startswith("#")]
-    columns = width(map(len, whole_rows))
+    rows = [record for record in found if record.text.strip() and not record.text.startswith("#")]
+    columns = width(record.width for record in rows if not record.why)
     if columns < 2:
         return 0.0
-    regular = [cells for cells in whole_rows if len(cells) == columns]
-    if columns == 2 and dialect.separator == "," and len(whole_rows[0]) == 1:
-        if all(_DIGITS.fullmatch(a.text) and b.text.isdigit() for a, b in regular):
-            return 0.0  # decimal commas in one column
+    regular = [record.cells for record in rows if record.width == columns]
+    # Decimal commas in one column are no separators.
+    if columns == 2 and dialect.separator == "," and rows[0].width == 1 and all(map(_is_decimal, regular)):
+        return 0.0
     others = _MARKS - set(dialect.separator)
     cells = [cell for row in regular for cell in row if cell.text]
     clean = sum(cell.quoted or not (others & set(cell.text)) or is_value(cell.text) for cell in cells)
@@ -176,4 +186,10 @@ def _fit(sample: str, dialect: Dialect, *, whole: bool) -> float:
         blank = float(not any("," in cell.text or cell.text.startswith(" ") for cell in cells if not cell.quoted))
     elif dialect.separator == ",":
         blank = 0.999
-    return blank * (clean + 1) / (len(cells) + 1) * len(regular) / (len(whole_rows) + broken)
+    return blank * (clean + 1) / (len(cells) + 1) * len(regular) / len(rows)
+
+
+def _is_decimal(cells: list[Cell]) -> bool:
+    """Whether two cells are the sides of a decimal comma."""
+    whole, part = cells
+    return bool(_DIGITS.fullmatch(whole.text)) and part.text.isdigit()

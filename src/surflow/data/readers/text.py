@@ -67,15 +67,14 @@ class Text:
                     continue
                 if not record.text.strip() and columns > 1:
                     continue
-                cells = record.cells
-                if cells is None:
+                if record.why:
                     raise DataError(f"{name}, line {record.line}: {record.why}. Write quotes inside of a cell twice")
-                whole = len(cells) == columns
+                whole = record.width == columns
                 if layout.is_comment(record.text) and (self.comments or not whole):
                     left_out += 1
                     continue
-                if len(cells) > columns and not any(cell.text.strip() for cell in cells[columns:]):
-                    record, whole = record._replace(text=record.text[: cells[columns - 1].end]), True
+                if record.width > columns and not any(cell.text.strip() for cell in record.cells[columns:]):
+                    record, whole = record._replace(text=record.text[: record.cells[columns - 1].end]), True
                 if not whole:
                     pending.append(record)
                     if len(pending) > _TAIL:
@@ -85,7 +84,7 @@ class Text:
                     raise self._ragged(pending[0])
                 yield record
         for record in pending:
-            if not layout.is_footer([cell.text for cell in record.cells or ()], columns):
+            if not layout.is_footer([cell.text for cell in record.cells], columns):
                 raise self._ragged(record)
         if left_out:
             self._note(f"{left_out} comment line{'s' * (left_out > 1)} left out")
@@ -97,7 +96,7 @@ class Text:
             self.notes.append(text)
 
     def _ragged(self, record: Record) -> DataError:
-        cells, columns = len(record.cells or ()), self.layout.columns
+        cells, columns = record.width, self.layout.columns
         separator = _WORDS.get(self.dialect.separator, "nothing")
         return DataError(
             f"{self.plain.path.name}, line {record.line}: {cells} cell{'s' * (cells != 1)}, expected {columns} as in "
@@ -133,17 +132,17 @@ def _understand(source: Plain) -> Text:
         if whole or sum(bool(record.text.strip()) for record in found) > 2:
             break
         size *= 8
-    broken = next((record for record in found if record.cells is None), None)
+    broken = next((record for record in found if record.why), None)
     if broken is not None and len(found) < 2:
         raise DataError(f"{source.path.name}, line {broken.line}: {broken.why}")
-    good = [record for record in found if record.cells is not None]
-    rows = [[cell.text for cell in record.cells or ()] for record in good]
+    good = [record for record in found if not record.why]
+    rows = [[cell.text for cell in record.cells] for record in good]
     placed = layout.layout(rows, f"the file {source.path.name}")
     columns = placed.columns
     start = good[placed.body].line if placed.body < len(good) else good[-1].line + good[-1].text.count("\n") + 1
     if placed.header is not None and placed.body == placed.header + 1:
         start = good[placed.header].line + len(good[placed.header].text.splitlines() or [""])
-    body: list[list[Cell]] = [record.cells for record in good[placed.body :] if record.cells and record.text.strip()]
+    body: list[list[Cell]] = [record.cells for record in good[placed.body :] if record.text.strip()]
     cells = [cell for row in body for cell in row]
     # DuckDB skips rows where it is told to skip lines.
     broken_names = any("\n" in record.text or "\r" in record.text for record in good[: placed.body])
