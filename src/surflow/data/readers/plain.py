@@ -125,7 +125,7 @@ def _unpack(path: Path, packed: str, to: Path) -> None:
     if packed == "zstd":  # which Python knows from 3.14 on, and DuckDB does
         lines = "columns={'line': 'VARCHAR'}, header=false, auto_detect=false, delim='\x01', quote='', escape=''"
         source = (
-            f"read_csv({literal(one_path(path, to.parent))}, compression='zstd', {lines}, nullstr=[], parallel=false)"
+            f"read_csv({literal(one_path(path, to.parent))}, compression='zstd', {lines}, nullstr=[''], parallel=false)"
         )
         rows = duckdb.connect().execute(f"SELECT coalesce(line, '') FROM {source}")
         with to.open("w", encoding="utf-8", newline="") as out:
