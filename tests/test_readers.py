@@ -102,7 +102,8 @@ def test_parquet_stays_in_its_file_and_keeps_types_and_names(tmp_path: Path) -> 
     (tmp_path / "year=2020").mkdir()
     path = tmp_path / "year=2020" / "x.parquet"
     duckdb.connect().execute(
-        f"COPY (SELECT i AS \"a b\", 'NA' AS c, CAST(1.2 AS DECIMAL(3, 2)) AS d FROM range(3) t(i)) TO '{path}' (FORMAT parquet)"
+        "COPY (SELECT i AS \"a b\", 'NA' AS c, CAST(1.2 AS DECIMAL(3, 2)) AS d FROM range(3) t(i)) "
+        f"TO '{path}' (FORMAT parquet)"
     )
     frame = read_table(path)
     assert frame.types == {"a b": "BIGINT", "c": "VARCHAR", "d": "DECIMAL(3,2)"}
