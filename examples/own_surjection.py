@@ -18,10 +18,10 @@ class Square(sf.Transform):
 
     def _forward(self, x: torch.Tensor, context: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         z, bits = x.square(), (x >= 0).to(x.dtype)
-        return z, self.signs.log_prob(bits) + (torch.log(4 * z) / 2).sum(1)
+        return z, self.signs._elbo_of(bits, None) + (torch.log(4 * z) / 2).sum(1)
 
     def _inverse(self, z: torch.Tensor, context: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        bits, log_pi = self.signs.draw(z.shape[0], None)
+        bits, log_pi = self.signs._draw_for(z.shape[0], None)
         return (2 * bits - 1) * z.sqrt(), log_pi + (torch.log(4 * z) / 2).sum(1)
 
 

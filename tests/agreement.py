@@ -264,7 +264,7 @@ def agreement(flow: sf.Flow, context: Tensor | None, n: int, seed: int) -> Agree
 def _compare(flow: sf.Flow, context: Tensor | None, n: int, found: Agreement) -> None:
     given = expanded(context, n)
     x, log_w = (torch.cat(parts) for parts in zip(
-        *[flow.draw(len(part), expanded(context, len(part))) for part in torch.arange(n).split(8192)], strict=True
+        *[flow._draw_for(len(part), expanded(context, len(part))) for part in torch.arange(n).split(8192)], strict=True
     ))  # fmt: skip
     usable = x.flatten(1).isfinite().all(1)
     overflows = (x[usable].abs() > 1e30).any()  # an exponential of an exponential does
@@ -289,7 +289,7 @@ def _compare(flow: sf.Flow, context: Tensor | None, n: int, found: Agreement) ->
         found.wrong.append(f"leak: {lost.sum().item()} of {n} draws have no finite elbo")
     if outside.any():
         return
-    y, log_r = broad.draw(n)
+    y, log_r = broad._draw_for(n, None)
     if not flow.support.contains(y).all():
         raise AssertionError(f"a broad law leaves {flow.support!r}")
     elbo = flow.elbo(y, given)

@@ -244,7 +244,7 @@ class Maker:
                 lambda: sf.Coupling(
                     shape, self.own(), map=map_, hidden=HIDDEN, axis=self.rng.randrange(len(shape))
                 ),
-                lambda: sf.Coupling(shape, self.own(), map=map_, hidden=HIDDEN, mask=mask),
+                lambda: sf.MaskedCoupling(shape, self.own(), map=map_, hidden=HIDDEN, mask=mask),
                 lambda: sf.Autoregressive(shape, self.own(), map=map_, hidden=(8, 8)),
             ]  # fmt: skip
         if isinstance(support, Real):

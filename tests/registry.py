@@ -62,6 +62,18 @@ def _dequantizer(shape: int) -> sf.Flow:
     return sf.Flow(layers, base=sf.Normal(shape))
 
 
+class Echo(sf.AutoregressiveNet):
+    """Parameters that are multiples of the coordinate before: a network that does not say how it is inverted."""
+
+    def __init__(self, size: int, n_parameters: int) -> None:
+        super().__init__(range(size), n_parameters)
+        self.weight = torch.nn.Parameter(torch.ones(n_parameters, 1))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        before = torch.nn.functional.pad(x[:, :-1], (1, 0))
+        return (self.weight * before.unsqueeze(1) / 5).to(self.weight.dtype)
+
+
 SMALL = (16, 16)
 CONTEXT = 3
 
@@ -70,7 +82,7 @@ TRANSFORMS = [
     Case("affine coupling", lambda: sf.Coupling(2, hidden=SMALL)),
     Case("affine coupling, context", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL)),
     Case("coupling of one coordinate, context", lambda: sf.Coupling(1, CONTEXT, hidden=SMALL)),
-    Case("affine coupling, mask", lambda: sf.Coupling(3, hidden=SMALL, mask=[True, False, True])),
+    Case("affine coupling, mask", lambda: sf.MaskedCoupling(3, hidden=SMALL, mask=[True, False, True])),
     Case("affine coupling, image", lambda: sf.Coupling((2, 2, 2), CONTEXT, hidden=SMALL, axis=1)),
     Case(
         "affine coupling, convolution",
@@ -79,6 +91,15 @@ TRANSFORMS = [
     Case(
         "affine coupling of points",
         lambda: sf.Coupling((2, 3), CONTEXT, net=sf.SetTransformer(1 + CONTEXT, 2, width=8, heads=2, feedforward=8)),
+    ),
+    Case(
+        "masked coupling of an image, ready-made net",
+        lambda: sf.MaskedCoupling(
+            (2, 1, 2),
+            CONTEXT,
+            mask=[[[True, False]], [[False, True]]],
+            net=sf.ConvNet(2 + CONTEXT, 4, 8, context_shape=CONTEXT),
+        ),
     ),
     Case("spline coupling", lambda: sf.Coupling(2, hidden=SMALL, map=sf.SplineMap(bins=5, bound=4.0))),
     Case("spline coupling, one bin", lambda: sf.Coupling(2, CONTEXT, hidden=SMALL, map=sf.SplineMap(bins=1))),
@@ -90,13 +111,22 @@ TRANSFORMS = [
     Case("autoregressive spline, context", lambda: sf.Autoregressive(2, CONTEXT, hidden=SMALL, map=sf.SplineMap(4))),
     Case("autoregressive, two passes", lambda: sf.Autoregressive((2, 2), hidden=SMALL, passes=2)),
     Case("autoregressive, one pass", lambda: sf.Autoregressive(2, CONTEXT, hidden=SMALL, passes=1)),
+    Case(
+        "autoregressive spline, ready-made net",
+        lambda: sf.Autoregressive(
+            2, CONTEXT, map=sf.SplineMap(4), net=sf.MaskedMLP([0, 1], 11, CONTEXT, SMALL, batch_last=True)
+        ),
+    ),
+    Case("autoregressive, a net of one's own", lambda: sf.Autoregressive((3, 1), net=Echo(3, 2))),
     Case("elementwise affine", lambda: sf.Elementwise(2)),
     Case("elementwise spline, context", lambda: sf.Elementwise(2, CONTEXT, map=sf.SplineMap(), hidden=SMALL)),
+    Case("elementwise affine, ready-made net", lambda: sf.Elementwise(2, CONTEXT, net=sf.MLP(CONTEXT, 4, SMALL))),
     Case("orthonormal", lambda: sf.Orthogonal(2)),
     Case("orthonormal, learned", lambda: sf.Orthogonal((3, 2, 2), learned=True)),
     Case("linear", lambda: sf.Linear(2, matrix=[[1.0, 1.0], [1.0, -1.0]])),
     Case("linear, image", lambda: sf.Linear((2, 2, 2), matrix=[[2.0, 1.0], [0.5, -1.0]])),
     Case("conditional linear", lambda: sf.ConditionalLinear(2, CONTEXT, hidden=SMALL)),
+    Case("conditional linear, ready-made net", lambda: sf.ConditionalLinear(2, CONTEXT, net=sf.MLP(CONTEXT, 5, SMALL))),
     Case("LU", lambda: sf.LULinear(2)),
     Case("LU, image", lambda: sf.LULinear((3, 2, 2))),
     Case("actnorm", lambda: sf.ActNorm(2)),
@@ -161,6 +191,17 @@ TRANSFORMS = [
             levels=9,
             kernel_size=2,
             pixels=sf.BlockwiseDiscretizedLogistic((2, 2, 1), levels=9, positions=4, context_shape=CONTEXT, width=8),
+        ),
+    ),
+    Case(
+        "integer max pool, ready-made nets",
+        lambda: sf.IntegerMaxPool(
+            (1, 1, 2),
+            levels=4,
+            kernel_size=(1, 2),
+            pixels=sf.BlockwiseDiscretizedLogistic(
+                (1, 1, 1), levels=4, positions=2, components=1, nets=[sf.ConvNet(2 + j, 5, 8) for j in range(2)]
+            ),
         ),
     ),
     Case(
@@ -258,8 +299,40 @@ DISTRIBUTIONS = [
     Case(
         "levels, conditional", lambda: sf.DiscretizedLogisticMixture(2, levels=9, context_shape=CONTEXT, components=2)
     ),
+    Case(
+        "levels, autoregressive, ready-made net",
+        lambda: sf.AutoregressiveDiscretizedLogistic(
+            2, CONTEXT, levels=5, components=1, net=sf.MaskedMLP([0, 1], 5, CONTEXT, SMALL)
+        ),
+    ),
+    Case(
+        "levels, autoregressive, a net of one's own",
+        lambda: sf.AutoregressiveDiscretizedLogistic(2, levels=5, components=1, net=Echo(2, 5)),
+    ),
+    Case("ascending, ready-made net", lambda: sf.AscendingCategorical(2, levels=5, net=sf.MaskedMLP([0, 1], 5))),
     Case("ascending", lambda: sf.AscendingCategorical(2, levels=5, width=8)),
     Case("ascending, context", lambda: sf.AscendingCategorical(3, levels=3, context_shape=CONTEXT, width=8)),
+    Case("any order", lambda: sf.AnyOrder(2, support=sf.Integers(3), width=8, layers=1, dropout=0.0)),
+    Case(
+        "any order, numbers",
+        lambda: sf.AnyOrder(
+            2, support=sf.product([sf.positive, sf.Interval(-1.0, 3.0)]), width=8, layers=1, components=3, dropout=0.0
+        ),
+    ),
+    Case(
+        "any order, context",
+        lambda: sf.AnyOrder(2, CONTEXT, support=sf.product([sf.circle, sf.real]), width=8, components=3, dropout=0.0),
+    ),
+    Case("column tree", lambda: sf.ColumnTree(2, support=sf.product([sf.positive, sf.Interval(-1.0, 3.0)]), bins=4)),
+    Case(
+        "column mixture",
+        lambda: sf.ColumnMixture(
+            [
+                sf.AnyOrder(2, support=sf.Integers(3), width=8, layers=1, dropout=0.0),
+                sf.ColumnTree(2, support=sf.Integers(3), bins=2),
+            ]
+        ),
+    ),
     Case("Plackett-Luce", lambda: sf.PlackettLuce(3, learned=True)),
     Case("Plackett-Luce, conditional", lambda: sf.PlackettLuce(2, CONTEXT)),
     Case("mixture", lambda: sf.Mixture([sf.Normal(2, learned=True) for _ in range(3)])),

@@ -189,6 +189,6 @@ class _Pathwise(sf.Flow):
 
     def elbo(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
         noise = self.transforms[0].layer.dropped
-        u, log_q = noise.draw(len(x))
+        u, log_q = noise._draw_for(len(x), None)
         z, V = self.transforms[1](torch.cat([x, u], 1))
         return V - log_q + self.base.log_prob(z)

@@ -17,6 +17,9 @@ def test_the_example_is_a_layer_with_the_right_likelihood(tmp_path: Path) -> Non
     assert len(code.splitlines()) <= 40
     space: dict = {"__name__": __name__}
     exec(code, space)
+    with pytest.raises(sf.ShapeError, match=r"Square expects signs of shape \(2,\) on integers\(2\), got Bernoulli"):
+        space["Square"](2, sf.Bernoulli(3))
+    assert space["Square"](2, sf.Bernoulli(2, context_shape=5)).context_shape == (3,)
     layer = space["Square"](2, sf.JointBernoulli(2, context_shape=2))
     flow = sf.Flow([layer, sf.Log(2)], base=sf.Normal(2)).double()
     x, log_weight = grid(flow.support, (2,), 800)

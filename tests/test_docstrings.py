@@ -29,7 +29,6 @@ IN_PROSE = {
     "data.read_rows",
     "evaluation.fit_gaussian",
     "evaluation.gaussian_scores",
-    "presets.choose",
     "presets.choose_conditional",
     "presets.summary",
 }

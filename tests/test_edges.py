@@ -200,7 +200,7 @@ SCALARS: dict[str, Callable[[], sf.Distribution]] = {
 def test_events_may_be_single_numbers(name: str) -> None:
     law = SCALARS[name]().double()
     context = None if law.context_shape is None else torch.randn(7, 3).double()
-    x, log_prob = law.draw(7, context)
+    x, log_prob = law._draw_for(7, context)
     assert x.shape == log_prob.shape == (7,) and law.support.contains(x).all()
     torch.testing.assert_close(law.elbo(x, context), log_prob)
     assert law.elbo(x[:0], None if context is None else context[:0]).shape == (0,)

@@ -42,7 +42,7 @@ def test_layers_score_and_draw(case: Case, forward: bool, dtype: torch.dtype) ->
 def test_distributions_score_and_draw(case: Case, dtype: torch.dtype) -> None:
     law = case.make(dtype)
     context = context_of(law, 5, dtype)
-    x, log_prob = law.draw(5, context)
+    x, log_prob = law._draw_for(5, context)
     scored = law.log_prob(x.detach(), context)
     assert x.dtype == log_prob.dtype == scored.dtype == dtype
     assert x.isfinite().all() and log_prob.isfinite().all() and scored.isfinite().all()

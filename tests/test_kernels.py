@@ -193,7 +193,7 @@ def test_splines_can_be_differentiated_twice(grid: Grid, inverse: bool) -> None:
     [
         lambda: sf.Autoregressive(2, map=sf.SplineMap(4), hidden=(8,)),
         lambda: sf.Autoregressive(2, map=sf.PositiveSplineMap(4), hidden=(8,)),
-        lambda: sf.Coupling(2, map=sf.SplineMap(4), hidden=(8,), mask=[True, False]),
+        lambda: sf.MaskedCoupling(2, map=sf.SplineMap(4), hidden=(8,), mask=[True, False]),
         lambda: sf.Coupling(2, map=sf.SplineMap(4), hidden=(8,)),
         lambda: sf.Flow([sf.Autoregressive(2, map=sf.SplineMap(4)), sf.Autoregressive(2)], base=sf.Normal(2)),
     ],

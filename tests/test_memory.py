@@ -179,7 +179,7 @@ def _gradients(flow: sf.Flow, loss) -> list[Tensor]:
         lambda flow: flow.elbo(torch.linspace(-1, 2, 60).reshape(30, 2).double()).mean(),
         lambda flow: flow.log_prob(torch.ones(5, 2).double(), importance_samples=4).mean(),
         lambda flow: flow.rsample(30).square().mean(),
-        lambda flow: flow.draw(30)[1].mean(),
+        lambda flow: flow._draw_for(30, None)[1].mean(),
     ],
     ids=["elbo", "importance-weighted", "rsample", "joint density of draws"],
 )

@@ -1,1 +1,1 @@
-"""Experiments: each reproduces a group of figures."""
+"""Experiments: each reproduces figures of a replication study of SurVAE flows (2024), "the study", or of a paper."""

@@ -4,13 +4,42 @@ from __future__ import annotations
 
 import ast
 import pkgutil
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from surflow.errors import ConfigError, unknown_name
 from surflow_experiments import circle, images, point_clouds, sbibm, sir
 from surflow_experiments.synthetic.groups import GROUPS, WHOLE
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment that has a page.
+
+    Attributes:
+        package: where it is; its docstring says what is shown. Its module ``reproduce`` is imported when it runs.
+        takes_data: whether ``reproduce`` there takes a folder of data.
+    """
+
+    package: ModuleType
+    takes_data: bool = False
+
+    def run(self, results: Path, work: Path, *, quick: bool, data_dir: Path | None) -> Path:
+        """Call ``reproduce`` of the package."""
+        run = import_module(f"{self.package.__name__}.reproduce").reproduce
+        return run(results, work, quick=quick, **({"data_dir": data_dir} if self.takes_data else {}))
+
+
+# Beside these, every group of the plane.
+EXPERIMENTS = {
+    "circle": Experiment(circle),
+    "images": Experiment(images, takes_data=True),
+    "point-clouds": Experiment(point_clouds, takes_data=True),
+    "sbibm": Experiment(sbibm, takes_data=True),
+    "sir": Experiment(sir),
+}
 
 
 def names() -> dict[str, str]:
@@ -21,10 +50,7 @@ def names() -> dict[str, str]:
     """
     found = {WHOLE: "every set of the plane: all groups that follow, about an hour"}
     found |= {name: "; ".join(comparison.title for comparison in group) for name, group in GROUPS.items()}
-    modules = (circle, images, point_clouds, sbibm, sir)
-    return found | {
-        module.__name__.rpartition(".")[2].replace("_", "-"): (module.__doc__ or "").strip() for module in modules
-    }
+    return found | {name: (known.package.__doc__ or "").strip() for name, known in EXPERIMENTS.items()}
 
 
 def records() -> dict[str, str]:
@@ -58,35 +84,15 @@ def reproduce(name: str, results: Path, work: Path, *, quick: bool = False, data
     """
     if name not in names():
         raise ConfigError(unknown_name("experiment", name, names()))
-    if name == "sbibm":
-        from surflow_experiments.sbibm.reproduce import reproduce as run_sbibm
-
-        return run_sbibm(results, work, quick=quick, data_dir=data_dir)
-    if name == "images":
-        from surflow_experiments.images.reproduce import reproduce as run_images
-
-        return run_images(results, work, quick=quick, data_dir=data_dir)
-    if name == "point-clouds":
-        from surflow_experiments.point_clouds.reproduce import reproduce as run_clouds
-
-        return run_clouds(results, work, quick=quick, data_dir=data_dir)
-    if data_dir is not None:
+    experiment = EXPERIMENTS.get(name)
+    if data_dir is not None and not (experiment and experiment.takes_data):
+        *first, last = [known for known, experiment in EXPERIMENTS.items() if experiment.takes_data]
         raise ConfigError(
-            f"--data-dir is for the experiments images, point-clouds and sbibm, {name!r} makes its data itself: "
+            f"--data-dir is for the experiments {', '.join(first)} and {last}, {name!r} makes its data itself: "
             "leave it out"
         )
-    return _experiment(name)(results, work, quick=quick)
+    if experiment is not None:
+        return experiment.run(results, work, quick=quick, data_dir=data_dir)
+    from surflow_experiments.synthetic.reproduce import reproduce as run_group
 
-
-def _experiment(name: str) -> Callable[..., Path]:
-    if name == "sir":
-        from surflow_experiments.sir.reproduce import reproduce as run_sir
-
-        return run_sir
-    if name == "circle":
-        from surflow_experiments.circle.reproduce import reproduce as run_circle
-
-        return run_circle
-    from surflow_experiments.synthetic.reproduce import reproduce as run_synthetic
-
-    return partial(run_synthetic, name)
+    return run_group(name, results, work, quick=quick)

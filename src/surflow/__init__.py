@@ -15,7 +15,7 @@ from surflow._internal.kernels import compiled
 from surflow._internal.random import seeded
 from surflow._internal.version import __version__ as __version__
 from surflow.bijections.autoregressive import Autoregressive
-from surflow.bijections.coupling import Coupling
+from surflow.bijections.coupling import Coupling, MaskedCoupling
 from surflow.bijections.elementwise import Exp, Log, Logit, Rescale, Sigmoid, Softplus, Tanh
 from surflow.bijections.linear import ConditionalLinear, Linear, LULinear, Orthogonal
 from surflow.bijections.normalize import ActNorm, Standardize
@@ -25,15 +25,16 @@ from surflow.bijections.shape import Permute, PermuteAxes, RavelMultiIndex, Resh
 from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, PositiveSplineMap, SplineMap
 from surflow.bijections.truncated import TruncatedMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
+from surflow.column_supports import Grid, WithAtoms, atoms_of
 from surflow.distribution import Distribution
+from surflow.distributions.any_order import AnyOrder
 from surflow.distributions.ascending import AscendingCategorical
+from surflow.distributions.blocks import BlockwiseDiscretizedLogistic
+from surflow.distributions.column_mixture import ColumnMixture
+from surflow.distributions.column_tree import ColumnTree
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
 from surflow.distributions.joint import Joint
-from surflow.distributions.levels import (
-    AutoregressiveDiscretizedLogistic,
-    BlockwiseDiscretizedLogistic,
-    DiscretizedLogisticMixture,
-)
+from surflow.distributions.levels import AutoregressiveDiscretizedLogistic, DiscretizedLogisticMixture
 from surflow.distributions.mixture import Mixture
 from surflow.distributions.normal import Exponential, HalfNormal, Logistic, Normal
 from surflow.distributions.uniform import Uniform, UniformCircle
@@ -48,6 +49,7 @@ from surflow.errors import (
     SurflowError,
 )
 from surflow.flow import Flow
+from surflow.nets.autoregressive import AutoregressiveNet
 from surflow.nets.causal_transformer import CausalTransformer
 from surflow.nets.context import ContextColumns, OneHot
 from surflow.nets.convolutional import ConvNet
@@ -111,22 +113,23 @@ __all__ = [
     "Configurable", "Distribution", "Flow", "Inverse", "On", "Transform", "load",
     # bijections
     "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "ConditionalLinear", "Coupling", "Elementwise",
-    "Exp", "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "Orthogonal", "Permute",
-    "PermuteAxes", "Polar", "PositiveSplineMap", "RavelMultiIndex", "Rescale", "Reshape", "Reverse", "Sigmoid",
-    "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
+    "Exp", "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "MaskedCoupling", "Orthogonal",
+    "Permute", "PermuteAxes", "Polar", "PositiveSplineMap", "RavelMultiIndex", "Rescale", "Reshape", "Reverse",
+    "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RaggedCells",
     "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",
     # distributions
-    "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli", "BlockwiseDiscretizedLogistic",
-    "Categorical", "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint", "JointBernoulli", "Logistic",
-    "Mixture", "Normal", "PlackettLuce", "Uniform", "UniformCircle",
+    "AnyOrder", "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli",
+    "BlockwiseDiscretizedLogistic", "Categorical", "ColumnMixture", "ColumnTree",
+    "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint", "JointBernoulli", "Logistic", "Mixture",
+    "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports
-    "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real", "Support",
-    "circle", "positive", "product", "real", "unit_interval",
+    "Circle", "Grid", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real",
+    "Support", "WithAtoms", "atoms_of", "circle", "positive", "product", "real", "unit_interval",
     # networks
-    "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetEncoder", "SetTransformer",
-    "Summary",
+    "AutoregressiveNet", "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetEncoder",
+    "SetTransformer", "Summary",
     # training, data, evaluation
     "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi", "seeded",
     # errors

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +30,6 @@ def check_integers(owner: object, what: str, x: Tensor, support: Support) -> Non
         )
 
 
-def bounds_in(module: nn.Module) -> list[Distribution]:
-    """The distributions inside a module, at any depth, that have only a bound."""
-    return [part for part in module.modules() if isinstance(part, Distribution) and not part.exact]
-
-
 class Jumps(IntEnum):
     """Whether a function jumps: not at all, at a point that is fixed, or at one that its own parameters move."""
 
@@ -45,10 +41,16 @@ class Jumps(IntEnum):
 class Distribution(Configurable, nn.Module):
     """A distribution over events of ``event_shape`` on ``support``, possibly given a context.
 
-    A subclass implements ``_log_prob(x, context)`` for rows, shape (batch, *event) to (batch,), in nats,
-    and ``_draw(n, context)``, which returns ``n`` events, one for each row of the context, with their
-    log-density. Everything public is built on the two. Where that log-density is dear, it may also implement
-    ``_sample(n, context)``, the events alone.
+    A subclass implements, on rows (batch, *event),
+
+    - ``_log_prob(x, context)``, the log-density in nats, (batch,); or, where that has no closed form and ``exact`` is
+      False, ``_bound(x, context, k)``, the k-sample bound of it, of which k = 1 is the ELBO;
+    - ``_draw(n, context)``, which returns ``n`` events, one for each row of the context, with their log-density; or
+      ``_sample(n, context)``, the events alone; or both, where the log-density is dear.
+
+    Everything public is built on these, and so is what a layer asks of its pieces (``_given``, ``_elbo_of``,
+    ``_elbo_of_choice``, ``_draw_for``, ``_draw_through``). A family may have shortcuts; a subclass that overrides what
+    they go past is given the general methods, so that it counts wherever it stands.
 
     Args:
         event_shape: shape of one event; a number n stands for (n,).
@@ -74,6 +76,26 @@ class Distribution(Configurable, nn.Module):
     reparameterized: bool = True
     has_pole: bool = False
 
+    # Methods of which a class may know more than the general ones below, each with those that it has to agree with.
+    _shortcuts: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "_sample": ("_draw",),
+        "_draw": ("_log_prob", "_sample"),
+        "_elbo_of": ("_log_prob", "_bound"),
+        "_draw_through": ("_log_prob", "_draw", "_sample"),
+        "_uniform_log_prob": ("_log_prob", "_draw", "_sample"),
+        "_iid": ("_log_prob", "_draw", "_sample"),
+    }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """What a subclass overrides counts on every path: a parent's shortcut past it becomes the general method."""
+        super().__init_subclass__(**kwargs)
+        for shortcut, hooks in cls._shortcuts.items():
+            owner = next(parent for parent in cls.__mro__ if shortcut in vars(parent))
+            overridden = any(getattr(cls, hook, None) is not getattr(owner, hook, None) for hook in hooks)
+            # The general `_draw` needs a `_sample` of the class's own.
+            if overridden and (shortcut != "_draw" or cls._sample is not Distribution._sample):
+                setattr(cls, shortcut, vars(Distribution)[shortcut])
+
     def __init__(
         self,
         event_shape: int | Shape,
@@ -94,44 +116,87 @@ class Distribution(Configurable, nn.Module):
     # -- what a subclass implements ---------------------------------------------------------------
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """The log-density of rows; never a bound."""
+        raise NotImplementedError
+
+    def _bound(self, x: Tensor, context: Tensor | None, k: int) -> Tensor:
+        """A draw of the k-sample bound, for what is not exact. Its gradient is unbiased, or ``backward`` refuses."""
         raise NotImplementedError
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
+        """Events and their log-density; of what is not exact, log p(x, z) - log q(z | x) of the z they are made of."""
+        if type(self)._sample is Distribution._sample:
+            raise NotImplementedError(f"{type(self).__name__} has neither _draw nor _sample")
+        x = self._sample(n, context)
+        return x, self._log_prob(x, context)
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
-        """The events of ``_draw``; overridden where their log-density is dear and draws nothing itself."""
+        """The events of ``_draw``, and the same ones for the same seed."""
         return self._draw(n, context)[0]
+
+    # -- before training ----------------------------------------------------------------------------
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Let what is fitted to data before training see rows of them; ``fit`` calls it."""
 
     # -- scoring ------------------------------------------------------------------------------------
 
-    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Log-density in nats. ``x`` is (*sample, *batch, *event); the context's rows match its last batch axis.
+    def log_prob(self, x: Tensor, context: Tensor | None = None, *, importance_samples: int | None = None) -> Tensor:
+        r"""Log-density in nats. ``x`` is (*sample, *batch, *event); the context's rows match its last batch axis.
+
+        Args:
+            x: events.
+            context: shape (batch, *context), or None.
+            importance_samples: k, for a distribution that has only a bound: the k-sample bound
+                :math:`\log \frac1k \sum_i p(x, z^i) / q(z^i \mid x)` is returned, which tightens with k, in bounded
+                memory. An exact one has no use for k and returns its density.
 
         Raises:
             ShapeError: if x or the context has another shape.
-            BoundError: if there is only a bound; use ``elbo``.
+            BoundError: if there is only a bound, and ``importance_samples`` is not given or not from 1.
         """
-        if not self.exact:
-            raise BoundError(
-                f"{type(self).__name__} has no exact density, only a bound: use .elbo(x), "
-                "or .log_prob(x, importance_samples=k) of a Flow for a tighter one"
-            )
-        return self.elbo(x, context)
+        if self.exact:
+            return self._scored(self._log_prob, x, context)
+        k = importance_samples
+        if k is None:
+            raise BoundError(self._no_density())
+        if not isinstance(k, int) or k < 1:
+            raise BoundError(f"importance_samples must be a whole number from 1, got {k}")
+        return self._scored(lambda rows, given: self._bound(rows, given, k), x, context, chunked=True)
 
     def elbo(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """One draw of the evidence lower bound in nats; the density itself where the distribution is exact.
+        """One draw of the evidence lower bound in nats; ``log_prob`` where the distribution is exact.
 
         Its gradient is unbiased, or ``backward`` raises BoundError. Where that takes a score-function term
         (:mod:`surflow.gradients`) and gradients are recorded, the mean of two draws is returned.
 
         Without gradients, many rows are scored one chunk after the other, in bounded memory.
         """
+        if self.exact:
+            return self.log_prob(x, context)
+        return self._scored(lambda rows, given: self._bound(rows, given, 1), x, context)
+
+    def _no_density(self) -> str:
+        """Why there is no log_prob, for a distribution that is not exact."""
+        return (
+            f"{type(self).__name__} has no exact density, only a bound: use .elbo(x), "
+            "or .log_prob(x, importance_samples=k) for a tighter one"
+        )
+
+    def _scored(
+        self,
+        score: Callable[[Tensor, Tensor | None], Tensor],
+        x: Tensor,
+        context: Tensor | None,
+        *,
+        chunked: bool = False,
+    ) -> Tensor:
+        """``score(x, context)`` of rows, for events of any leading axes; in chunks where no gradients are recorded."""
         x, context, batch = self._rows(x, context)
         at_once = rows_at_once(self.event_shape)
-        if torch.is_grad_enabled() or x.shape[0] <= at_once:
-            return self._log_prob(x, context).reshape(batch)
-        parts = ((self._log_prob(*chunk),) for chunk in chunks(x, context, at_once))
+        if x.shape[0] <= at_once or (torch.is_grad_enabled() and not chunked):
+            return score(x, context).reshape(batch)
+        parts = ((score(*chunk),) for chunk in chunks(x, context, at_once))
         return gather(parts, x.shape[0])[0].reshape(batch)
 
     def _rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, Shape]:
@@ -161,18 +226,6 @@ class Distribution(Configurable, nn.Module):
 
     # -- drawing ------------------------------------------------------------------------------------
 
-    def draw(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """``n`` events, one for each row of the context, and their log-density; gradients flow where they can."""
-        context = check_context(self, context, self.context_shape, n)
-        if held_draws.held is None:
-            return self._draw(n, context)
-        with no_gradient_if_held():
-            x = self._sample(n, context)
-        with hold_draws(hold=False):
-            log_prob = self._log_prob(x, context)
-        note_draw(log_prob)
-        return x, log_prob
-
     def sample_and_log_prob(
         self, shape: int | Shape = (), context: Tensor | None = None, *, seed: int | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -186,7 +239,7 @@ class Distribution(Configurable, nn.Module):
         if not self.exact:
             raise BoundError(
                 f"{type(self).__name__} has a bound, not a density, so that draws do not come with their log-density: "
-                "use x = .sample(shape), and .elbo(x) or .log_prob(x, importance_samples=k) of a Flow"
+                "use x = .sample(shape), and .elbo(x) or .log_prob(x, importance_samples=k)"
             )
         x, log_prob = self._in_chunks(self._draw, shape, context, seed)
         return x, log_prob
@@ -249,23 +302,19 @@ class Distribution(Configurable, nn.Module):
 
     # -- as a piece of a layer ------------------------------------------------------------------------
 
-    def given(self, z: Tensor, context: Tensor | None) -> Tensor | None:
-        """The context of a piece inside a layer: nothing, the layer's z alone, or z joined with the flow's context."""
+    def _given(self, z: Tensor, context: Tensor | None) -> Tensor | None:
+        """What a piece is given: nothing, the layer's z alone, or z joined with the flow's context."""
         if self.context_shape is None:
             return None
         if tuple(z.shape[1:]) == self.context_shape:
             return z
         return join(z, context)
 
-    def own(self, context: Tensor | None) -> Tensor | None:
+    def _own(self, context: Tensor | None) -> Tensor | None:
         """The context, or None for a distribution that takes none."""
         return None if self.context_shape is None else context
 
-    def _jumps(self, *, event: bool, context: bool) -> Jumps:
-        """Whether the log-density jumps as the event, or the context, moves while all that is drawn within is held."""
-        return Jumps.NONE
-
-    def context_beyond(self, shape: Shape) -> Shape | None:
+    def _context_beyond(self, shape: Shape) -> Shape | None:
         """The flow's context that a piece inside a layer needs beside the layer's z of shape ``shape``."""
         own = self.context_shape
         if own is None or own == shape:
@@ -277,6 +326,60 @@ class Distribution(Configurable, nn.Module):
                 f"with the flow's context, ({shape[0]} + context, *{shape[1:]}); got context_shape={own}"
             )
         return (extra,)
+
+    def _elbo_of(self, event: Tensor, given: Tensor | None) -> Tensor:
+        """``elbo`` of events that a layer makes, rows of the support: a family does not look whether they lie in it."""
+        return self.elbo(event, given)
+
+    def _elbo_of_choice(self, find: Callable[[], Tensor], given: Tensor | None, like: Tensor) -> Tensor:
+        """The same, for every row of ``like``, of what ``find()`` gives: uniform pieces do not need to know it."""
+        log_prob = self._uniform_log_prob
+        return self._elbo_of(find(), given) if log_prob is None else like.new_full((like.shape[0],), log_prob)
+
+    def _draw_for(self, n: int, given: Tensor | None) -> tuple[Tensor, Tensor]:
+        """``n`` events, one for each given row and without gradients where draws are held, and their log-density."""
+        given = check_context(self, given, self.context_shape, n)
+        if held_draws.held is None:
+            return self._draw(n, given)
+        with no_gradient_if_held():
+            x = self._sample(n, given)
+        with hold_draws(hold=False):
+            log_prob = self._log_prob(x, given)
+        note_draw(log_prob)
+        return x, log_prob
+
+    def _draw_through(
+        self, n: int, given: Tensor | None, put: Callable[[Tensor], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """What ``put`` makes of a draw, and the log-density of the event that it says is left of it after rounding."""
+        if not self.exact:
+            d, log_weight = self._draw_for(n, given)  # of the latents of this very d: another bound would be of others
+            return put(d)[0], log_weight
+        with no_gradient_if_held():
+            d = self._sample(n, given)
+        x, left = put(d)
+        log_prob = self.log_prob(left, given)
+        note_draw(log_prob)
+        return x, log_prob
+
+    @property
+    def _uniform_log_prob(self) -> float | None:
+        """The log-density, where it is the same of every event of the support."""
+        return None
+
+    @property
+    def _iid(self) -> bool:
+        """Whether all coordinates are independent and have one distribution."""
+        return False
+
+    def _jumps(self, *, event: bool, context: bool) -> Jumps:
+        """Whether the log-density jumps as the event, or the context, moves while all that is drawn within is held."""
+        return Jumps.NONE
+
+    def _jumps_of_choice(self) -> Jumps:
+        """Whether the log-density of what a layer finds, such as signs, jumps where the layer finds something else."""
+        jumps = Jumps.FIXED if self._uniform_log_prob is None else Jumps.NONE
+        return max(jumps, self._jumps(event=False, context=True))
 
     def extra_repr(self) -> str:
         given = "" if self.context_shape is None else f", context_shape={self.context_shape}"

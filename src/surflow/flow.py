@@ -14,12 +14,13 @@ from torch.utils.checkpoint import checkpoint
 
 from surflow import gradients
 from surflow._internal.bridges import bridge
-from surflow._internal.chunks import chunks, rows_at_once
+from surflow._internal.chunks import rows_at_once
 from surflow._internal.held_draws import hold_draws
 from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape, check_context, check_rows
 from surflow.distribution import Distribution, Jumps
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
+from surflow.pieces import shared_context
 from surflow.supports import Support
 from surflow.transform import Transform, layer_name
 
@@ -89,7 +90,8 @@ class Flow(Distribution):
             )
         transforms = list(transforms)
         _check_chain(transforms, base)
-        context_shape = _common_context([*transforms, base])
+        parts: list[Transform | Distribution] = [*transforms, base]
+        context_shape = shared_context("all layers of a flow", [(part, part.context_shape) for part in parts])
         if context_net is not None:
             if context_shape is None:
                 raise ShapeError("the flow has a context_net, but no layer takes a context: give them context_shape=")
@@ -150,27 +152,12 @@ class Flow(Distribution):
 
     # -- scoring ------------------------------------------------------------------------------------
 
-    def log_prob(self, x: Tensor, context: Tensor | None = None, importance_samples: int | None = None) -> Tensor:
-        r"""Log-density of x in nats, shape (batch,).
-
-        With ``importance_samples=k`` the k-sample bound
-        :math:`\log \frac1k \sum_i \exp(\log p(z^i_L) + \sum_l V^i_l)`, evaluated in chunks; an exact flow has
-        no use for k and returns its density.
-
-        Raises:
-            BoundError: if the flow is not exact and ``importance_samples`` is not given.
-        """
-        if self.exact:
-            return super().elbo(x, context)
-        if importance_samples is None:
-            bounds = [f"{i}: {type(layer).__name__}" for i, layer in enumerate(self.transforms) if not layer.exact]
-            raise BoundError(
-                f"this flow has a bound, not a density (not exact: {', '.join(bounds) or 'its base'}): "
-                "use flow.elbo(x), or flow.log_prob(x, importance_samples=k)"
-            )
-        if not isinstance(importance_samples, int) or importance_samples < 1:
-            raise BoundError(f"importance_samples must be a whole number from 1, got {importance_samples}")
-        return self._importance_weighted(x, context, importance_samples)
+    def _no_density(self) -> str:
+        bounds = [f"{i}: {type(layer).__name__}" for i, layer in enumerate(self.transforms) if not layer.exact]
+        return (
+            f"this flow has a bound, not a density (not exact: {', '.join(bounds) or 'its base'}): "
+            "use flow.elbo(x), or flow.log_prob(x, importance_samples=k)"
+        )
 
     def _rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, Shape]:
         x, context, batch = super()._rows(x, context)
@@ -185,31 +172,24 @@ class Flow(Distribution):
                 f"pass .to({type_for(weight.dtype, largest)}), or change the flow with flow.to({x.dtype})"
             )
 
-    def _importance_weighted(self, x: Tensor, context: Tensor | None, k: int) -> Tensor:
-        x, context, batch = self._rows(x, context)
-        at_once = rows_at_once(self.event_shape)
-        bounds = []
-        for rows, given in chunks(x, context, at_once):
-            if k == 1:
-                bounds.append(self._log_prob(rows, given))
-                continue
-            given = self._embed(given)
-            most = max(1, at_once // max(1, rows.shape[0]))
-            parts = [self._weigh(rows, given, min(most, k - start)) for start in range(0, k, most)]
-            log_w, log_q = (torch.cat(whole) for whole in zip(*parts, strict=True))
-            bound = log_w.logsumexp(0) - math.log(k)
-            if self._held():
-                bound = bound + _score_function(log_q, bound - gradients.leave_one_out(log_w)).sum(0)
-            bounds.append(bound)
-        return torch.cat(bounds).reshape(batch)
-
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """A draw of the bound; the mean of two where draws are held, each the baseline of the other."""
-        given = self._embed(context)
-        if not self._held():
-            return self._joint(x, given)[0]
-        log_w, log_q = self._weigh(x, given, 2)
-        return (log_w + _score_function(log_q, log_w - log_w.flip(0))).mean(0)
+        if not self.exact:
+            raise BoundError(self._no_density())
+        return self._joint(x, self._embed(context))[0]
+
+    def _bound(self, x: Tensor, context: Tensor | None, k: int) -> Tensor:
+        """The k-sample bound; where draws are held, the ELBO is the mean of two, each the baseline of the other."""
+        given, held = self._embed(context), self._held()
+        if k == 1:
+            if not held:
+                return self._joint(x, given)[0]
+            log_w, log_q = self._weigh(x, given, 2)
+            return (log_w + _score_function(log_q, log_w - log_w.flip(0))).mean(0)
+        most = max(1, rows_at_once(self.event_shape) // max(1, x.shape[0]))
+        parts = [self._weigh(x, given, min(most, k - start)) for start in range(0, k, most)]
+        log_w, log_q = (torch.cat(whole) for whole in zip(*parts, strict=True))
+        bound = log_w.logsumexp(0) - math.log(k)
+        return bound + _score_function(log_q, bound - gradients.leave_one_out(log_w)).sum(0) if held else bound
 
     def _held(self) -> Collection[int]:
         """The layers whose draws are held fixed, if there is a gradient to compute."""
@@ -221,7 +201,7 @@ class Flow(Distribution):
         if torch.is_grad_enabled():  # it is their gradients that need not be finite
             x = self.support.without(x, outside)
         z, V, log_q = self._chain(x, given, self._held())
-        log_w = torch.stack([*V, self.base.elbo(z, self.base.own(given))]).sum(0)
+        log_w = torch.stack([*V, self.base.elbo(z, self.base._own(given))]).sum(0)
         # A layer may be finite beyond its domain (a clamped logarithm); the density there is zero. NaN stays NaN.
         log_w = log_w.masked_fill(outside, -math.inf)
         if self._estimator.refusal and log_w.requires_grad and (refusal := self.estimator().refusal):
@@ -266,7 +246,7 @@ class Flow(Distribution):
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         context = self._embed(context)
-        x, log_prob = self.base.draw(n, context)
+        x, log_prob = self.base._draw_for(n, context)
         contributions = [log_prob]
         for layer in reversed([*self.transforms]):  # as a list: a ModuleList counts slowly
             x, V = self._through(layer.inverse, x, context)
@@ -275,7 +255,7 @@ class Flow(Distribution):
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
         context = self._embed(context)
-        return self._generate(self.base._sample(n, self.base.own(context)), context)
+        return self._generate(self.base._sample(n, self.base._own(context)), context)
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
         for layer in reversed([*self.transforms]):
@@ -308,8 +288,7 @@ class Flow(Distribution):
         for layer in self.transforms:
             layer.initialize(x, context)
             x, _ = layer(x, context)
-        if isinstance(self.base, Flow):
-            self.base.initialize(x, self.base.own(context))
+        self.base.initialize(x, self.base._own(context))
 
     # -- explanations -------------------------------------------------------------------------------
 
@@ -330,7 +309,7 @@ class Flow(Distribution):
         for layer in self.transforms:
             x, V = layer(x, given)
             rows.append(Term(layer_name(layer), V.mean().item(), layer.exact))
-        base = self.base.elbo(x, self.base.own(given)).mean().item()
+        base = self.base.elbo(x, self.base._own(given)).mean().item()
         return [*rows, Term(type(self.base).__name__, base, self.base.exact)]
 
     def summary(self) -> str:
@@ -382,8 +361,8 @@ def _hold(layer: Transform, x: Tensor, context: Tensor | None) -> tuple[Tensor, 
         z, V = layer(x, context)
     if not noted:
         raise BoundError(
-            f"{layer_name(layer)} draws something without Distribution.draw, and what follows jumps: no gradient of "
-            "the bound reaches the parameters that it is drawn with"
+            f"{layer_name(layer)} draws something otherwise than by _draw_for of a piece, and what follows jumps: no "
+            "gradient of the bound reaches the parameters that it is drawn with"
         )
     return z, V, torch.stack(noted).sum(0)
 
@@ -434,11 +413,3 @@ def _check_chain(transforms: list[Transform], base: Distribution) -> None:
                 f"{left} lands on the support {layer.codomain!r}, but {name} lives on {support!r}: mass would leak. "
                 f"Put between them {bridge(layer.codomain, support)}"
             )
-
-
-def _common_context(parts: list[Transform | Distribution]) -> Shape | None:
-    shapes = {part.context_shape: type(part).__name__ for part in parts if part.context_shape is not None}
-    if len(shapes) > 1:
-        listed = ", ".join(f"{name} takes {shape}" for shape, name in shapes.items())
-        raise ShapeError(f"all layers of a flow share one context, but {listed}")
-    return next(iter(shapes), None)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from surflow._internal.configurable import Configurable
 from surflow._internal.number_types import floats_in
 from surflow._internal.shapes import Shape, as_axes, as_shape, check_context, check_rows
-from surflow.distribution import Distribution, Jumps, bounds_in, check_integers
+from surflow.distribution import Distribution, Jumps, check_integers
 from surflow.errors import BoundError, ShapeError
+from surflow.pieces import bounds_in
 from surflow.supports import Circle, Product, Support, product, real
 
 

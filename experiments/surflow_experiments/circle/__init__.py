@@ -1,1 +1,1 @@
-"""The circle: the report's figure 25 as it was, and solved by flows that know that the circle is one."""
+"""The circle: figure 25 of the replication study as it was, and solved by flows that know that the circle is one."""

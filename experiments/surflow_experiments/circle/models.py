@@ -1,4 +1,4 @@
-"""Flows for the circle of radius 4: the three of the report's figure 25, and three that fit its topology."""
+"""Flows for the circle of radius 4: the three of the study's figure 25, and three that fit its topology."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from surflow.bijections.splines import wrap
 RADIUS = 4.0
 
 
-# -- of the report ----------------------------------------------------------------------------------------------
+# -- of the study ----------------------------------------------------------------------------------------------
 
 
 def _couplings(pairs: int, hidden: int) -> list[sf.Transform]:
@@ -33,7 +33,7 @@ def _bottleneck(pairs: int = 20, hidden: int = 200) -> sf.Flow:
 
 
 def _max(pairs: int = 20, hidden: int = 200) -> sf.Flow:
-    # The report's maximum had learned parameters.
+    # The study's maximum had learned parameters.
     largest = sf.Max(2, index=sf.Categorical(1, levels=2, learned=True), differences=sf.HalfNormal(1, learned=True))
     return sf.Flow([*_couplings(pairs, hidden), largest], base=sf.Normal(1))
 

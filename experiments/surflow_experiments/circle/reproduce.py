@@ -1,19 +1,18 @@
-"""Figure 25 as it should have been: trials, recorded results, pictures and one HTML page."""
+"""Figure 25 of the study as it should have been: trials, recorded results, pictures and one HTML page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from surflow.app.page import Section, duration
 from surflow.data import noisy_circle
 from surflow_experiments.cells import Cell, Outcome
 from surflow_experiments.circle.models import RADIUS
 from surflow_experiments.circle.trial import merits, run
+from surflow_experiments.goals import Goal, goals_section
 from surflow_experiments.recorded import Recorded, experiment_page, record
 from surflow_experiments.synthetic import pictures
 from surflow_experiments.synthetic.pictures import Frame, Panel
@@ -21,22 +20,22 @@ from surflow_experiments.synthetic.pictures import Frame, Panel
 _FRAME: Frame = ((-5.2, 5.2), (-5.2, 5.2))
 _POINTS = 10_000
 
-# As in the report.
+# As in the study.
 _ITS_TRAINING = {"steps": 10_000, "batch_size": 200, "lr": 1e-3, "schedule": "step", "decay": 0.9, "decay_every": 1000}
 _OUR_TRAINING = {"steps": 5000, "batch_size": 512, "lr": 5e-3}
 
 _TITLES = {
-    "nf": "NF, report",
-    "bottleneck": "bottleneck, report",
-    "max": "max, report",
+    "nf": "NF, study",
+    "bottleneck": "bottleneck, study",
+    "max": "max, study",
     "polar": "polar",
     "abs-sort-slice": "abs, sort, slice",
     "circle-vae": "VAE over a circle",
 }
 _TEXTS = {
-    "nf": "NF, of the report: twenty affine couplings and random rotations.",
-    "bottleneck": "bottleneck, of the report: ten of these, slice to one coordinate, augment to two again, and ten.",
-    "max": "max, of the report: twenty of these, and the maximum of two coordinates.",
+    "nf": "NF, of the study: twenty affine couplings and random rotations.",
+    "bottleneck": "bottleneck, of the study: ten of these, slice to one coordinate, augment to two again, and ten.",
+    "max": "max, of the study: twenty of these, and the maximum of two coordinates.",
     "polar": "polar: radius and angle; the radius is sliced off given the angle, the angle keeps a circular spline.",
     "abs-sort-slice": "abs, sort, slice, layers of the paper only: both signs and the order of x and y are folded "
     "away, and of the two coordinates that are left one is sliced off given the other.",
@@ -76,7 +75,7 @@ class Target:
                 "draws": 10 if quick else 100,
                 "options": {"pairs": 2, "hidden": 8} if quick and not ours else {},
             }
-            # Those of the report take minutes, and one seed shows what they do.
+            # Those of the study take minutes, and one seed shows what they do.
             seeds = 3 if ours and not quick else 1
             made += [Cell(f"circle/{self.name}", model, seed, spec, 1 if ours else 10) for seed in range(seeds)]
         return made
@@ -93,8 +92,8 @@ TARGETS = [
     ),
     Target(
         _BARE,
-        "No noise: the report's models",
-        "As in the report: points on the curve itself. Their distribution has no density, and the likelihood of a "
+        "No noise: the study's models",
+        "As in the study: points on the curve itself. Their distribution has no density, and the likelihood of a "
         "model that could follow the curve would grow without bound; these cannot.",
         0.0,
         _REPORT,
@@ -109,35 +108,20 @@ TARGETS = [
 ]
 
 
-@dataclass(frozen=True)
-class Goal:
-    """What a metric should be on a target: the largest value, and what the baseline, a plain flow, has."""
-
-    target: str
-    model: str
-    metric: str
-    title: str
-    most: float
-    baseline: str
-
-    def met(self, values: Sequence[float]) -> bool:
-        return float(np.mean(values)) <= self.most
-
-
 _MERITS = {
     "radial_sd": ("standard deviation of the radius", 0.01, "0.25"),
     "off_share": ("share of samples off by more than 0.5", 0.0, "0.03"),
     "kuiper": ("Kuiper's statistic of the angle", 1.6, "22"),
 }
 GOALS = [
-    Goal(_WIDE, model, "entropy_gap", "NLL above the entropy (nats)", most, baseline)
+    Goal(f"circle/{_WIDE}", model, "entropy_gap", "NLL above the entropy (nats)", most, baseline)
     for model, most, baseline in (
         ("polar", 0.003, "0"),
         ("abs-sort-slice", 0.01, "0.037"),
         ("circle-vae", 0.003, "0.001"),
     )
 ] + [
-    Goal(_THIN, model, metric, title, most, baseline)
+    Goal(f"circle/{_THIN}", model, metric, title, most, baseline)
     for model in _OURS
     for metric, (title, most, baseline) in _MERITS.items()
 ]
@@ -180,7 +164,7 @@ def reproduce(results: Path, work: Path, *, quick: bool = False) -> Path:
             {"kind": "", "text": f"{len(found.outcomes)} trainings, {duration(seconds)} of processor time"},
         ],
         sections=[
-            _goals(found),
+            goals_section(GOALS, found.outcomes, "baseline, a plain flow"),
             Section("models", "Models", list(_TEXTS.values())),
             *(_section(target, found) for target in TARGETS),
         ],
@@ -191,18 +175,6 @@ def reproduce(results: Path, work: Path, *, quick: bool = False) -> Path:
 
 def _told(outcome: Outcome) -> str:
     return f"radial sd {outcome.value('radial_sd'):.4f}, {outcome.value('seconds'):.0f} s"
-
-
-def _goals(found: Recorded) -> Section:
-    rows, marks = [], []
-    for goal in GOALS:
-        reached = [outcome.value(goal.metric) for outcome in found.of(f"circle/{goal.target}", goal.model)]
-        marks.append("met" if goal.met(reached) else "missed")
-        values = ", ".join(_COLUMNS[goal.metric](value) for value in reached)
-        goal_text = f"{goal.most:g}, {marks[-1]}"
-        rows.append([goal.target, _TITLES[goal.model], goal.title, goal.baseline, values, goal_text])
-    head = ["target", "model", "figure of merit", "baseline", "ours, a number a seed", "goal, of the mean"]
-    return Section("goals", "Goals", tables=[{"head": head, "rows": rows, "numbers": [], "marks": marks, "marked": 5}])
 
 
 _COLUMNS: dict[str, Callable[[float], str]] = {

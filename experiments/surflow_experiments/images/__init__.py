@@ -1,1 +1,1 @@
-"""Images: MNIST by surjections from fine to coarse, and the report's architecture with right likelihoods."""
+"""Images: MNIST by surjections from fine to coarse, and the replication study's architecture with right likelihoods."""

@@ -38,7 +38,7 @@ def _cumulative(pixels: AutoregressiveDiscretizedLogistic, raw: Tensor) -> tuple
 def _numbers(pixels: AutoregressiveDiscretizedLogistic, x: Tensor, context: Tensor) -> Tensor:
     """Gaussian numbers that x is drawn with; which of those that give the same integers, chance decides."""
     v = pixels.sequence(x)
-    mass, below = _cumulative(pixels, pixels.net(v, pixels.flat(context)))
+    mass, below = _cumulative(pixels, pixels.net(v, context))
     level = v.long().unsqueeze(2)
     mass, upper = mass.gather(2, level).squeeze(2), below.gather(2, level).squeeze(2)
     return torch.special.ndtri((upper - mass * torch.rand_like(mass)).clamp(_LEAST, 1 - _LEAST))
@@ -51,5 +51,5 @@ def _decoded(pixels: AutoregressiveDiscretizedLogistic, numbers: Tensor, context
         _, below = _cumulative(pixels, raw)
         return (below < u[:, position].unsqueeze(2)).sum(2).clamp(max=pixels.levels - 1).to(raw.dtype)
 
-    like = pixels.net.places.new_empty(numbers.shape)
-    return pixels.event(pixels.net.generate(find, like, pixels.flat(context)))
+    like = pixels.net.room(len(numbers), pixels.levels - 1)
+    return pixels.event(pixels.net.generate(find, like, context))

@@ -1,4 +1,4 @@
-"""The models of the images: pyramids of integers, and what the report built, with right likelihoods."""
+"""The models of the images: pyramids of integers, and what the study built, with right likelihoods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import surflow as sf
 from surflow_experiments.digits import DIGITS
 
 SHAPE, LEVELS = (1, 28, 28), 256
-# What hidden layers the report's couplings had.
+# What hidden layers the study's couplings had.
 _HIDDEN = (200, 200)
 
 
@@ -19,10 +19,10 @@ def _pairs(size: int, n: int = 5, hidden: Sequence[int] = _HIDDEN) -> list[sf.Tr
     return [layer for pair in pairs for layer in pair]
 
 
-def report(pairs: int = 5, hidden: Sequence[int] = _HIDDEN) -> sf.Flow:
+def study(pairs: int = 5, hidden: Sequence[int] = _HIDDEN) -> sf.Flow:
     """Dequantised, then couplings over all pixels and maxima in turn, from 28 x 28 to 14, 7 and, overlapping, 3.
 
-    The report worked on the raw numbers from 0 to 256; here a logit and a standardisation come first, without which
+    The study worked on the raw numbers from 0 to 256; here a logit and a standardisation come first, without which
     its couplings, whose scales end at e, could not even leave that range.
     """
     layers: list[sf.Transform] = [
@@ -55,5 +55,5 @@ MODELS: dict[str, Callable[..., sf.Flow]] = {
     "best": _pyramid("max-pool"),
     "max-pool": _pyramid("max-pool"),
     "slice": _pyramid("slice"),
-    "report": report,
+    "study": study,
 }

@@ -1,4 +1,4 @@
-"""Figures 5 and 18 to 21 as they should have been: trials, recorded results, pictures and one HTML page."""
+"""Figures 5 and 18 to 21 of the study as they should have been: trials, results, pictures and one page."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from surflow_experiments.images.models import LEVELS
 from surflow_experiments.images.trial import SHOWN, run
 from surflow_experiments.recorded import experiment_page, record, show_losses
 
+_CASE = "images/mnist"
+
 _TEXTS = {
     "best": "best: max-pool, trained for 44 minutes on two cores.",
     "max-pool": "max-pool: an integer max pooling, with the pixels of its blocks drawn position by position given "
     "their maximum by convolutions, and the 14 x 14 maxima patch by patch by a transformer. Every likelihood is exact.",
     "slice": "slice: the same, but with every second pixel of every second row in place of the maximum.",
-    "report": "report: the report's chain of couplings and poolings, with the terms that it lacked; a bound.",
+    "study": "study: the study's chain of couplings and poolings, with the terms that it lacked; a bound.",
 }
 _LEDE = (
     "MNIST, 28 x 28 pixels of 256 levels, given the digit. Bits per dimension are of held-out test images, over all "
@@ -48,7 +50,7 @@ _TRAININGS: dict[str, dict[str, Any]] = {
     "best": {"minutes": 44.0, "batch_size": 32, "lr": 3e-3, **_HALF},
     "max-pool": {"steps": 2500, "batch_size": 32, "lr": 2e-3, **_HALF},
     "slice": {"steps": 2500, "batch_size": 32, "lr": 2e-3, **_HALF},
-    "report": {"minutes": 5.0, "batch_size": 64, "lr": 3e-3, **_HALF},
+    "study": {"minutes": 5.0, "batch_size": 64, "lr": 3e-3, **_HALF},
 }
 _BASE = {"minutes": 44.0, "batch_size": 64, "lr": 1e-3, **_HALF}
 
@@ -58,7 +60,7 @@ def cells(work: Path, data_dir: Path | None, *, quick: bool) -> list[Cell]:
     made = []
     for model, training in _TRAININGS.items():
         apart, steps = model == "best", {"steps": 2} if quick else {}
-        small: dict[str, Any] = {"pairs": 1, "hidden": [8]} if model == "report" else {"width": 4, "attention": 4}
+        small: dict[str, Any] = {"pairs": 1, "hidden": [8]} if model == "study" else {"width": 4, "attention": 4}
         spec = {
             **stated("images", work, data_dir, quick=quick, epochs=_EPOCHS, draws=5000),
             "options": small if quick else {},
@@ -66,17 +68,17 @@ def cells(work: Path, data_dir: Path | None, *, quick: bool) -> list[Cell]:
             "base": _BASE | steps if apart else None,
         }
         # Last comes what needs both cores.
-        made.append(Cell("images/mnist", model, 0, spec, 0.0 if apart else 1.0))
+        made.append(Cell(_CASE, model, 0, spec, 0.0 if apart else 1.0))
     return made
 
 
 GOALS = [
-    Goal("max-pool", "bits_per_dimension", "bits per dimension, max pooling", 1.6, False, "7.33 and more"),
-    Goal("best", "bits_per_dimension", "bits per dimension, 45 minutes on two cores", 1.25, False, "7.33 and more"),
-    Goal("best", "bits_per_dimension", "bits per dimension, the best", 1.0, False, "7.33 and more"),
-    Goal("best", "class_accuracy", "samples named right, 45 minutes on two cores", 0.85, True, "0.1"),
-    Goal("best", "class_accuracy", "samples named right, the best", 0.95, True, "0.1"),
-    Goal("best", "sampling_seconds", "seconds for 1000 images, two cores", 5.0, False, "-"),
+    Goal(_CASE, "max-pool", "bits_per_dimension", "bits per dimension, max pooling", 1.6, "7.33 and more"),
+    Goal(_CASE, "best", "bits_per_dimension", "bits per dimension, 45 minutes on two cores", 1.25, "7.33 and more"),
+    Goal(_CASE, "best", "bits_per_dimension", "bits per dimension, the best", 1.0, "7.33 and more"),
+    Goal(_CASE, "best", "class_accuracy", "samples named right, 45 minutes on two cores", 0.85, "0.1", least=True),
+    Goal(_CASE, "best", "class_accuracy", "samples named right, the best", 0.95, "0.1", least=True),
+    Goal(_CASE, "best", "sampling_seconds", "seconds for 1000 images, two cores", 5.0),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The models of the point clouds: the presets, what the report built, and a sort whose density leaks."""
+"""The models of the point clouds: the presets, what the study built, and a sort whose density leaks."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def leaky_sort(steps: int = 4, width: int = 64, layers: int = 2) -> sf.Flow:
     return sf.Flow(chain, base=sf.Normal(SHAPE), context_net=sf.ContextColumns([DIGITS]))
 
 
-def report(steps: int = 8, hidden: Sequence[int] = (200, 200)) -> sf.Flow:
-    """Couplings over coordinates, then over points, with perceptrons; 32 steps in the report.
+def study(steps: int = 8, hidden: Sequence[int] = (200, 200)) -> sf.Flow:
+    """Couplings over coordinates, then over points, with perceptrons; 32 steps in the study.
 
-    The report's permutation swapped x and y of all points and left their order as it was; here it permutes points.
+    The study's permutation swapped x and y of all points and left their order as it was; here it permutes points.
     """
     chain: list[sf.Transform] = [sf.RandomPermutation(SHAPE), sf.ActNorm(SHAPE)]
     for _ in range(steps):
@@ -56,5 +56,5 @@ MODELS: dict[str, Callable[..., Any]] = {
     "sort-flow": _preset("sort-flow"),
     "leaky-sort": leaky_sort,
     "permute-flow": _preset("permute-flow"),
-    "report": report,
+    "study": study,
 }

@@ -1,1 +1,1 @@
-"""The plane: every synthetic figure of the report and the paper's toys, in nats above the entropy."""
+"""The plane: all synthetic figures of a replication study of SurVAE flows (2024), and the paper's toys."""

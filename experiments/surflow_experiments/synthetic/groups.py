@@ -1,4 +1,4 @@
-"""What is compared: the data, models, goals and the report's own figures of every group of synthetic experiments."""
+"""What is compared: the data, models, goals and the study's own figures of every group of synthetic experiments."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Comparison:
         data: the sets by name.
         models: the models by name, columns from left to right.
         goals: gap that a model is to reach, by (data, model).
-        reported: gap that the earlier report, or the original code, reached, by (data, model).
+        reported: gap that the study, or the original code, reached, by (data, model).
         draws: importance samples, where a model has only a bound.
         seeds: trials of each, from seed 0.
         drawn: whether there are pictures, beside the table.
@@ -87,7 +87,7 @@ _THIRTEEN = _NINE | {data.name: data for data in _TOYS.values()}
 
 
 def _first(batch_size: int, *names: str) -> dict[str, Model]:
-    """The report's network behind nothing or an absolute value, and its 1000 steps; its learning rate was 1e-3."""
+    """The study's network behind nothing or an absolute value, and its 1000 steps; its learning rate was 1e-3."""
     titles = {
         "nf": "NF",
         "abs": "abs, fair signs",
@@ -111,7 +111,7 @@ def _each(model: str, *values: float, data: Mapping[str, Data] = _FOUR) -> dict[
 _FIGURE_6 = Comparison(
     "fig6",
     "Figure 6: absolute value against plain flows",
-    "The report's network, ten affine couplings between fixed random rotations, and its 1000 steps of 1000 points. "
+    "The study's network, ten affine couplings between fixed random rotations, and its 1000 steps of 1000 points. "
     "Before it: nothing; the absolute value with fair signs; with one learned probability a sign; with all signs "
     "drawn together given z. The checkerboard needs the last: its signs are not independent of one another, and "
     "flows with independent ones, fair or learned, stay log 2 = 0.693 above the entropy, however long they train.",
@@ -127,9 +127,9 @@ _FIGURE_6 = Comparison(
 
 _SPEED = Comparison(
     "speed",
-    "Speed: to the report's final loss",
-    "The report's plain network on the checkerboard, 600 steps: near the report's final loss, NLL 2.25. "
-    "The report's code took 1000 steps, and at least 103 seconds of one processor; the seconds here are process time.",
+    "Speed: to the study's final loss",
+    "The study's plain network on the checkerboard, 600 steps: near the study's final loss, NLL 2.25. "
+    "The study's code took 1000 steps, and at least 103 seconds of one processor; the seconds here are process time.",
     {"checkerboard": Data("checkerboard")},
     {"nf": Model("NF, 600 steps of 250", "nf", training={"steps": 600, "batch_size": 250, "lr": 3e-3}, cost=9)},
     goals={("checkerboard", "nf"): 0.17},
@@ -162,8 +162,8 @@ _FIGURE_10 = Comparison(
     "fig10",
     "Figure 10: offset data, absolute value in the middle",
     "Five couplings, the absolute value, and splines that stay positive: what is before the fold can move the data. "
-    "On the left the report's random rotations and fair signs; on the right no rotations, so that the fold starts "
-    "along the data's own axes, and joint signs given z. The report's learned signs left (0, 1), its loss became NaN.",
+    "On the left the study's random rotations and fair signs; on the right no rotations, so that the fold starts "
+    "along the data's own axes, and joint signs given z. The study's learned signs left (0, 1), its loss became NaN.",
     _OFFSET,
     {"abs-middle-rotated": _ROTATED, "abs-middle": _MIDDLE},
     goals=_each("abs-middle", 0.10, 0.10, 0.10, 0.10),
@@ -205,7 +205,7 @@ _FIGURE_15 = Comparison(
     "fig15",
     "Figure 15: augmentation",
     "Ten affine couplings in the plane against as many in four dimensions, two of them noise. The augmented flow has a "
-    "bound, scored with 100 importance samples. The report had four couplings and 10,000 steps of 1000 points.",
+    "bound, scored with 100 importance samples. The study had four couplings and 10,000 steps of 1000 points.",
     _FIVE,
     {
         "nf": Model("NF", "nf", {"hidden": (64, 64, 64)}, _AUGMENT_TRAINING, cost=39),

@@ -179,8 +179,8 @@ def learned_q(columns: Sequence[tuple[str, tuple[float, float], Sequence[np.ndar
 def gaps(rows: Sequence[tuple[str, tuple[float, float], float | None, float | None]]) -> Figure:
     """Gaps to the entropy on a logarithmic axis, one line for a model of a case, first on top.
 
-    A row is its label, the mean over the seeds with their standard deviation, the goal, and the figure of the earlier
-    report. A gap beyond its goal has another marker. What lies at or below 0.001 nats is drawn there as an arrow to the
+    A row is its label, the mean over the seeds with their standard deviation, the goal, and the figure of the
+    study. A gap beyond its goal has another marker. What lies at or below 0.001 nats is drawn there as an arrow to the
     left, and what is not finite as an arrow at the right end.
 
     >>> gaps([("moons, NF", (0.02, 0.005), 0.05, None)]).axes[0].get_xlabel()
@@ -227,7 +227,7 @@ def gaps(rows: Sequence[tuple[str, tuple[float, float], float | None, float | No
     if any(goal is not None for _, _, goal, _ in rows):
         handles.append(handle("|", 9, REFERENCE, "goal"))
     if any(earlier is not None for *_, earlier in rows):
-        handles.append(handle("x", 5, QUIET, "earlier report or code"))
+        handles.append(handle("x", 5, QUIET, "the study or the original code"))
     if len(finite) < sum(v is not None for v in found):
         handles.append(handle(">", 5, REFERENCE, "not finite"))
     _legend(figure, handles)

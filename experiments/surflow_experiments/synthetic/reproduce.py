@@ -132,7 +132,7 @@ def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Standing:
-    """Where a model stands on a data set: its gap and the spread over seeds, the goal, the report's gap."""
+    """Where a model stands on a data set: its gap and the spread over seeds, the goal, the study's gap."""
 
     case: str
     model: str
@@ -164,7 +164,7 @@ def _summary(standing: Sequence[_Standing], show: PictureWriter, name: str) -> S
     if reported:
         closer = sum(s.reported is not None and s.gap < s.reported for s in reported)
         note = "of the gaps that were reported are smaller here"
-        section.cards.append(_card("Against the report and the original code", f"{closer} of {len(reported)}", note))
+        section.cards.append(_card("Against the study and the original code", f"{closer} of {len(reported)}", note))
     drawn = [s for s in standing if s.goal is not None or s.reported is not None] or standing
     rows = [(f"{s.case}, {s.model}", (s.gap, s.spread), s.goal, s.reported) for s in drawn]
     caption = "Distance to the truth, where there is a goal or a figure to compare with; bars are ± one standard "
@@ -199,7 +199,7 @@ def _merits(comparison: Comparison, table: _Table) -> dict[str, object]:
                 f"{_over_seeds(table, data, model, 'parameters')[0]:,.0f}",
             ]
         )
-    head = ["data", "model", "gap (nats)", "±", "goal", "report", "NLL", "entropy", "seconds", "steps", "parameters"]
+    head = ["data", "model", "gap (nats)", "±", "goal", "study", "NLL", "entropy", "seconds", "steps", "parameters"]
     return {"head": head, "rows": lines, "numbers": [2, 3, 5, 6, 7, 8, 9, 10], "marks": marks, "marked": 4}
 
 

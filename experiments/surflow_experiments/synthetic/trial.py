@@ -60,7 +60,7 @@ ROTATED = "rotated-middle"
 
 
 def build(name: str, classes: int | None, options: Mapping[str, Any]) -> Flow:
-    """A preset, given the label where there are classes, or the one chain of the report that is none."""
+    """A preset, given the label where there are classes, or the one chain of the study that is none."""
     if name == ROTATED:
         pairs = [(Coupling(2), Orthogonal(2)) for _ in range(5)]
         before = [Standardize(2), *(layer for pair in pairs for layer in pair), Abs(2)]

@@ -74,6 +74,25 @@ def joined_shape(shape: Shape, context_shape: Shape | None) -> Shape:
     return (shape[0] + channels, *shape[1:])
 
 
+def width_of(context_shape: Shape | None) -> int:
+    """How many numbers a context has: 0 for none."""
+    return 0 if context_shape is None else math.prod(context_shape)
+
+
+def as_raw(owner: object, raw: Tensor, rows: int, shape: Shape) -> Tensor:
+    """What a ready-made network put out for some rows, as (rows, *shape).
+
+    Raises:
+        ShapeError: unless it put out as many numbers for each.
+    """
+    if raw.ndim == 0 or raw.shape[0] != rows or math.prod(raw.shape[1:]) != math.prod(shape):
+        raise ShapeError(
+            f"{type(owner).__name__} expects its net to put out shape ({', '.join(map(str, (rows, *shape)))}), or as "
+            f"many numbers in that order, got {tuple(raw.shape)}"
+        )
+    return raw.reshape(rows, *shape)
+
+
 def check_rows(owner: object, what: str, x: Tensor, shape: Shape) -> None:
     """Raise ShapeError unless ``x`` has shape (batch, *shape)."""
     if tuple(x.shape[1:]) != shape or x.ndim != len(shape) + 1:

@@ -156,7 +156,7 @@ class Image(Kind):
         return isinstance(splits.support, Integers)
 
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
-        return presets.choose(self.splits.support.largest + 1, None, self.splits.event_shape)
+        return presets.choose(self.splits.event_shape, self.splits.support)
 
     def training(self, *, fresh: bool) -> Options:
         return _FEW_IMAGES if len(self.splits.train.x) < _MANY_IMAGES else _IMAGES
@@ -183,7 +183,7 @@ class PointSet(Kind):
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
         pixels = self.splits.pixels
         if pixels is None:
-            return presets.choose(None, len(self.splits.train.x), self.splits.event_shape)
+            return presets.choose(self.splits.event_shape, rows=len(self.splits.train.x))
         return "point-grid", {"cells": pixels, "low": -0.5, "high": pixels - 0.5}
 
     def training(self, *, fresh: bool) -> Options:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from surflow._internal.shapes import Shape, as_axes, as_shape
+from surflow._internal.shapes import Shape, as_axes, as_raw, width_of
 from surflow.errors import ConfigError, ShapeError
 from surflow.nets.mlp import smooth_perceptron
 from surflow.transform import Transform
@@ -201,11 +201,14 @@ class ConditionalLinear(Transform):
     Args:
         event_shape: event shape; coordinates are taken in row-major order.
         context_shape: shape of the context.
-        hidden: widths of the hidden layers of the perceptron of the context; none for a linear function of it.
+        hidden: widths of the hidden layers of the default perceptron; none for a linear function of the context.
         limit: l, of the log-scale.
+        net: instead of the perceptron, a network from the context, (batch, *context_shape), to (batch, D (D + 3) / 2)
+            for D coordinates: m, the raw log-scales, and what is below the diagonal of L, row by row.
 
     Raises:
         ConfigError: if the limit is not positive and finite.
+        ShapeError: at the first call, for a network of another output.
 
     >>> import torch, surflow as sf
     >>> layer = sf.ConditionalLinear(2, 3)
@@ -221,21 +224,25 @@ class ConditionalLinear(Transform):
         *,
         hidden: Sequence[int] = (64, 64),
         limit: float = 6.0,
+        net: nn.Module | None = None,
     ) -> None:
         super().__init__(as_axes(self, event_shape), context_shape=context_shape)
         if not 0 < limit < math.inf:
             raise ConfigError(f"the limit of the log-scale must be positive and finite, got {limit}")
         self.size, self.limit = math.prod(self.in_shape), limit
-        numbers = self.size * (self.size + 3) // 2
-        perceptron = smooth_perceptron([math.prod(as_shape(context_shape)), *hidden, numbers])
+        self.numbers = self.size * (self.size + 3) // 2
+        self.net = self._default(hidden) if net is None else net
+
+    def _default(self, hidden: Sequence[int]) -> nn.Module:
+        perceptron = smooth_perceptron([width_of(self.context_shape), *hidden, self.numbers])
         for parameter in perceptron[-1].parameters():
             nn.init.zeros_(parameter)
-        self.net = nn.Sequential(nn.Flatten(), perceptron)
+        return nn.Sequential(nn.Flatten(), perceptron)
 
-    def _location_and_matrix(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _location_and_matrix(self, rows: int, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """m, log of the diagonal of L, and L."""
         n = self.size
-        m, raw, below = self.net(context).split([n, n, n * (n - 1) // 2], 1)
+        m, raw, below = as_raw(self, self.net(context), rows, (self.numbers,)).split([n, n, n * (n - 1) // 2], 1)
         s = self.limit * (raw / self.limit).tanh()
         matrix = torch.diag_embed(s.exp())
         row, column = torch.tril_indices(n, n, -1, device=m.device)
@@ -243,11 +250,11 @@ class ConditionalLinear(Transform):
         return m, s, matrix
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        m, s, matrix = self._location_and_matrix(context)
+        m, s, matrix = self._location_and_matrix(x.shape[0], context)
         z = matrix @ (x.flatten(1) - m).unsqueeze(2)
         return z.reshape(x.shape), s.sum(1)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        m, s, matrix = self._location_and_matrix(context)
+        m, s, matrix = self._location_and_matrix(z.shape[0], context)
         x = _solved(matrix, z.flatten(1).unsqueeze(2), upper=False).squeeze(2) + m
         return x.reshape(z.shape), s.sum(1)

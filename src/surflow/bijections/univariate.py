@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from surflow._internal.configurable import Configurable
-from surflow._internal.shapes import Shape, sum_event
+from surflow._internal.shapes import Shape, as_raw, sum_event
 from surflow.errors import ConfigError
 from surflow.nets.mlp import MLP
 from surflow.supports import Support, real
@@ -21,7 +21,8 @@ class UnivariateMap(Configurable):
 
     ``forward(x, raw)`` and ``inverse(z, raw)`` take x of shape (batch, *event) and raw of shape
     (batch or 1, n_parameters, *event), and return the other side and log dz/dx, elementwise.
-    :class:`Coupling`, :class:`Autoregressive` and :class:`Elementwise` are written for any such map.
+    :class:`Coupling`, :class:`MaskedCoupling`, :class:`Autoregressive` and :class:`Elementwise` are written for any
+    such map.
 
     >>> class Shift(UnivariateMap):
     ...     n_parameters = 1
@@ -93,7 +94,13 @@ class Elementwise(Transform):
         event_shape: event shape.
         context_shape: with it, a network of the context gives the parameters.
         map: the univariate map; affine by default.
-        hidden: widths of the hidden layers of that network.
+        hidden: widths of the hidden layers of the default perceptron.
+        net: instead of the perceptron, a network from the context, (batch, *context_shape), to (batch, n_parameters of
+            the map, *event_shape), or as many numbers in that order; learned ones are added to what it puts out.
+
+    Raises:
+        ConfigError: for a net without a context.
+        ShapeError: at the first call, for a network of another output.
 
     >>> import torch, surflow as sf
     >>> z, V = sf.Elementwise(2)(torch.ones(1, 2))
@@ -108,20 +115,28 @@ class Elementwise(Transform):
         *,
         map: UnivariateMap | None = None,
         hidden: Sequence[int] = (64, 64),
+        net: nn.Module | None = None,
     ) -> None:
         univariate = AffineMap() if map is None else map
         super().__init__(event_shape, domain=univariate.domain, context_shape=context_shape)
         self.map = univariate
-        raw_shape = (self.map.n_parameters, *self.in_shape)
-        self.raw = nn.Parameter(torch.zeros(raw_shape))
-        self.net = None if self.context_shape is None else MLP(self.context_shape, raw_shape, hidden, zero_init=True)
+        self.raw_shape = (self.map.n_parameters, *self.in_shape)
+        self.raw = nn.Parameter(torch.zeros(self.raw_shape))
+        if net is not None and self.context_shape is None:
+            raise ConfigError("Elementwise got a net but no context_shape for its input")
+        if net is None and self.context_shape is not None:
+            net = MLP(self.context_shape, self.raw_shape, hidden, zero_init=True)
+        self.net = net
 
     def _path(self, *, inverse: bool) -> Path:
         return Path()  # no coordinate is a number for another one, so that angles may jump
 
     def _raw(self, context: Tensor | None) -> Tensor:
         raw = self.raw.unsqueeze(0)
-        return raw if self.net is None else raw + self.net(context)
+        if self.net is None:
+            return raw
+        assert context is not None  # for the type checker: its shape has been checked
+        return raw + as_raw(self, self.net(context), context.shape[0], self.raw_shape)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, log_slope = self.map.forward(x, self._raw(context))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape, as_axes
 from surflow.distribution import Distribution
 from surflow.distributions.discrete import draw_categories
+from surflow.errors import ConfigError
+from surflow.nets.autoregressive import checked
 from surflow.nets.causal_transformer import CausalTransformer
 from surflow.supports import Ordered
 
@@ -26,8 +27,14 @@ class AscendingCategorical(Distribution):
     Args:
         event_shape: how many integers.
         levels: L, for integers 0, ..., L - 1.
-        context_shape: of the context, a vector, or None.
-        width, layers, dropout: of the network of the logits, a :class:`CausalTransformer` of four heads.
+        context_shape: of the context, or None.
+        width, layers, dropout: of the default network, a :class:`CausalTransformer` of four heads.
+        net: instead of it, an :class:`AutoregressiveNet` of the integers, with the L logits of each, and as many groups
+            as integers.
+
+    Raises:
+        ConfigError: for a net that promises no order, or puts integers that depend on each other into one group.
+        ShapeError: for a net of other numbers of coordinates, parameters or the context.
 
     Source: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018 (the network).
 
@@ -47,11 +54,21 @@ class AscendingCategorical(Distribution):
         width: int = 96,
         layers: int = 3,
         dropout: float = 0.0,
+        net: nn.Module | None = None,
     ) -> None:
         super().__init__(as_axes(self, event_shape), support=Ordered(levels=levels), context_shape=context_shape)
         self.levels = levels
-        given = 0 if self.context_shape is None else math.prod(self.context_shape)
-        self.net = CausalTransformer(event_shape, levels, levels, given, width=width, layers=layers, dropout=dropout)
+        size = self.event_shape[0]
+        if net is None:
+            net = CausalTransformer(
+                size, levels, levels, self.context_shape, width=width, layers=layers, dropout=dropout
+            )
+        self.net = checked(self, net, levels, size, self.context_shape)
+        if len(self.net.ends) != size + 1:
+            raise ConfigError(
+                f"AscendingCategorical draws one integer after the other and expects a net of {size} groups, got "
+                f"{len(self.net.ends) - 1}"
+            )
 
     def _log_masses(self, raw: Tensor, least: Tensor) -> Tensor:
         """Of all integers, (batch, levels, positions), given the least that are possible, (batch, positions)."""
@@ -60,14 +77,13 @@ class AscendingCategorical(Distribution):
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         v = x.nan_to_num().clamp(0, self.levels - 1).round()
-        raw = self.net(v, None if context is None else context.flatten(1)).to(x.dtype)
+        raw = self.net(v, context).to(x.dtype)
         least = torch.cat([torch.zeros_like(v[:, :1]), v[:, :-1]], 1)
         log_p = self._log_masses(raw, least).gather(1, v.long().unsqueeze(1)).sum((1, 2))
         return log_p.where(self.support.contains(x), -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        kind = type_for(self.net.places.dtype, self.levels - 1)
-        like = self.net.places.new_empty(n, *self.event_shape, dtype=kind)
+        like = self.net.room(n, self.levels - 1)
         least = like.new_zeros(n, 1)
         total = like.new_zeros(n)
 
@@ -79,4 +95,4 @@ class AscendingCategorical(Distribution):
             least = v.to(like.dtype)
             return least
 
-        return self.net.generate(find, like, None if context is None else context.flatten(1)), total
+        return self.net.generate(find, like, context), total

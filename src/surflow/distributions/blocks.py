@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from surflow._internal.shapes import Shape, as_shape, joined_shape, sum_event
+from surflow._internal.shapes import Shape, as_raw, as_shape, joined_shape, sum_event
 from surflow.distribution import Distribution
 from surflow.distributions.discrete import Categorical, draw_categories
+from surflow.distributions.levels import draw_levels, log_mass, raw_parameters
 from surflow.errors import ShapeError
+from surflow.nets.convolutional import ConvNet
 from surflow.supports import Integers
 
 
@@ -74,13 +77,13 @@ class CategoricalGivenMaxima(BlocksGivenMaxima):
     reparameterized = False
 
     def __init__(self, pixels: Categorical, z_shape: Shape) -> None:
-        beyond = pixels.context_beyond(z_shape)
+        beyond = pixels._context_beyond(z_shape)
         super().__init__(z_shape, pixels.levels, pixels.event_shape[0] // z_shape[0], beyond)
         self.pixels = pixels
 
     def _log_masses(self, context: Tensor | None) -> Tensor:
         """Of all integers, (batch or 1, levels, positions, channels, height, width)."""
-        raw = self.pixels.parameters_given(self.pixels.own(context))
+        raw = self.pixels.parameters_given(self.pixels._own(context))
         return raw.log_softmax(1).unflatten(2, (self.positions, -1))
 
     def _first(self, log_p: Tensor, z: Tensor) -> Tensor:
@@ -116,3 +119,108 @@ class CategoricalGivenMaxima(BlocksGivenMaxima):
         v = draw_categories(n, possible, (self.positions, *self.z_shape)).to(z.dtype)
         v = torch.where(position == first, z.unsqueeze(1), v)
         return v.flatten(1, 2), self._log_mass(v, z, log_p).to(z.dtype)
+
+
+class BlockwiseDiscretizedLogistic(BlocksGivenMaxima):
+    r"""The pixels of every block of an image, given the largest of each: integers, one position of all blocks
+    after the other.
+
+    .. math:: \log p(b \mid z, c) = \sum_j \log p(b_j \mid b_{<j}, z, c), \qquad \max_j b_j = z
+
+    At every position the pixels are independent given all at earlier positions, each by a
+    :class:`DiscretizedLogisticMixture` with t = z, whose parameters a convolutional network computes; at the last one,
+    a pixel of a block that has not reached its maximum yet is that maximum.
+
+    Args:
+        z_shape: (channels, height, width) of the maxima.
+        context_shape: of the flow's context, beside z, or None.
+        levels: number of levels.
+        positions: pixels of a block.
+        components: logistics of a pixel's mixture.
+        width, blocks: of the default networks, each a :class:`ConvNet`.
+        nets: instead of them, a network for each position, j = 0, 1, ...: from the channels of z, of the positions
+            before j and of whether the maximum was met, those of the context behind them, to
+            (batch, (2 + 3 ``components``) * channels, height, width).
+
+    Shapes: an event is (positions * channels, height, width), position by position; the context is z, or z joined
+    with the flow's context.
+
+    Raises:
+        ShapeError: for z of another shape than an image's, a single position, or another number of nets; at the first
+            call, for a network of another output.
+
+    >>> import torch, surflow as sf
+    >>> pixels = sf.BlockwiseDiscretizedLogistic((1, 2, 2), levels=8, width=8, blocks=1)
+    >>> z = torch.full((3, 1, 2, 2), 5.0)
+    >>> blocks = pixels.sample((), z)
+    >>> blocks.shape, torch.equal(blocks.amax(1, keepdim=True), z)
+    (torch.Size([3, 4, 2, 2]), True)
+    """
+
+    reparameterized = False
+
+    def __init__(
+        self,
+        z_shape: Shape,
+        context_shape: int | Shape | None = None,
+        *,
+        levels: int,
+        positions: int = 4,
+        components: int = 4,
+        width: int = 64,
+        blocks: int = 2,
+        nets: Sequence[nn.Module] | None = None,
+    ) -> None:
+        super().__init__(z_shape, levels, positions, context_shape)
+        assert self.context_shape is not None  # for the type checker: z is part of it
+        channels, beyond = self.z_shape[0], self.context_shape[0] - self.z_shape[0]
+        self.raw_shape = (raw_parameters(components), *self.z_shape)
+        if nets is None:
+            # z and the positions so far, whether the maximum was met, and the context.
+            inputs = [channels * (2 + j) + beyond for j in range(positions)]
+            outputs = self.raw_shape[0] * channels
+            nets = [ConvNet(n, outputs, width, blocks, levels, context_shape=channels + beyond) for n in inputs]
+        if len(nets) != positions:
+            raise ShapeError(
+                f"BlockwiseDiscretizedLogistic expects a net for each of {positions} positions, got {len(nets)}"
+            )
+        self.nets = nn.ModuleList(nets)
+
+    def _raw(self, j: int, z: Tensor, rest: Tensor, met: Tensor, before: Sequence[Tensor]) -> Tensor:
+        raw = self.nets[j](torch.cat([z, *before, met.to(z.dtype), rest], 1))
+        return as_raw(self, raw, z.shape[0], self.raw_shape).to(z.dtype)
+
+    def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
+        z, rest = self._split(context)
+        parts = x.split(self.z_shape[0], 1)
+        met, log_prob = torch.zeros_like(z, dtype=torch.bool), torch.zeros_like(z)
+        possible = torch.stack([part <= z for part in parts]).all(0)
+        for j, part in enumerate(parts):
+            log_p = log_mass(torch.minimum(part, z), self._raw(j, z, rest, met, parts[:j]), z)
+            if j == len(parts) - 1:
+                log_p = torch.where(met, log_p, 0.0)
+            log_prob = log_prob + log_p
+            met = met | (part == z)
+        total = sum_event(log_prob.masked_fill(~(possible & met), -math.inf))
+        return total.masked_fill(self.support.outside(x), -math.inf)
+
+    def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self._pixels(context, scored=True)
+
+    def _sample(self, n: int, context: Tensor | None) -> Tensor:
+        return self._pixels(context, scored=False)[0]
+
+    def _pixels(self, context: Tensor | None, *, scored: bool) -> tuple[Tensor, Tensor]:
+        """Pixels under the maxima, and their log-probability, which takes a tenth of the time, or zero."""
+        z, rest = self._split(context)
+        parts: list[Tensor] = []
+        met, log_prob = torch.zeros_like(z, dtype=torch.bool), torch.zeros_like(z)
+        for j in range(self.positions):
+            raw, last = self._raw(j, z, rest, met, parts), j == self.positions - 1
+            part = draw_levels(raw, z)
+            if scored:
+                log_p = log_mass(part, raw, z)
+                log_prob = log_prob + (torch.where(met, log_p, 0.0) if last else log_p)
+            parts.append(torch.where(met, part, z) if last else part)
+            met = met | (part == z)
+        return torch.cat(parts, 1), sum_event(log_prob)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape, flat, sum_event
+from surflow.distribution import Distribution
 from surflow.distributions.parametric import Parametric
 from surflow.errors import ConfigError
 from surflow.supports import Integers, Permutations, Support
@@ -43,8 +45,9 @@ class Bernoulli(Parametric):
     def _support_of(self, shape: Shape) -> Support:
         return Integers(2)
 
-    def _constant_of(self, shape: Shape) -> float | None:
-        return -math.prod(shape) * math.log(2)
+    @property
+    def _uniform_log_prob(self) -> float | None:
+        return -math.prod(self.event_shape) * math.log(2) if self.fixed else None
 
     @property
     def probs(self) -> Tensor:
@@ -96,8 +99,9 @@ class JointBernoulli(Parametric):
             )
         return (2**bits,)
 
-    def _constant_of(self, shape: Shape) -> float | None:
-        return -math.prod(shape) * math.log(2)
+    @property
+    def _uniform_log_prob(self) -> float | None:
+        return -math.prod(self.event_shape) * math.log(2) if self.fixed else None
 
     def _powers(self) -> Tensor:
         return 2 ** torch.arange(math.prod(self.event_shape), device=self.raw.device)
@@ -152,8 +156,9 @@ class Categorical(Parametric):
     def _raw_shape_of(self, shape: Shape) -> Shape:
         return (self.levels, *shape)
 
-    def _constant_of(self, shape: Shape) -> float | None:
-        return -math.prod(shape) * math.log(self.levels)
+    @property
+    def _uniform_log_prob(self) -> float | None:
+        return -math.prod(self.event_shape) * math.log(self.levels) if self.fixed else None
 
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
         log_probs = raw.log_softmax(1).expand(x.shape[0], *self.raw_shape)
@@ -162,9 +167,19 @@ class Categorical(Parametric):
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
         kind = type_for(raw.dtype, self.levels - 1)
-        if self.constant is not None:
+        if self._uniform_log_prob is not None:
             return torch.randint(self.levels, (n, *self.event_shape), dtype=kind, device=raw.device)
         return draw_categories(n, raw, self.event_shape).to(kind)
+
+
+def is_softmax(piece: Distribution) -> TypeGuard[Categorical]:
+    """Whether a piece draws by the softmax of its raw parameters, of which some layers make odds of another kind.
+
+    A subclass of Categorical may override what they are the parameters of.
+    """
+    if not isinstance(piece, Categorical):
+        return False
+    return all(getattr(type(piece), method) is getattr(Categorical, method) for method in Categorical._form)
 
 
 def _single(raw: Tensor) -> torch.dtype:
@@ -212,8 +227,9 @@ class PlackettLuce(Parametric):
             raise ConfigError(f"PlackettLuce permutes the entries of a vector, got event shape {shape}")
         return Permutations(shape[0])
 
-    def _constant_of(self, shape: Shape) -> float | None:
-        return -math.lgamma(shape[0] + 1)
+    @property
+    def _uniform_log_prob(self) -> float | None:
+        return -math.lgamma(self.event_shape[0] + 1) if self.fixed else None
 
     def _log_prob_given(self, x: Tensor, raw: Tensor) -> Tensor:
         size = self.event_shape[0]
@@ -224,7 +240,7 @@ class PlackettLuce(Parametric):
 
     def _draw_given(self, n: int, raw: Tensor) -> Tensor:
         kind = type_for(raw.dtype, self.support.largest)
-        if self.constant is not None:
+        if self._uniform_log_prob is not None:
             return torch.rand((n, *self.event_shape), device=raw.device).argsort(1).to(kind)
         # Sorting Gumbel-perturbed logits draws without replacement, which is the distribution above. In half precision
         # many would be equal.

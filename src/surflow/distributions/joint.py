@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from surflow._internal.shapes import as_axes
 from surflow.distribution import Distribution, Jumps
 from surflow.errors import ShapeError
+from surflow.pieces import shared_context
 from surflow.supports import product
 
 
@@ -42,14 +43,11 @@ class Joint(Distribution):
                     "parts lie side by side along the first event axis and agree in the others, "
                     f"got event shapes {first.event_shape} and {other.event_shape}"
                 )
-        contexts = {part.context_shape for part in parts} - {None}
-        if len(contexts) > 1:
-            raise ShapeError(f"parts share one context, got {contexts}")
         sizes = [part.event_shape[0] for part in parts]
         super().__init__(
             (sum(sizes), *first.event_shape[1:]),
             support=product(s for part in parts for s in part.support.coordinates(part.event_shape[0])),
-            context_shape=next(iter(contexts), None),
+            context_shape=shared_context("the parts of a Joint", [(part, part.context_shape) for part in parts]),
         )
         self.parts: Sequence[Distribution] = nn.ModuleList(parts)  # type: ignore[assignment]
         self.sizes = sizes
@@ -70,9 +68,16 @@ class Joint(Distribution):
         return any(part.has_pole for part in self.parts)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        blocks = x.split(self.sizes, 1)
-        return torch.stack([p.elbo(b, p.own(context)) for p, b in zip(self.parts, blocks, strict=True)]).sum(0)
+        return self._total(x, context, None)
+
+    def _bound(self, x: Tensor, context: Tensor | None, k: int) -> Tensor:
+        return self._total(x, context, k)
+
+    def _total(self, x: Tensor, context: Tensor | None, k: int | None) -> Tensor:
+        """The sum of the parts' densities, or k-sample bounds."""
+        blocks = zip(self.parts, x.split(self.sizes, 1), strict=True)
+        return torch.stack([p.log_prob(b, p._own(context), importance_samples=k) for p, b in blocks]).sum(0)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        draws = [part.draw(n, context) for part in self.parts]
+        draws = [part._draw_for(n, context) for part in self.parts]
         return torch.cat([x for x, _ in draws], 1), torch.stack([log_prob for _, log_prob in draws]).sum(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +10,12 @@ from torch import Tensor, nn
 from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape, flat, sum_event
 from surflow.distribution import Distribution
-from surflow.distributions.blocks import BlocksGivenMaxima
 from surflow.distributions.discrete import draw_categories
 from surflow.distributions.parametric import Parametric
 from surflow.distributions.truncated import log_one_minus_exp, log_tails, quantile
 from surflow.errors import ConfigError, ShapeError
+from surflow.nets.autoregressive import checked
 from surflow.nets.causal_transformer import CausalTransformer
-from surflow.nets.convolutional import ConvNet
 from surflow.supports import Integers, Support
 
 # The narrowest logistic, in levels: nearly all of its mass is on one.
@@ -146,10 +144,14 @@ class AutoregressiveDiscretizedLogistic(Distribution):
         context_shape: of the context, or None.
         patch: side of the patches of an image: a token of the network is a patch.
         components: logistics of each distribution.
-        width, layers, dropout: of the network, a :class:`CausalTransformer` of four heads.
+        width, layers, dropout: of the default network, a :class:`CausalTransformer` of four heads.
+        net: instead of it, an :class:`AutoregressiveNet` of the integers in that order, with the 2 + 3 ``components``
+            raw parameters of each.
 
     Raises:
-        ShapeError: for patches that do not tile the event.
+        ShapeError: for patches that do not tile the event, or a net of other numbers of coordinates, parameters or the
+            context.
+        ConfigError: for a net that promises no order.
 
     Source: van den Oord et al., "Pixel Recurrent Neural Networks", arXiv 1601.06759; Parmar et al., "Image
     Transformer", arXiv 1802.05751.
@@ -172,6 +174,7 @@ class AutoregressiveDiscretizedLogistic(Distribution):
         width: int = 96,
         layers: int = 3,
         dropout: float = 0.0,
+        net: nn.Module | None = None,
     ) -> None:
         super().__init__(event_shape, support=Integers(levels), context_shape=context_shape)
         image = len(self.event_shape) == 3
@@ -181,39 +184,39 @@ class AutoregressiveDiscretizedLogistic(Distribution):
                 f"{patch} tile, got {self.event_shape}"
             )
         self.levels, self.patch = levels, patch
-        self.context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
-        self.net = CausalTransformer(
-            math.prod(self.event_shape),
-            levels,
-            raw_parameters(components),
-            self.context_size,
-            group=self.event_shape[0] * patch**2 if image else 1,
-            columns=self.event_shape[2] // patch if image else 0,
-            width=width,
-            layers=layers,
-            dropout=dropout,
-        )
-
-    def flat(self, context: Tensor | None) -> Tensor | None:
-        """The context as the network takes it."""
-        return None if context is None else context.reshape(context.shape[0], self.context_size)
+        size, n = math.prod(self.event_shape), raw_parameters(components)
+        if net is None:
+            net = CausalTransformer(
+                size,
+                levels,
+                n,
+                self.context_shape,
+                group=self.event_shape[0] * patch**2 if image else 1,
+                columns=self.event_shape[2] // patch if image else 0,
+                width=width,
+                layers=layers,
+                dropout=dropout,
+            )
+        self.net = checked(self, net, n, size, self.context_shape)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         inside = self.support.contains(x)
         flat = self.sequence(x).nan_to_num().clamp(0, self.levels - 1).round()
-        raw = self.net(flat, self.flat(context)).to(x.dtype)
+        raw = self.net(flat, context).to(x.dtype)
         log_p = log_mass(flat, raw, torch.full_like(flat, self.levels - 1))
         return log_p.sum(1).where(inside, -math.inf)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = self._sample(n, context)
+        x = self._integers(n, context)
         return x, self._log_prob(x, context)
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
-        kind = type_for(self.net.places.dtype, self.levels - 1)
-        like = self.net.places.new_empty(n, math.prod(self.event_shape), dtype=kind)
-        top = like.new_full((n, 1), self.levels - 1)
-        flat = self.net.generate(lambda _, raw: draw_levels(raw.to(like.dtype), top), like, self.flat(context))
+        return self._integers(n, context)
+
+    def _integers(self, n: int, context: Tensor | None) -> Tensor:
+        like = self.net.room(n, self.levels - 1)
+        top = torch.full_like(like, self.levels - 1)
+        flat = self.net.generate(lambda at, raw: draw_levels(raw.to(like.dtype), top[:, at]), like, context)
         return self.event(flat)
 
     def sequence(self, x: Tensor) -> Tensor:
@@ -230,98 +233,3 @@ class AutoregressiveDiscretizedLogistic(Distribution):
             p = self.patch
             v = v.reshape(-1, height // p, width // p, channels, p, p).permute(0, 3, 1, 4, 2, 5)
         return v.reshape(-1, *self.event_shape).contiguous()
-
-
-class BlockwiseDiscretizedLogistic(BlocksGivenMaxima):
-    r"""The pixels of every block of an image, given the largest of each: integers, one position of all blocks
-    after the other.
-
-    .. math:: \log p(b \mid z, c) = \sum_j \log p(b_j \mid b_{<j}, z, c), \qquad \max_j b_j = z
-
-    At every position the pixels are independent given all at earlier positions, each by a
-    :class:`DiscretizedLogisticMixture` with t = z, whose parameters a convolutional network computes; at the last one,
-    a pixel of a block that has not reached its maximum yet is that maximum.
-
-    Args:
-        z_shape: (channels, height, width) of the maxima.
-        context_shape: of the flow's context, beside z, or None.
-        levels: number of levels.
-        positions: pixels of a block.
-        components: logistics of a pixel's mixture.
-        width, blocks: of the networks (:class:`ConvNet`).
-
-    Shapes: an event is (positions * channels, height, width), position by position; the context is z, or z joined
-    with the flow's context.
-
-    Raises:
-        ShapeError: for z of another shape than an image's, or a single position.
-
-    >>> import torch, surflow as sf
-    >>> pixels = sf.BlockwiseDiscretizedLogistic((1, 2, 2), levels=8, width=8, blocks=1)
-    >>> z = torch.full((3, 1, 2, 2), 5.0)
-    >>> blocks = pixels.sample((), z)
-    >>> blocks.shape, torch.equal(blocks.amax(1, keepdim=True), z)
-    (torch.Size([3, 4, 2, 2]), True)
-    """
-
-    reparameterized = False
-
-    def __init__(
-        self,
-        z_shape: Shape,
-        context_shape: int | Shape | None = None,
-        *,
-        levels: int,
-        positions: int = 4,
-        components: int = 4,
-        width: int = 64,
-        blocks: int = 2,
-    ) -> None:
-        super().__init__(z_shape, levels, positions, context_shape)
-        assert self.context_shape is not None  # for the type checker: z is part of it
-        channels = self.z_shape[0]
-        # z and the positions so far, whether the maximum was met, and the context.
-        n, numbers = raw_parameters(components), self.context_shape[0]
-        self.nets = nn.ModuleList(
-            ConvNet(channels * (1 + j) + numbers, n * channels, width, blocks, levels, context=numbers)
-            for j in range(positions)
-        )
-
-    def _raw(self, j: int, z: Tensor, rest: Tensor, met: Tensor, before: Sequence[Tensor]) -> Tensor:
-        raw = self.nets[j](torch.cat([z, *before, met.to(z.dtype), rest], 1))
-        return raw.to(z.dtype).unflatten(1, (-1, self.z_shape[0]))
-
-    def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        z, rest = self._split(context)
-        parts = x.split(self.z_shape[0], 1)
-        met, log_prob = torch.zeros_like(z, dtype=torch.bool), torch.zeros_like(z)
-        possible = torch.stack([part <= z for part in parts]).all(0)
-        for j, part in enumerate(parts):
-            log_p = log_mass(torch.minimum(part, z), self._raw(j, z, rest, met, parts[:j]), z)
-            if j == len(parts) - 1:
-                log_p = torch.where(met, log_p, 0.0)
-            log_prob = log_prob + log_p
-            met = met | (part == z)
-        total = sum_event(log_prob.masked_fill(~(possible & met), -math.inf))
-        return total.masked_fill(self.support.outside(x), -math.inf)
-
-    def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self._pixels(context, scored=True)
-
-    def _sample(self, n: int, context: Tensor | None) -> Tensor:
-        return self._pixels(context, scored=False)[0]
-
-    def _pixels(self, context: Tensor | None, *, scored: bool) -> tuple[Tensor, Tensor]:
-        """Pixels under the maxima, and their log-probability, which takes a tenth of the time, or zero."""
-        z, rest = self._split(context)
-        parts: list[Tensor] = []
-        met, log_prob = torch.zeros_like(z, dtype=torch.bool), torch.zeros_like(z)
-        for j in range(self.positions):
-            raw, last = self._raw(j, z, rest, met, parts), j == self.positions - 1
-            part = draw_levels(raw, z)
-            if scored:
-                log_p = log_mass(part, raw, z)
-                log_prob = log_prob + (torch.where(met, log_p, 0.0) if last else log_p)
-            parts.append(torch.where(met, part, z) if last else part)
-            met = met | (part == z)
-        return torch.cat(parts, 1), sum_event(log_prob)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from surflow.distribution import Distribution, Jumps
 from surflow.distributions.discrete import draw_categories
 from surflow.errors import BoundError, ShapeError
+from surflow.pieces import shared_context
 
 
 class Mixture(Distribution):
@@ -45,10 +46,8 @@ class Mixture(Distribution):
                 )
             if not other.exact:
                 raise BoundError(f"a mixture needs exact densities, {type(other).__name__} has a bound")
-        contexts = {part.context_shape for part in components} - {None}
-        if len(contexts) > 1:
-            raise ShapeError(f"the components of a mixture share one context, got {contexts}")
-        super().__init__(first.event_shape, support=first.support, context_shape=next(iter(contexts), None))
+        context_shape = shared_context("the components of a mixture", [(p, p.context_shape) for p in components])
+        super().__init__(first.event_shape, support=first.support, context_shape=context_shape)
         self.components: Sequence[Distribution] = nn.ModuleList(components)  # type: ignore[assignment]
         self.logits = nn.Parameter(torch.zeros(len(components)))
 
@@ -60,7 +59,7 @@ class Mixture(Distribution):
         return any(part.has_pole for part in self.components)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        each = torch.stack([part.log_prob(x, part.own(context)) for part in self.components], 1)
+        each = torch.stack([part.log_prob(x, part._own(context)) for part in self.components], 1)
         # Where no component has density, logsumexp has no gradient: keep those rows out of it.
         none = each.isneginf().all(1)
         log_prob = (each.where(~none[:, None], 0.0) + self.logits.log_softmax(0)).logsumexp(1)
@@ -69,6 +68,6 @@ class Mixture(Distribution):
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         # All components draw and one draw is kept: no shape depends on the data.
         k = draw_categories(n, self.logits[None])
-        draws = torch.stack([part.draw(n, context)[0] for part in self.components], 1)
+        draws = torch.stack([part._draw_for(n, context)[0] for part in self.components], 1)
         x = draws[torch.arange(n, device=draws.device), k]
         return x, self._log_prob(x, context)

@@ -164,6 +164,10 @@ class HalfNormal(_PositiveScale):
     -inf
     """
 
+    @property
+    def _iid(self) -> bool:
+        return self.fixed
+
     def _standard_log_prob(self, noise: Tensor) -> Tensor:
         return 0.5 * math.log(2 / math.pi) * math.prod(self.event_shape) - 0.5 * sum_event(noise.square())
 
@@ -191,6 +195,10 @@ class Exponential(_PositiveScale):
     >>> sf.Exponential(1, initial=0.5).log_prob(torch.tensor([[0.0]])).exp().item()
     2.0
     """
+
+    @property
+    def _iid(self) -> bool:
+        return self.fixed
 
     def _standard_log_prob(self, noise: Tensor) -> Tensor:
         return -sum_event(noise)

@@ -20,16 +20,23 @@ class _Uniform(Distribution):
     def __init__(self, event_shape: int | Shape, low: float, high: float, support: Support) -> None:
         super().__init__(event_shape, support=support)
         self.low, self.high = low, high
-        self.constant = -math.log(high - low) * math.prod(self.event_shape)
+        self._log_density = -math.log(high - low) * math.prod(self.event_shape)
         self.register_buffer("dtype_of", torch.zeros(()), persistent=False)
 
+    @property
+    def _uniform_log_prob(self) -> float | None:
+        return self._log_density
+
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        log_density = x.new_full((x.shape[0],), self.constant)
+        log_density = x.new_full((x.shape[0],), self._log_density)
         return log_density.where(self.support.contains(x), -math.inf)
+
+    def _elbo_of(self, event: Tensor, given: Tensor | None) -> Tensor:
+        return event.new_full((event.shape[0],), self._log_density)
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x = self.dtype_of.new_empty((n, *self.event_shape)).uniform_(self.low, self.high)
-        return x, x.new_full((n,), self.constant)
+        return x, self._elbo_of(x, context)
 
 
 class Uniform(_Uniform):

@@ -52,7 +52,7 @@ def log_probs(
         model: a flow or any other distribution.
         x: events, shape (batch, *event).
         context: shape (batch, *context), or None.
-        importance_samples: k of the k-sample bound, for a flow that is not exact; an exact model returns its density.
+        importance_samples: k of the k-sample bound, for a model that is not exact; an exact one returns its density.
 
     >>> import torch, surflow as sf
     >>> log_probs(sf.Uniform(1, low=0, high=2), torch.ones(3, 1)).exp()
@@ -62,13 +62,7 @@ def log_probs(
     parts = []
     with evaluating(model):
         for rows, given in _chunks(model, x, context, k):
-            if model.exact:
-                log_prob = model.log_prob(rows, given)
-            elif isinstance(model, Flow):
-                log_prob = model.log_prob(rows, given, importance_samples=k)
-            else:
-                draws = torch.stack([model.elbo(rows, given) for _ in range(k)])
-                log_prob = draws.logsumexp(0) - math.log(k)
+            log_prob = model.log_prob(rows, given, importance_samples=k)
             parts.append(log_prob.double().cpu())
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
 

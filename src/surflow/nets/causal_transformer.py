@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from surflow._internal.configurable import Configurable
+from surflow._internal.shapes import Shape, flat
 from surflow.errors import ConfigError
 from surflow.nets.attention import AttentionLayer
+from surflow.nets.autoregressive import AutoregressiveNet
 
 
-class CausalTransformer(Configurable, nn.Module):
+class CausalTransformer(AutoregressiveNet):
     r"""A transformer over a sequence of integers: the parameters of the i-th from those before it and the context.
 
     Every integer has a learned embedding, every token a positional one, and the context is mapped to one for all
@@ -29,13 +30,13 @@ class CausalTransformer(Configurable, nn.Module):
         size: length of the sequence.
         levels: integers are 0, ..., levels - 1.
         n_parameters: outputs per position.
-        context_size: width of the context, 0 for none.
+        context_shape: shape of the context, or None.
         group: g, which divides the size.
         columns: for groups that lie in rows of so many: tokens hold the group before and the three above. 0 for a
             line, where they hold the group before.
         width, heads, layers, dropout: as for :class:`SetTransformer`; perceptrons are four times as wide as tokens.
 
-    Shapes: (batch, size) and (batch, context_size) to (batch, n_parameters, size).
+    Shapes: (batch, size) and (batch, *context_shape) to (batch, n_parameters, size).
 
     Raises:
         ConfigError: for numbers that are not positive, heads that do not divide the width, or groups or columns that
@@ -55,7 +56,7 @@ class CausalTransformer(Configurable, nn.Module):
         size: int,
         levels: int,
         n_parameters: int,
-        context_size: int = 0,
+        context_shape: int | Shape | None = None,
         *,
         group: int = 1,
         columns: int = 0,
@@ -64,12 +65,11 @@ class CausalTransformer(Configurable, nn.Module):
         layers: int = 3,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
         positive = min(size, levels, n_parameters, group, width, heads, layers) > 0
-        if not positive or min(context_size, columns) < 0 or width % heads or not 0 <= dropout < 1:
+        if not positive or columns < 0 or width % heads or not 0 <= dropout < 1:
             raise ConfigError(
                 f"CausalTransformer expects positive numbers, a width that heads divide, and dropout in [0, 1), got "
-                f"size={size}, levels={levels}, n_parameters={n_parameters}, context_size={context_size}, "
+                f"size={size}, levels={levels}, n_parameters={n_parameters}, context_shape={context_shape}, "
                 f"group={group}, columns={columns}, width={width}, heads={heads}, layers={layers}, dropout={dropout}"
             )
         if size % group or size // group % max(columns, 1):
@@ -77,6 +77,8 @@ class CausalTransformer(Configurable, nn.Module):
                 f"CausalTransformer expects groups that divide the sequence, and rows of them, got size={size}, "
                 f"group={group}, columns={columns}"
             )
+        # A table that is counted before it is made, whatever size a file asks for.
+        super().__init__(torch.arange(size).tolist(), n_parameters, context_shape)
         self.group, self.levels = group, levels
         # A token holds the integers of earlier groups, a level more for those of a group that is not there.
         neighbours = _neighbours(size // group, columns)
@@ -86,7 +88,7 @@ class CausalTransformer(Configurable, nn.Module):
         self.places = nn.Parameter(torch.empty(size // group, width))  # the positional embedding, as files call it
         nn.init.normal_(self.tokens.weight, std=0.1 / inputs**0.5)
         nn.init.normal_(self.places, std=0.1)
-        self.context = nn.Linear(context_size, width) if context_size else None
+        self.context = nn.Linear(self.context_width, width) if self.context_width else None
         self.layers = nn.ModuleList(AttentionLayer(width, heads, 4 * width, dropout) for _ in range(layers))
         self.norm, self.inner = nn.LayerNorm(width), nn.Linear(width, group * width)
         self.within = nn.Embedding(group * levels, width) if group > 1 else None
@@ -96,7 +98,7 @@ class CausalTransformer(Configurable, nn.Module):
         self.bias = nn.Parameter(torch.zeros(group, n_parameters))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """(batch, size) and (batch, context_size) to (batch, n_parameters, size)."""
+        """(batch, size) and (batch, *context_shape) to (batch, n_parameters, size)."""
         v = x.long().unflatten(1, (-1, self.group))
         seen = F.pad(v, (0, 0, 0, 1), value=self.levels)[:, self.neighbours]
         h = self._embedded(seen, self.places, context)
@@ -110,13 +112,7 @@ class CausalTransformer(Configurable, nn.Module):
         return raw.flatten(2)
 
     def generate(self, find: Callable[[slice, Tensor], Tensor], like: Tensor, context: Tensor | None = None) -> Tensor:
-        """The sequence, one integer after the other, each from the parameters that those before give.
-
-        Args:
-            find: from a position, as a slice, and its parameters, (batch, n_parameters, 1), to its integers, (batch,
-                1).
-            like: a tensor of the sequence's shape, (batch, size), and type.
-        """
+        """As of every :class:`AutoregressiveNet`; a token is computed once, when what it holds is known."""
         batch, size = like.shape
         n = size // self.group
         v = torch.full((batch, n + 1, self.group), self.levels, device=like.device)
@@ -144,7 +140,7 @@ class CausalTransformer(Configurable, nn.Module):
         seen = seen.flatten(2)
         seen = seen + (self.levels + 1) * torch.arange(seen.shape[2], device=seen.device)
         h = self.tokens(seen).sum(2) + positional
-        return h if self.context is None or context is None else h + self.context(context).unsqueeze(1)
+        return h if self.context is None or context is None else h + self.context(flat(context)).unsqueeze(1)
 
     def _inner(self, h: Tensor) -> Tensor:
         return self.inner(self.norm(h)).unflatten(-1, (self.group, -1))

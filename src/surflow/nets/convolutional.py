@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from surflow._internal.configurable import Configurable
+from surflow._internal.shapes import Shape, as_shape, joined_shape
 from surflow.errors import ConfigError
 
 # Numbers of the vector that stands for an integer.
@@ -26,7 +27,8 @@ class ConvNet(Configurable, nn.Module):
         blocks: how many residual blocks.
         levels: if given, inputs are integers 0, ..., levels - 1, each of which has a learned vector: a network can then
             tell 253 from 254, or 0 from 1, where numbers hardly differ.
-        context: so many of the inputs, the last ones, are a context of numbers in any case.
+        context_shape: shape of the context among the inputs, or None: its channels are the last ones, and numbers in
+            any case.
 
     Shapes: (batch, inputs, height, width) to (batch, outputs, height, width).
 
@@ -40,14 +42,21 @@ class ConvNet(Configurable, nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, width: int = 64, blocks: int = 2, levels: int | None = None, context: int = 0
+        self,
+        inputs: int,
+        outputs: int,
+        width: int = 64,
+        blocks: int = 2,
+        levels: int | None = None,
+        context_shape: int | Shape | None = None,
     ) -> None:
         super().__init__()
+        context = joined_shape((0, 0, 0), None if context_shape is None else as_shape(context_shape))[0]
         positive = min(inputs, outputs, width, 1 if levels is None else levels) > 0
         if not positive or blocks < 0 or not 0 <= context <= inputs:
             raise ConfigError(
                 f"ConvNet expects positive numbers, and no more context than inputs, got inputs={inputs}, "
-                f"outputs={outputs}, width={width}, blocks={blocks}, levels={levels}, context={context}"
+                f"outputs={outputs}, width={width}, blocks={blocks}, levels={levels}, context_shape={context_shape}"
             )
         self.integers, self.vectors = inputs - context, None
         if levels is not None:

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from surflow._internal.configurable import Configurable
+from surflow._internal.shapes import Shape, flat
 from surflow.errors import ConfigError
+from surflow.nets.autoregressive import AutoregressiveNet
 from surflow.nets.mlp import initialize_relu, linear_layers, perceptron
 
 
@@ -30,13 +31,13 @@ class _MaskedLinear(nn.Linear):
         return F.linear(x, self.masked(), self.bias)
 
 
-class MaskedMLP(Configurable, nn.Module):
+class MaskedMLP(AutoregressiveNet):
     """Parameters of coordinate i from the coordinates of groups before i's, and from all of the context.
 
     Args:
         groups: the group of each input coordinate, from 0 on.
         n_parameters: outputs per coordinate; the output has shape (batch, n_parameters, coordinates).
-        context_size: width of the context, 0 for none.
+        context_shape: shape of the context, or None.
         hidden: widths of the hidden layers.
         batch_last: lay the output out in memory with the batch last, which splines compute faster with.
 
@@ -51,21 +52,18 @@ class MaskedMLP(Configurable, nn.Module):
         self,
         groups: Sequence[int],
         n_parameters: int,
-        context_size: int = 0,
+        context_shape: int | Shape | None = None,
         hidden: Sequence[int] = (64, 64),
         *,
         batch_last: bool = False,
     ) -> None:
-        super().__init__()
-        groups = list(groups)
-        if not groups or groups[0] < 0 or groups != sorted(groups):
-            raise ConfigError(f"MaskedMLP expects the groups of coordinates in ascending order from 0, got {groups}")
-        inputs = torch.tensor(groups)
+        super().__init__(groups, n_parameters, context_shape)
+        inputs = torch.tensor(list(groups))
         # A hidden unit of degree m sees the groups up to m; degree -1 sees the context alone.
-        first = -1 if context_size else 0
+        first = -1 if self.context_width else 0
         degrees = torch.arange(first, max(int(inputs.max()), first + 1))
         # The context is an input that everything may see.
-        seen = torch.cat([inputs, torch.full((context_size,), -1)])
+        seen = torch.cat([inputs, torch.full((self.context_width,), -1)])
         layers: list[nn.Linear] = []
         # How many coordinates, and units of each hidden layer, groups below g decide: known[layer][g].
         steps = torch.arange(int(inputs.max()) + 2).unsqueeze(1)
@@ -80,7 +78,6 @@ class MaskedMLP(Configurable, nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.layers = nn.Sequential(*(module for layer in layers for module in (layer, nn.ReLU())), last)
-        self.raw_shape = (n_parameters, len(inputs))
         self.batch_last = batch_last
 
     def _weights_and_biases(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -93,26 +90,19 @@ class MaskedMLP(Configurable, nn.Module):
         return [cast(_MaskedLinear, layer).masked() for layer in linear], [layer.bias for layer in linear]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """(batch, coordinates) and (batch, context_size) to (batch, n_parameters, coordinates)."""
-        inputs = x if context is None else torch.cat([x, context], 1)
+        """(batch, coordinates) and (batch, *context_shape) to (batch, n_parameters, coordinates)."""
+        inputs = x if context is None else torch.cat([x, flat(context)], 1)
         weights, biases = self._weights_and_biases()
         return perceptron(inputs, weights, biases, batch_last=self.batch_last).view(-1, *self.raw_shape)
 
-    def invert(self, find: Callable[[slice, Tensor], Tensor], like: Tensor, context: Tensor | None = None) -> Tensor:
-        """The fixed point x, its groups found one after the other, each from the parameters that those before give.
-
-        A unit is computed once, when all that it sees is known: together one pass of the network, not one a group.
-
-        Args:
-            find: from a group's position among the coordinates and its parameters, (batch, n_parameters, size of the
-                group), to its coordinates.
-            like: a tensor of x's shape, (batch, coordinates), and type.
-        """
+    def generate(self, find: Callable[[slice, Tensor], Tensor], like: Tensor, context: Tensor | None = None) -> Tensor:
+        """As of every :class:`AutoregressiveNet`; a unit is computed once, when all that it sees is known: together one
+        pass of the network, not one a group."""
         weights, rows = self._weights_and_biases()
         biases = [bias.unsqueeze(1) for bias in rows]
         n_parameters, size = self.raw_shape
         if context is not None:
-            biases[0] = torch.addmm(biases[0], weights[0][:, size:], context.T)
+            biases[0] = torch.addmm(biases[0], weights[0][:, size:], flat(context).T)
         # Parameters of one coordinate side by side.
         weights[-1] = weights[-1].unflatten(0, self.raw_shape).transpose(0, 1).flatten(0, 1)
         biases[-1] = biases[-1].unflatten(0, self.raw_shape).transpose(0, 1).flatten(0, 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from surflow._internal.shapes import Shape, as_shape
 from surflow.nets.summary import Summary
-from surflow.supports import Interval, Support
+from surflow.supports import Integers, Interval, Support, real
 
 # With fewer rows a network of the usual size learns them by heart before it learns their distribution.
 FEW_ROWS = 1000
@@ -17,18 +17,25 @@ _LARGE_IMAGE = 16
 WIDE_CONTEXT, _COMPONENTS = 32, 8
 
 
-def choose(levels: int | None, rows: int | None, event_shape: Shape) -> tuple[str, dict[str, Any]]:
-    """The preset that ``"auto"`` stands for, and options for so many training rows; None means ever fresh ones.
+def choose(event_shape: int | Shape, support: Support = real, *, rows: int | None = None) -> tuple[str, dict[str, Any]]:
+    """The preset that ``"auto"`` stands for, and its options.
 
-    >>> choose(256, 50_000, (1, 28, 28)), choose(17, 1000, (1, 8, 8)), choose(None, None, (4,))
+    Args:
+        event_shape: shape of one event.
+        support: of the events.
+        rows: how many there are to train on; None for ever fresh ones.
+
+    >>> from surflow.supports import Integers
+    >>> choose((1, 28, 28), Integers(256)), choose((1, 8, 8), Integers(17)), choose(4)
     (('max-pool', {}), ('image', {}), ('spline', {}))
-    >>> choose(None, 1000, (2, 50))
+    >>> choose((2, 50), rows=1000)
     ('sort-flow', {})
     """
-    if levels is not None:
-        large = len(event_shape) == 3 and min(event_shape[1:]) >= _LARGE_IMAGE
-        return ("max-pool" if large and not any(side % 4 for side in event_shape[1:]) else "image"), {}
-    if len(event_shape) == 2 and event_shape[0] > 1 and event_shape[1] > 1 and event_shape[1] % 2 == 0:
+    shape = as_shape(event_shape)
+    if isinstance(support, Integers):
+        large = len(shape) == 3 and min(shape[1:]) >= _LARGE_IMAGE
+        return ("max-pool" if large and not any(side % 4 for side in shape[1:]) else "image"), {}
+    if len(shape) == 2 and shape[0] > 1 and shape[1] > 1 and shape[1] % 2 == 0:
         return "sort-flow", {}
     if rows is not None and rows < FEW_ROWS:
         return "spline", {"layers": 2, "hidden": [16], "bins": 4}

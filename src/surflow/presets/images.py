@@ -6,18 +6,14 @@ import torch
 
 from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape
-from surflow.bijections.coupling import Coupling
+from surflow.bijections.coupling import Coupling, MaskedCoupling
 from surflow.bijections.elementwise import Logit
 from surflow.bijections.linear import LULinear
 from surflow.bijections.normalize import ActNorm
 from surflow.bijections.shape import Permute, Squeeze
 from surflow.distribution import Distribution
-from surflow.distributions.levels import (
-    AutoregressiveDiscretizedLogistic,
-    BlockwiseDiscretizedLogistic,
-    DiscretizedLogisticMixture,
-    raw_parameters,
-)
+from surflow.distributions.blocks import BlockwiseDiscretizedLogistic
+from surflow.distributions.levels import AutoregressiveDiscretizedLogistic, DiscretizedLogisticMixture, raw_parameters
 from surflow.distributions.normal import Logistic, Normal
 from surflow.flow import ContextNet, Flow
 from surflow.nets.convolutional import ConvNet
@@ -145,7 +141,7 @@ def slice(
                 chain.append(Permute((4 * c, *shape[1:]), order=order, support=support))
             for kept in (3 * c, 2 * c, c):
                 inputs = kept + context
-                net = ConvNet(inputs, n * c, width, blocks, levels, context=context)
+                net = ConvNet(inputs, n * c, width, blocks, levels, context_shape=start.context_shape)
                 dropped = DiscretizedLogisticMixture(
                     shape, levels=levels, context_shape=(inputs, *shape[1:]), components=components, net=net
                 )
@@ -202,10 +198,10 @@ def glow(
             half = shape[0] // 2
             rest, positions = shape[0] - half, shape[1:]
             for _ in range(steps):
-                net = ConvNet(half + context, 2 * rest, width, blocks, context=context)
+                net = ConvNet(half + context, 2 * rest, width, blocks, context_shape=start.context_shape)
                 chain += [ActNorm(shape), LULinear(shape), Coupling(shape, start.context_shape, net=net)]
             if scale < scales - 1:
-                net = ConvNet(half + context, 2 * rest, width, blocks, context=context)
+                net = ConvNet(half + context, 2 * rest, width, blocks, context_shape=start.context_shape)
                 dropped = Normal((rest, *positions), (half + context, *positions), net=net)
                 chain.append(Slice(shape, keep=half, dropped=dropped))
                 shape = (half, *positions)
@@ -220,7 +216,7 @@ def _noise(shape: Shape, context: int, width: int, blocks: int) -> Flow:
     for mask in (even, ~even):
         net = ConvNet(2 * channels + context, 2 * channels, width, blocks)
         given_image = (channels + context, height, width_)
-        couplings.append(Coupling(shape, given_image, mask=mask.expand(shape).tolist(), net=net))
+        couplings.append(MaskedCoupling(shape, given_image, mask=mask.expand(shape).tolist(), net=net))
     return Flow([Logit(shape), *couplings], base=Logistic(shape))
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
-from surflow._internal.shapes import Shape, as_shape
+from surflow._internal.shapes import Shape
 from surflow.errors import ConfigError, unknown_name
 from surflow.flow import ContextNet, Flow
 from surflow.presets import images, point_sets, posteriors, tables
 from surflow.presets.choice import choose
-from surflow.supports import Integers, Support, real
+from surflow.supports import Support, real
 
 PRESETS: dict[str, Callable[..., Flow]] = {
     "spline": tables.spline,
@@ -109,7 +109,7 @@ def build(
     surflow.errors.ConfigError: unknown option of the preset 'spline' 'layer'; did you mean 'layers'?
     """
     if name == "auto":
-        name, _ = choose(support.levels if isinstance(support, Integers) else None, None, as_shape(event_shape))
+        name, _ = choose(event_shape, support)
     _check(name, own)
     make = PRESETS[name]
     return make(event_shape, context_shape, context_net=context_net, support=support, seed=seed, **own)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from surflow._internal.configurable import Configurable
 from surflow.errors import ConfigError, FileError, SurflowError, unknown_name
 from surflow.serialization.budget import Budget
-from surflow.serialization.old_names import ARGUMENTS, CLASSES
+from surflow.serialization.old_names import today
 
 # Python's own recursion is what deeper nesting would exhaust.
 _MOST_DEPTH = 64
@@ -119,14 +119,19 @@ class _Builder:
         raise ConfigError(f"{where} is a {type(value).__name__}: expected numbers, strings, booleans, lists or tables")
 
     def object(self, description: Mapping[str, Any], where: str, depth: int) -> Any:
-        cls = _class_named(description["class"], where)
-        given = description.get("arguments", {})
+        name, given = description["class"], description.get("arguments", {})
+        if not isinstance(name, str):
+            raise ConfigError(f"{where}: expected the name of a class, got {name!r}")
+        extra = set(description) - {"class", "arguments"}
+        if not isinstance(given, Mapping) or extra:
+            raise ConfigError(
+                f'{where or name}: expected the entries "class" and "arguments", got {sorted(description)}'
+            )
+        name, given = today(name, given)
+        cls = _class_named(name, where)
         position = where or cls.__name__
         if self.budget is not None:
             self.budget.object(cls)
-        extra = set(description) - {"class", "arguments"}
-        if not isinstance(given, Mapping) or extra:
-            raise ConfigError(f'{position}: expected the entries "class" and "arguments", got {sorted(description)}')
         signature = inspect.signature(cls.__init__)
         known = dict(list(signature.parameters.items())[1:])
         collects = next((n for n, p in known.items() if p.kind is inspect.Parameter.VAR_KEYWORD), None)
@@ -135,7 +140,6 @@ class _Builder:
             value = self.value(item, f"{where}.{name}".lstrip("."), depth + 1)
             if self.budget is not None:
                 self.budget.argument(cls, f"{where}.{name}".lstrip("."), value)
-            name = name if name in known else ARGUMENTS.get(cls.__name__, {}).get(name, name)
             if name in known:
                 bound[name] = value
             elif collects is not None:
@@ -156,11 +160,8 @@ class _Builder:
             raise ConfigError(f"{position}: {cls.__name__} cannot be built from these arguments: {error}") from error
 
 
-def _class_named(name: Any, where: str) -> type[Configurable]:
+def _class_named(name: str, where: str) -> type[Configurable]:
     registry = Configurable.registry
-    if not isinstance(name, str):
-        raise ConfigError(f"{where}: expected the name of a class, got {name!r}")
-    name = name if name in registry else CLASSES.get(name, name)
     if name not in registry:
         for home in _HOMES:
             import_module(home)

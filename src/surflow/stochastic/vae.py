@@ -6,7 +6,8 @@ from torch import Tensor
 
 from surflow._internal.number_types import number_type
 from surflow.distribution import Distribution
-from surflow.errors import BoundError, ShapeError
+from surflow.errors import BoundError
+from surflow.pieces import shared_context
 from surflow.transform import Path, Transform
 
 
@@ -42,15 +43,19 @@ class VAE(Transform):
                 f"the encoder {type(encoder).__name__} has only a bound of its density, which bounds nothing here: "
                 "use an encoder with an exact density"
             )
-        contexts = {encoder.context_beyond(decoder.event_shape), decoder.context_beyond(encoder.event_shape)} - {None}
-        if len(contexts) > 1:
-            raise ShapeError(f"encoder and decoder want different contexts beside x and z: {contexts}")
+        context_shape = shared_context(
+            "encoder and decoder, beside x and z,",
+            [
+                (encoder, encoder._context_beyond(decoder.event_shape)),
+                (decoder, decoder._context_beyond(encoder.event_shape)),
+            ],
+        )
         super().__init__(
             decoder.event_shape,
             encoder.event_shape,
             domain=decoder.support,
             codomain=encoder.support,
-            context_shape=next(iter(contexts), None),
+            context_shape=context_shape,
         )
         self.encoder = encoder
         self.decoder = decoder
@@ -68,12 +73,12 @@ class VAE(Transform):
         return x.to(number_type(self.encoder)) if self.decoder.support.largest else x
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        z, log_q = self.encoder.draw(x.shape[0], self.encoder.given(self._seen(x), context))
-        return z, self.decoder.elbo(x, self.decoder.given(z, context)) - log_q
+        z, log_q = self.encoder._draw_for(x.shape[0], self.encoder._given(self._seen(x), context))
+        return z, self.decoder.elbo(x, self.decoder._given(z, context)) - log_q
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        x, log_p = self.decoder.draw(z.shape[0], self.decoder.given(z, context))
-        return x, log_p - self.encoder.log_prob(z, self.encoder.given(self._seen(x), context))
+        x, log_p = self.decoder._draw_for(z.shape[0], self.decoder._given(z, context))
+        return x, log_p - self.encoder.log_prob(z, self.encoder._given(self._seen(x), context))
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
-        return self.decoder._sample(z.shape[0], self.decoder.given(z, context))
+        return self.decoder._sample(z.shape[0], self.decoder._given(z, context))

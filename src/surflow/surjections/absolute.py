@@ -7,8 +7,8 @@ from torch import Tensor
 from surflow._internal.shapes import Shape, as_shape
 from surflow.distribution import Distribution
 from surflow.distributions.discrete import Bernoulli
-from surflow.distributions.parametric import jumps_of_choice, log_prob_of_piece
-from surflow.errors import ShapeError, SupportError
+from surflow.errors import SupportError
+from surflow.pieces import check_piece
 from surflow.supports import Integers, Interval, Support, positive, real
 from surflow.transform import Path, Transform
 
@@ -50,21 +50,19 @@ class Abs(Transform):
         else:
             raise SupportError(f"Abs folds the real line or an interval about zero, got {support!r}")
         signs = Bernoulli(event_shape) if signs is None else signs
-        if signs.event_shape != event_shape or signs.support != Integers(2):
-            raise ShapeError(
-                f"Abs({event_shape}) expects signs as bits of shape {event_shape}, "
-                f"got {type(signs).__name__} of shape {signs.event_shape} on {signs.support!r}"
-            )
-        super().__init__(event_shape, domain=support, codomain=folded, context_shape=signs.context_beyond(event_shape))
+        context_shape = check_piece(self, "signs", signs, event_shape, Integers(2), z_shape=event_shape)
+        super().__init__(event_shape, domain=support, codomain=folded, context_shape=context_shape)
         self.signs = signs
 
     def _path(self, *, inverse: bool) -> Path:
-        return super()._path(inverse=inverse) if inverse else Path(contribution=jumps_of_choice(self.signs), folds=True)
+        if inverse:
+            return super()._path(inverse=inverse)
+        return Path(contribution=self.signs._jumps_of_choice(), folds=True)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z = x.abs()
-        return z, log_prob_of_piece(self.signs, lambda: (x >= 0).to(x.dtype), self.signs.given(z, context), z)
+        return z, self.signs._elbo_of_choice(lambda: (x >= 0).to(x.dtype), self.signs._given(z, context), z)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        bits, V = self.signs.draw(z.shape[0], self.signs.given(z, context))
+        bits, V = self.signs._draw_for(z.shape[0], self.signs._given(z, context))
         return (2 * bits - 1) * z, V

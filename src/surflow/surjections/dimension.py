@@ -8,8 +8,8 @@ from torch import Tensor
 from surflow._internal.shapes import Shape, as_axes
 from surflow.distribution import Distribution
 from surflow.distributions.normal import Normal
-from surflow.distributions.parametric import log_prob_of_piece
 from surflow.errors import ShapeError
+from surflow.pieces import check_piece
 from surflow.supports import Support, product, real
 from surflow.transform import Inverse, Path, Transform
 
@@ -51,18 +51,14 @@ class Slice(Transform):
             )
         gone = (event_shape[0] - keep, *event_shape[1:])
         dropped = Normal(gone) if dropped is None else dropped
-        if dropped.event_shape != gone:
-            raise ShapeError(
-                f"Slice({event_shape}, keep={keep}) drops events of shape {gone}, "
-                f"but {type(dropped).__name__} has event shape {dropped.event_shape}"
-            )
         kept = (keep, *event_shape[1:])
+        context_shape = check_piece(self, "a dropped part", dropped, gone, z_shape=kept)
         super().__init__(
             event_shape,
             kept,
             domain=product([*support.coordinates(keep), *dropped.support.coordinates(gone[0])]),
             codomain=support,
-            context_shape=dropped.context_beyond(kept),
+            context_shape=context_shape,
         )
         self.keep = keep
         self.dropped = dropped
@@ -74,14 +70,14 @@ class Slice(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, r = x[:, : self.keep], x[:, self.keep :]
-        return z, log_prob_of_piece(self.dropped, lambda: r, self.dropped.given(z, context), z)
+        return z, self.dropped._elbo_of(r, self.dropped._given(z, context))
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        r, V = self.dropped.draw(z.shape[0], self.dropped.given(z, context))
+        r, V = self.dropped._draw_for(z.shape[0], self.dropped._given(z, context))
         return torch.cat([z, r], 1), V
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
-        return torch.cat([z, self.dropped._sample(z.shape[0], self.dropped.given(z, context))], 1)
+        return torch.cat([z, self.dropped._sample(z.shape[0], self.dropped._given(z, context))], 1)
 
 
 class Augment(Inverse):

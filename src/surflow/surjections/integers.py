@@ -9,10 +9,14 @@ from torch import Tensor
 
 from surflow._internal.shapes import Shape, as_axes
 from surflow.distribution import Distribution
-from surflow.distributions.blocks import BlocksGivenMaxima, CategoricalGivenMaxima
-from surflow.distributions.discrete import Categorical
-from surflow.distributions.levels import BlockwiseDiscretizedLogistic
+from surflow.distributions.blocks import (
+    BlocksGivenMaxima,
+    BlockwiseDiscretizedLogistic,
+    CategoricalGivenMaxima,
+)
+from surflow.distributions.discrete import is_softmax
 from surflow.errors import ShapeError
+from surflow.pieces import check_piece
 from surflow.supports import Integers, Ordered
 from surflow.surjections.maximum import block_sides, image_shape
 from surflow.transform import Transform
@@ -69,12 +73,8 @@ class IntegerMaxPool(Transform):
             BlockwiseDiscretizedLogistic(z_shape, levels=levels, positions=rows * columns) if pixels is None else pixels
         )
         b_shape = (rows * columns * channels, *z_shape[1:])
-        if pixels.event_shape != b_shape or pixels.support != Integers(levels):
-            raise ShapeError(
-                f"IntegerMaxPool expects pixels of shape {b_shape} on {Integers(levels)!r}, got "
-                f"{type(pixels).__name__} of shape {pixels.event_shape} on {pixels.support!r}"
-            )
-        if isinstance(pixels, Categorical):
+        context_shape = check_piece(self, "pixels", pixels, b_shape, Integers(levels), z_shape=z_shape)
+        if is_softmax(pixels):
             pixels = CategoricalGivenMaxima(pixels, z_shape)
         if not isinstance(pixels, BlocksGivenMaxima) or pixels.z_shape != z_shape:
             raise ShapeError(
@@ -88,7 +88,7 @@ class IntegerMaxPool(Transform):
             z_shape,
             domain=Integers(levels),
             codomain=Integers(levels),
-            context_shape=pixels.context_beyond(z_shape),
+            context_shape=context_shape,
         )
         self.kernel_size, self.pixels = (rows, columns), pixels
 
@@ -97,14 +97,14 @@ class IntegerMaxPool(Transform):
         rows, columns = self.kernel_size
         blocks = x.reshape(-1, channels, height, rows, width, columns).permute(0, 3, 5, 1, 2, 4).flatten(1, 2)
         z = blocks.amax(1)
-        return z, self.pixels.elbo(blocks.flatten(1, 2), self.pixels.given(z, context))
+        return z, self.pixels.elbo(blocks.flatten(1, 2), self.pixels._given(z, context))
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        blocks, V = self.pixels.draw(z.shape[0], self.pixels.given(z, context))
+        blocks, V = self.pixels._draw_for(z.shape[0], self.pixels._given(z, context))
         return self._image(blocks), V
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
-        return self._image(self.pixels._sample(z.shape[0], self.pixels.given(z, context)))
+        return self._image(self.pixels._sample(z.shape[0], self.pixels._given(z, context)))
 
     def _image(self, blocks: Tensor) -> Tensor:
         channels, height, width = self.out_shape

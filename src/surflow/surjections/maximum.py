@@ -12,8 +12,8 @@ from surflow._internal.shapes import Shape
 from surflow.distribution import Distribution, Jumps, check_integers
 from surflow.distributions.discrete import Categorical
 from surflow.distributions.normal import HalfNormal
-from surflow.distributions.parametric import Parametric, draw_through, jumps_of_choice, log_prob_of_piece
 from surflow.errors import ShapeError
+from surflow.pieces import check_piece, shared_context
 from surflow.supports import Integers, positive
 from surflow.transform import Path, Transform
 
@@ -55,31 +55,27 @@ class Max(Transform):
             raise ShapeError(f"Max expects the size of a vector of at least two coordinates, got {event_shape!r}")
         index = Categorical(1, levels=event_shape) if index is None else index
         differences = HalfNormal(event_shape - 1, learned=True) if differences is None else differences
-        check_index(self, index, (1,), event_shape)
-        check_differences(self, differences, (event_shape - 1,))
-        super().__init__(event_shape, 1, context_shape=common_context(self, (1,), index, differences))
+        context_shape = check_below(self, (1,), index, event_shape, differences, (event_shape - 1,))
+        super().__init__(event_shape, 1, context_shape=context_shape)
         self.index = index
         self.differences = differences
 
     def _path(self, *, inverse: bool) -> Path:
-        return (
-            super()._path(inverse=inverse)
-            if inverse
-            else below_the_maximum(self.index, self.differences, self.in_shape[0])
-        )
+        if inverse:
+            return super()._path(inverse=inverse)
+        return below_the_maximum(self.index, self.differences, self.in_shape[0])
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, ahead, d = _split(x, 1)
-        V = log_prob_of_piece(
-            self.index, lambda: _count(ahead, 1, self.index).unsqueeze(1), self.index.given(z, context), z
-        )
-        return z, V + log_prob_of_piece(self.differences, lambda: d, self.differences.given(z, context), z)
+        given = self.index._given(z, context)
+        V = self.index._elbo_of_choice(lambda: _count(ahead, 1, self.index).unsqueeze(1), given, z)
+        return z, V + self.differences._elbo_of(d, self.differences._given(z, context))
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        k, V = self.index.draw(z.shape[0], self.index.given(z, context))
+        k, V = self.index._draw_for(z.shape[0], self.index._given(z, context))
         check_integers(self, "the draws of its index", k, self.index.support)
-        given = self.differences.given(z, context)
-        x, log_f = draw_through(self.differences, z.shape[0], given, lambda d: _merge(z, k, d, 1))
+        given = self.differences._given(z, context)
+        x, log_f = self.differences._draw_through(z.shape[0], given, lambda d: _merge(z, k, d, 1))
         return x, V.to(z.dtype) + log_f
 
 
@@ -139,19 +135,16 @@ class MaxPool(Transform):
         d_shape = (channels * (b - 1), *z_shape[1:])
         index = Categorical(z_shape, levels=b) if index is None else index
         differences = HalfNormal(d_shape, learned=True) if differences is None else differences
-        check_index(self, index, z_shape, b)
-        check_differences(self, differences, d_shape)
-        super().__init__(event_shape, z_shape, context_shape=common_context(self, z_shape, index, differences))
+        context_shape = check_below(self, z_shape, index, b, differences, d_shape)
+        super().__init__(event_shape, z_shape, context_shape=context_shape)
         self.kernel_size = (rows, columns)
         self.index = index
         self.differences = differences
 
     def _path(self, *, inverse: bool) -> Path:
-        return (
-            super()._path(inverse=inverse)
-            if inverse
-            else below_the_maximum(self.index, self.differences, math.prod(self.kernel_size))
-        )
+        if inverse:
+            return super()._path(inverse=inverse)
+        return below_the_maximum(self.index, self.differences, math.prod(self.kernel_size))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         channels, height, width = self.out_shape
@@ -159,13 +152,11 @@ class MaxPool(Transform):
         blocks = x.reshape(-1, channels, height, rows, width, columns).permute(0, 1, 3, 5, 2, 4).flatten(2, 3)
         z, ahead, d = _split(blocks, 2)
         z = z.squeeze(2)
-        V = log_prob_of_piece(self.index, lambda: _count(ahead, 2, self.index), self.index.given(z, context), z)
-        return z, V + log_prob_of_piece(
-            self.differences, lambda: d.flatten(1, 2), self.differences.given(z, context), z
-        )
+        V = self.index._elbo_of_choice(lambda: _count(ahead, 2, self.index), self.index._given(z, context), z)
+        return z, V + self.differences._elbo_of(d.flatten(1, 2), self.differences._given(z, context))
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        k, V = self.index.draw(z.shape[0], self.index.given(z, context))
+        k, V = self.index._draw_for(z.shape[0], self.index._given(z, context))
         check_integers(self, "the draws of its index", k, self.index.support)
         channels, height, width = self.out_shape
         rows, columns = self.kernel_size
@@ -176,7 +167,7 @@ class MaxPool(Transform):
             x = blocks.unflatten(2, (rows, columns)).permute(0, 1, 4, 2, 5, 3).reshape(-1, *self.in_shape)
             return x, left.flatten(1, 2)
 
-        x, log_f = draw_through(self.differences, z.shape[0], self.differences.given(z, context), put)
+        x, log_f = self.differences._draw_through(z.shape[0], self.differences._given(z, context), put)
         return x, V.to(z.dtype) + log_f
 
     def extra_repr(self) -> str:
@@ -225,9 +216,8 @@ def below_the_maximum(index: Distribution, differences: Distribution, size: int)
     Where another number becomes the largest, the index jumps, and differences change their positions: nothing jumps
     only if all indices, and all positions, have the same distribution.
     """
-    alike = size == 2 or (isinstance(differences, Parametric) and differences.fixed)
-    jumps = Jumps.NONE if alike and not differences.has_pole else Jumps.FIXED
-    return Path(contribution=max(jumps, jumps_of_choice(index), differences._jumps(event=True, context=True)))
+    jumps = Jumps.NONE if (size == 2 or differences._iid) and not differences.has_pole else Jumps.FIXED
+    return Path(contribution=max(jumps, index._jumps_of_choice(), differences._jumps(event=True, context=True)))
 
 
 def image_shape(layer: Transform, shape: Shape) -> Shape:
@@ -245,31 +235,18 @@ def block_sides(layer: Transform, name: str, sides: int | tuple[int, int]) -> tu
     return pair
 
 
-def check_index(layer: Transform, index: Distribution, shape: Shape, levels: int) -> None:
-    """Raise ShapeError unless ``index`` draws integers below ``levels`` of event shape ``shape``."""
-    if index.event_shape != shape or index.support != Integers(levels):
-        raise ShapeError(
-            f"{type(layer).__name__} expects an index of shape {shape} on {Integers(levels)!r}, such as "
-            f"Categorical({shape}, levels={levels}), got {type(index).__name__} of shape {index.event_shape} "
-            f"on {index.support!r}"
-        )
-
-
-def check_differences(layer: Transform, differences: Distribution, shape: Shape) -> None:
-    """Raise ShapeError unless ``differences`` is a distribution of event shape ``shape`` on the positive orthant."""
-    if differences.event_shape != shape or differences.support != positive:
-        raise ShapeError(
-            f"{type(layer).__name__} expects differences of shape {shape} on {positive!r}, "
-            f"such as HalfNormal({shape}), got {type(differences).__name__} of shape {differences.event_shape} "
-            f"on {differences.support!r}"
-        )
-
-
-def common_context(layer: Transform, z_shape: Shape, *pieces: Distribution) -> Shape | None:
-    """The context that the pieces of a layer need beside its z; ShapeError where they differ."""
-    needs = {type(piece).__name__: piece.context_beyond(z_shape) for piece in pieces}
-    shapes = {shape for shape in needs.values() if shape is not None}
-    if len(shapes) > 1:
-        listed = ", ".join(f"{name} takes {shape}" for name, shape in needs.items())
-        raise ShapeError(f"all pieces of {type(layer).__name__} share one context beside z, but {listed}")
-    return next(iter(shapes), None)
+def check_below(
+    layer: Transform, z_shape: Shape, index: Distribution, levels: int, differences: Distribution, d_shape: Shape
+) -> Shape | None:
+    """The context that the pieces of a maximum need beside z; ShapeError where one has another shape or support."""
+    pieces = [
+        (index, "an index", z_shape, Integers(levels), f"Categorical({z_shape}, levels={levels})"),
+        (differences, "differences", d_shape, positive, f"HalfNormal({d_shape})"),
+    ]
+    return shared_context(
+        f"the pieces of {type(layer).__name__}, beside z,",
+        [
+            (piece, check_piece(layer, what, piece, shape, support, z_shape=z_shape, such_as=such_as))
+            for piece, what, shape, support, such_as in pieces
+        ],
+    )

@@ -28,19 +28,10 @@ from torch import Tensor
 from surflow._internal.held_draws import note_draw
 from surflow._internal.shapes import Shape
 from surflow.distribution import Distribution, Jumps
-from surflow.distributions.discrete import Categorical
+from surflow.distributions.discrete import Categorical, is_softmax
 from surflow.distributions.normal import HalfNormal
-from surflow.distributions.parametric import draw_through, log_prob_of_piece
 from surflow.errors import ShapeError
-from surflow.surjections.maximum import (
-    apart,
-    below_the_maximum,
-    block_sides,
-    check_differences,
-    check_index,
-    common_context,
-    image_shape,
-)
+from surflow.surjections.maximum import apart, below_the_maximum, block_sides, check_below, image_shape
 from surflow.transform import Path, Transform
 
 
@@ -121,14 +112,13 @@ class OverlappingMaxPool(Transform):
         d_shape = (channels, height * width - z_shape[1] * z_shape[2])
         index = Categorical(z_shape, levels=rows * columns) if index is None else index
         differences = HalfNormal(d_shape, learned=True) if differences is None else differences
-        check_index(self, index, z_shape, rows * columns)
-        if not isinstance(index, Categorical):
+        context_shape = check_below(self, z_shape, index, rows * columns, differences, d_shape)
+        if not is_softmax(index):
             raise ShapeError(
                 "OverlappingMaxPool restricts the odds of its index to the pixels that can hold the maximum, "
-                f"and expects a Categorical, got {type(index).__name__}"
+                f"and expects a Categorical, got {type(index).__name__}, which may have no odds"
             )
-        check_differences(self, differences, d_shape)
-        super().__init__(event_shape, z_shape, context_shape=common_context(self, z_shape, index, differences))
+        super().__init__(event_shape, z_shape, context_shape=context_shape)
         self.kernel_size, self.stride = (rows, columns), (down, right)
         self.index = index
         self.differences = differences
@@ -188,7 +178,7 @@ class OverlappingMaxPool(Transform):
         z = values[:, :, self.rank].reshape(-1, *self.out_shape)
         d = (self._ceiling(values) - pixels).gather(2, free)
         V = _log_choice(self._logits(z, context), can_hold, position)
-        return z, V + log_prob_of_piece(self.differences, lambda: d, self.differences.given(z, context), z)
+        return z, V + self.differences._elbo_of(d, self.differences._given(z, context))
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         values = z.flatten(2)[:, :, self.order]
@@ -200,7 +190,7 @@ class OverlappingMaxPool(Transform):
             others = ceiling - apart(ceiling, d)
             return others, ceiling - others
 
-        others, V = draw_through(self.differences, z.shape[0], self.differences.given(z, context), put)
+        others, V = self.differences._draw_through(z.shape[0], self.differences._given(z, context), put)
         pixels = others.new_zeros((*z.shape[:2], self.cover.shape[0])).scatter(2, free, others)
         pixels = pixels.scatter(2, claimed, values.to(pixels.dtype))
         choice = _log_choice(logits, can_hold, position)
@@ -260,7 +250,7 @@ class OverlappingMaxPool(Transform):
 
     def _logits(self, z: Tensor, context: Tensor | None) -> Tensor:
         """Log-odds of the positions, shape (rows or 1, channels, blocks, positions in a block)."""
-        raw = self.index.parameters_given(self.index.given(z, context))
+        raw = self.index.parameters_given(self.index._given(z, context))
         return raw.flatten(3)[..., self.order].movedim(1, 3)
 
     def extra_repr(self) -> str:

@@ -11,9 +11,9 @@ from surflow._internal.number_types import type_for
 from surflow._internal.shapes import Shape, as_shape
 from surflow.bijections.shape import RavelMultiIndex
 from surflow.distribution import Distribution
-from surflow.distributions.parametric import log_prob_of_piece
 from surflow.distributions.uniform import Uniform
 from surflow.errors import BoundError, ConfigError, ShapeError
+from surflow.pieces import check_piece
 from surflow.supports import Integers, Interval, Ragged, unit_interval
 from surflow.transform import Transform
 
@@ -53,18 +53,14 @@ class Dequantize(Transform):
     def __init__(self, event_shape: int | Shape, *, levels: int, noise: Distribution | None = None) -> None:
         event_shape = as_shape(event_shape)
         noise = Uniform(event_shape) if noise is None else noise
-        if noise.event_shape != event_shape or noise.support != unit_interval:
-            raise ShapeError(
-                f"Dequantize expects noise of shape {event_shape} on {unit_interval!r}, "
-                f"got {type(noise).__name__} of shape {noise.event_shape} on {noise.support!r}"
-            )
+        context_shape = check_piece(self, "noise", noise, event_shape, unit_interval, z_shape=event_shape)
         if not noise.exact:
             raise BoundError("Dequantize needs noise with an exact density: it is an encoder")
         super().__init__(
             event_shape,
             domain=Integers(levels),
             codomain=Interval(0, levels),
-            context_shape=noise.context_beyond(event_shape),
+            context_shape=context_shape,
         )
         self.levels = levels
         self.noise = noise
@@ -72,10 +68,10 @@ class Dequantize(Transform):
     def _given(self, x: Tensor, context: Tensor | None) -> Tensor | None:
         if self.noise.context_shape is None:
             return None
-        return self.noise.given(2 * x / max(self.levels - 1, 1) - 1, context)
+        return self.noise._given(2 * x / max(self.levels - 1, 1) - 1, context)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        u, log_prob = self.noise.draw(x.shape[0], self._given(x, context))
+        u, log_prob = self.noise._draw_for(x.shape[0], self._given(x, context))
         # Rounding must not carry x + u into the next level, nor onto the ends of [0, levels].
         eps = self._eps(x)
         return x + u.to(x.dtype).clamp(eps, 1 - self.levels * eps), -log_prob
@@ -90,7 +86,7 @@ class Dequantize(Transform):
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x = self._generate(z, context)
-        return x, -log_prob_of_piece(self.noise, lambda: (z - x).clamp(0, 1), self._given(x, context), z)
+        return x, -self.noise._elbo_of_choice(lambda: (z - x).clamp(0, 1), self._given(x, context), z)
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
         self._eps(z)

@@ -10,8 +10,7 @@ from surflow._internal.shapes import Shape, as_shape
 from surflow.bijections.ordered import check_sortable
 from surflow.distribution import Distribution, check_integers
 from surflow.distributions.discrete import PlackettLuce
-from surflow.distributions.parametric import jumps_of_choice, log_prob_of_piece
-from surflow.errors import ShapeError
+from surflow.pieces import check_piece
 from surflow.supports import Ordered, Permutations
 from surflow.transform import Path, Transform
 
@@ -49,14 +48,12 @@ class Sort(Transform):
     def __init__(self, event_shape: int | Shape, *, by: int | None = None, order: Distribution | None = None) -> None:
         event_shape = as_shape(event_shape)
         check_sortable(self, event_shape, by)
-        order = PlackettLuce(event_shape[-1]) if order is None else order
-        if order.event_shape != event_shape[-1:] or order.support != Permutations(event_shape[-1]):
-            raise ShapeError(
-                f"Sort({event_shape}) expects an order of shape {event_shape[-1:]} on "
-                f"{Permutations(event_shape[-1])!r}, such as PlackettLuce({event_shape[-1]}), got "
-                f"{type(order).__name__} of shape {order.event_shape} on {order.support!r}"
-            )
-        super().__init__(event_shape, codomain=Ordered(by), context_shape=order.context_beyond(event_shape))
+        n = event_shape[-1]
+        order = PlackettLuce(n) if order is None else order
+        context_shape = check_piece(
+            self, "an order", order, (n,), Permutations(n), z_shape=event_shape, such_as=f"PlackettLuce({n})"
+        )
+        super().__init__(event_shape, codomain=Ordered(by), context_shape=context_shape)
         self.by = by
         self.order = order
 
@@ -65,7 +62,7 @@ class Sort(Transform):
             return super()._path(inverse=inverse)
         # Where two points exchange their positions, so do their other coordinates.
         alone = self.by is None or self.in_shape[0] == 1
-        return Path(event=alone, contribution=jumps_of_choice(self.order), folds=True)
+        return Path(event=alone, contribution=self.order._jumps_of_choice(), folds=True)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.by is None:
@@ -74,10 +71,11 @@ class Sort(Transform):
             positions = self._positions(x, self.by)
             z = x.gather(-1, self._columns(positions))
         kind = type_for(x.dtype, self.order.support.largest)
-        return z, log_prob_of_piece(self.order, lambda: positions.to(kind), self.order.given(z, context), z).to(x.dtype)
+        V = self.order._elbo_of_choice(lambda: positions.to(kind), self.order._given(z, context), z)
+        return z, V.to(x.dtype)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        positions, V = self.order.draw(z.shape[0], self.order.given(z, context))
+        positions, V = self.order._draw_for(z.shape[0], self.order._given(z, context))
         check_integers(self, "the draws of its order", positions, self.order.support)
         return z.new_empty(z.shape).scatter_(-1, self._columns(positions.long()), z), V.to(z.dtype)
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from surflow.distribution import Distribution
 from surflow.flow import Flow
-from surflow.training.batches import Batch
+from surflow.supports import real
+from surflow.training.batches import Batch, not_finite
 from surflow.transform import Transform, layer_name
 
 _ADVICE = "; a smaller lr or clip=1 may help"
@@ -18,7 +19,7 @@ def explain(flow: Distribution, batch: Batch) -> str:
     """Walk the chain on a batch that gave a loss that is not finite, and say what is first to blame."""
     x, context, weight = batch
     for name, part in (("x", x), ("context", context), ("weight", weight)):
-        if part is not None and not part.isfinite().all():
+        if part is not None and not_finite(part, flow.support if name == "x" else real).any():
             return f"the batch's {name} holds values that are not finite"
     outside = int((~flow.support.contains(x)).sum())
     if outside:
@@ -38,7 +39,7 @@ def explain(flow: Distribution, batch: Batch) -> str:
                 f"the first values that are not finite come from {layer_name(layer)} (position {position}), in its "
                 f"{' and '.join(bad)}, for {rows} of {len(V)} rows{_weights(layer)}{_ADVICE}"
             )
-    base = flow.base.elbo(x, flow.base.own(given))
+    base = flow.base.elbo(x, flow.base._own(given))
     if not base.isfinite().all():
         name = type(flow.base).__name__
         return f"the first values that are not finite come from the base {name}{_weights(flow.base)}{_ADVICE}"

@@ -124,7 +124,9 @@ class Training(LightningModule):
 
     def batch(self, step: int) -> Batch:
         trainer = self.trainer
-        return self.source.batch(step, trainer.global_rank, trainer.world_size).to(self.device, self.number_type)
+        return self.source.batch(step, trainer.global_rank, trainer.world_size).to(
+            self.device, self.number_type, self.flow.support.largest
+        )
 
     def seed_noise(self, step: int) -> None:
         reseed(mix(self.plan.seed, NOISE, step, self.trainer.global_rank), self.device)
@@ -132,7 +134,7 @@ class Training(LightningModule):
     def nll(self, batch: Batch) -> Tensor:
         """Negative log-likelihood, or its bound, of every row, in nats."""
         if self.plan.importance_samples > 1:
-            return -self.flow.log_prob(batch.x, batch.context, importance_samples=self.plan.importance_samples)  # type: ignore[call-arg]
+            return -self.flow.log_prob(batch.x, batch.context, importance_samples=self.plan.importance_samples)
         return -self.elbo(batch.x, batch.context)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:

@@ -1,0 +1,102 @@
+"""ColumnMixture: several distributions of rows, weighed by how well they predict rows that they did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from surflow.distributions.column_distribution import ColumnDistribution, weights
+from surflow.distributions.discrete import draw_categories
+from surflow.distributions.mixture import Mixture
+from surflow.errors import DataError
+
+
+class ColumnMixture(Mixture, ColumnDistribution):
+    r"""A mixture of distributions of rows: exact, and conditionals reweigh its components by what is known.
+
+    .. math::
+        p(x) = \sum_k w_k\, p_k(x), \qquad
+        p(x_{of} \mid x_{given}) = \sum_k \frac{w_k\, p_k(x_{given})}{\sum_j w_j\, p_j(x_{given})}\,
+        p_k(x_{of} \mid x_{given})
+
+    Of a component that is itself a mean over orders, the likelihood of what is known is that of the orders in which it
+    comes first.
+
+    Args:
+        components: such as an :class:`AnyOrder` and a :class:`ColumnTree`, of one event shape, support and context.
+
+    Raises:
+        ShapeError: for no components, or components that differ in event shape, support or context.
+
+    >>> import torch, surflow as sf
+    >>> parts = [sf.ColumnTree(2, support=sf.Integers(2)) for _ in range(2)]
+    >>> x = torch.tensor([[0.0, 0.0], [1.0, 1.0]]).repeat(50, 1)
+    >>> parts[0].initialize(x)
+    >>> mixture = sf.ColumnMixture(parts)
+    >>> mixture.weigh(x)
+    >>> mixture.logits.softmax(0)[0].item() > 0.9
+    True
+    """
+
+    components: Sequence[ColumnDistribution]  # type: ignore[assignment]
+
+    def __init__(self, components: Sequence[ColumnDistribution]) -> None:
+        for part in components:
+            if not isinstance(part, ColumnDistribution):
+                raise DataError(f"expected distributions of rows such as AnyOrder, got {type(part).__name__}")
+        super().__init__(components)
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        for part in self.components:
+            part.initialize(x, part._own(context))
+
+    @torch.no_grad()
+    def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Let the components see rows, and set the weights to those of the highest likelihood of the rows.
+
+        Args:
+            x: rows (n, D) that the components were not trained on, at least one.
+            context: one of each row, or None.
+
+        Raises:
+            DataError: for no rows, or none that has a density under any component.
+        """
+        x, context, _ = self._rows(x, context)
+        for part in self.components:
+            part.weigh(x, part._own(context))
+        each = torch.stack([part.log_prob(x, part._own(context)) for part in self.components], 1)
+        self.logits.copy_(weights(each))
+
+    def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return ColumnDistribution._draw(self, n, context)
+
+    def _sample(self, n: int, context: Tensor | None) -> Tensor:
+        k = draw_categories(n, self.logits[None])
+        draws = torch.stack([part._sample(n, part._own(context)) for part in self.components], 1)
+        return draws[torch.arange(n, device=draws.device), k]
+
+    def _log_weighed(self, x: Tensor, columns: list[int], context: Tensor | None) -> Tensor:
+        """Log-weights of the components times their likelihoods of the columns, (n, components)."""
+        weight = self.logits.log_softmax(0).expand(len(x), -1)
+        if not columns:
+            return weight
+        each = [part._log_prob_of(x, columns, [], part._own(context)) for part in self.components]
+        return weight + torch.stack(each, 1)
+
+    def _log_prob_of(self, x: Tensor, of: list[int], given: list[int], context: Tensor | None) -> Tensor:
+        weight = self._log_weighed(x, given, context).log_softmax(1)
+        each = [part._log_prob_of(x, of, given, part._own(context)) for part in self.components]
+        return (weight + torch.stack(each, 1)).logsumexp(1)
+
+    @torch.no_grad()
+    def _filled(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        weight = self.logits.log_softmax(0).repeat(len(x), 1)
+        for pattern in known.unique(dim=0):  # rows of which the same is known are weighed at once
+            rows = (known == pattern).all(1)
+            given = None if context is None else context[rows]
+            weight[rows] = self._log_weighed(x[rows], pattern.nonzero()[:, 0].tolist(), given)
+        k = draw_categories(len(x), weight)
+        drawn = torch.stack([part._filled(x, known, part._own(context)) for part in self.components], 1)
+        return drawn[torch.arange(len(x), device=x.device), k]
