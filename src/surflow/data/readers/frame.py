@@ -103,7 +103,7 @@ def read_table(source: object) -> Frame:
     types = {row[0]: str(row[1]) for row in connection.sql(f"DESCRIBE {read}").fetchall()}
     renamed = ", ".join(_INTERNAL.format(i) for i in range(len(types)))
     connection.execute(f"CREATE TABLE rows AS SELECT * FROM ({read}) t({renamed})")
-    count = connection.sql("SELECT count(*) FROM rows").fetchone()
+    count = connection.sql("SELECT count(*) FROM rows").fetchall()[0]
     assert count is not None
     return Frame(name, origin, connection, "rows", types, written=written, rows=count[0])
 

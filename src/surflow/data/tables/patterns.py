@@ -51,7 +51,10 @@ EIGHT_DIGITS = "%Y%m%d"
 _SWAPPED = {"%m/%d": "%d/%m"}
 
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_AFFIX = re.compile(r"^([^\d+\-.,\s]{1,3})?\s?([+-]?[\d.,'\u2019\u00a0\u202f ]*\d)\s?([^\d\s.,]{1,4})?$")
+_AFFIX = re.compile(
+    r"^([$€£¥₹]|[A-Z]{0,2}\$|USD|EUR|GBP|CHF|Rs\.?)?\s?[+-]?[\d.,'\u2019\u00a0\u202f ]*\d\s?"
+    r"([$€£¥₹%‰°]|USD|EUR|GBP|CHF|mm|cm|m|km|in|ft|mi|mg|g|kg|lbs?|oz|ml|l|s|ms|min|hrs?|h|years?|yrs?|days?|mpg|kWh|kW)?$"
+)
 _LEADING_ZERO = re.compile(r"[+-]?0\d")
 
 
@@ -107,7 +110,7 @@ def number_format(texts: Sequence[str], least: float = 1.0) -> NumberFormat | No
     """
     affixes: list[tuple[str, str]] = [("", "")]
     if texts:
-        found = {(m[1] or "", m[3] or "") for m in map(_AFFIX.match, (t.strip() for t in texts)) if m}
+        found = {(m[1] or "", m[2] or "") for m in map(_AFFIX.match, (t.strip() for t in texts)) if m}
         affixes += [pair for pair in sorted(found) if any(pair)][:3]
     marks = [(".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (",", "\u00a0"), (",", "\u202f")]
     marks += [(".", "'"), (".", "\u2019")]
