@@ -10,7 +10,8 @@ import torch
 
 import surflow as sf
 from surflow import data, plots
-from surflow.app.report import _plus_minus, write_report
+from surflow.app.page import plus_minus
+from surflow.app.report import write_report
 from surflow.data import ContextColumn, ContextEncoding, Part, Splits
 from surflow.evaluation import Row, evaluate
 from surflow.flow import Term
@@ -107,7 +108,7 @@ def test_figures_of_the_page_are_those_of_the_rows(tmp_path):
     page = path.read_text(encoding="utf-8")
     for row in rows:
         if row["metric"] in ("nll", "entropy_gap", "gaussian_nll"):
-            value, error = _plus_minus(row["value"], row["error"])
+            value, error = plus_minus(row["value"], row["error"])
             assert value in page and error in page
     assert 'id="training"' not in page  # without a log there is nothing to show
 
@@ -191,7 +192,7 @@ def test_other_events(tmp_path):
     ],
 )
 def test_numbers_have_the_digits_that_their_errors_support(value, error, expected):
-    assert _plus_minus(value, error) == expected
+    assert plus_minus(value, error) == expected
 
 
 # -- pictures ---------------------------------------------------------------------------------------------

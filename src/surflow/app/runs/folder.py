@@ -1,24 +1,16 @@
-"""Runs: the folder that a training leaves behind, and the steps that fill it: train, evaluate, report."""
+"""The folder of a run: its files, and what they keep."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from surflow import evaluation
-from surflow._internal.random import seeded
 from surflow.app.config import Config, read_config
-from surflow.app.output import writing
-from surflow.data import ContextEncoding, Part, Splits, simulator_names, synthetic_names, table_names
-from surflow.data import load as load_data
-from surflow.data.readers.folders import image_files
+from surflow.app.runs.source import fingerprint, same_content, source_path
+from surflow.data import ContextEncoding, Splits
 from surflow.errors import DataError, FileError
 from surflow.flow import Flow
 from surflow.serialization.architecture import build as build_object
@@ -26,8 +18,6 @@ from surflow.serialization.architecture import describe
 from surflow.serialization.files import load as load_flow
 from surflow.supports import Integers, Support, real
 
-# Bytes of a file that are read at once.
-_BLOCK = 2**20
 # What a run consists of, beside its pictures and its config.toml.
 _OWN = ("metrics.json", "report.html", "model.safetensors", "log.csv", "data.json")
 
@@ -146,8 +136,8 @@ class RunFolder:
             FileError: if the run was cut off and its file has changed since.
         """
         path = source_path(config)
-        file = None if path is None else _fingerprint(path)
-        if path is not None and self.data_path.exists() and not _same(self.facts().file, file):
+        file = None if path is None else fingerprint(path)
+        if path is not None and self.data_path.exists() and not same_content(self.facts().file, file):
             raise FileError(f"{path} has changed since {self.path} was begun: pass --overwrite to begin it again")
         facts = {
             "name": splits.name,
@@ -219,156 +209,3 @@ def next_folder(parent: str | Path, name: str) -> Path:
     while (Path(parent) / f"{name}-{n}").exists():
         n += 1
     return Path(parent) / f"{name}-{n}"
-
-
-# -- the steps of a run -----------------------------------------------------------------------------------------
-
-
-def load_splits(config: Config) -> Splits:
-    """The data that a configuration names."""
-    data = config.data
-    return load_data(
-        data.source,
-        columns=data.columns,
-        context=data.context,
-        seed=config.seed,
-        rows=data.rows,
-        data_dir=data.data_dir,
-    )
-
-
-def source_path(config: Config) -> Path | None:
-    """The file that the data are from, or None for data that have a name."""
-    source = config.data.source
-    return None if source in (*synthetic_names(), *table_names(), *simulator_names()) else Path(source).expanduser()
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    """Where a file or a folder of images is, and what tells its content from any other."""
-    try:
-        files = image_files(path) if path.is_dir() else [path]
-        digest = hashlib.sha256()
-        for part in files:
-            if path.is_dir():
-                digest.update(f"{part.relative_to(path)}\0".encode())
-            with part.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    digest.update(block)
-        size = sum(part.stat().st_size for part in files)
-        return {"path": str(path.absolute()), "size": size, "sha256": digest.hexdigest()}
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def _same(a: dict[str, Any] | None, b: dict[str, Any] | None) -> bool:
-    """Whether two fingerprints, if there are two, are of one content."""
-    return a is None or b is None or (a["size"], a["sha256"]) == (b["size"], b["sha256"])
-
-
-def reload_splits(run: RunFolder) -> Splits:
-    """The data of a run as it was trained on them, to evaluate it or to report on it.
-
-    Raises:
-        FileError: if their file is gone, or has changed, so that rows trained on could come to be held out.
-    """
-    config, trained_on = run.config(), run.facts().file
-    relative = source_path(config)
-    if relative is None:
-        return load_splits(config)
-    places = [relative] if trained_on is None else [relative, Path(trained_on["path"])]
-    found = [place for place in places if place.exists()]
-    if not found:
-        raise FileError(
-            f"the data of {run.path} are needed, to hold out the same rows again, but there is no file "
-            f"{' or '.join(dict.fromkeys(map(str, places)))}: bring it back; sample and score do without it"
-        )
-    for place in found:
-        if _same(trained_on, _fingerprint(place)):
-            data = config.data.model_copy(update={"source": str(place)})
-            return load_splits(config.model_copy(update={"data": data}))
-    assert trained_on is not None  # no fingerprint differs from none
-    raise FileError(
-        f"{found[0]} has changed since training (it had {trained_on['size']:,} bytes then and has "
-        f"{_fingerprint(found[0])['size']:,} now, or others): its held-out rows are no longer held out; "
-        f"surflow evaluate {run.path} {found[0]} scores it as new data"
-    )
-
-
-def splits_without_data(run: RunFolder) -> Splits:
-    """The form of a run's data with no rows in it: enough to evaluate other rows, but for the Gaussian baseline."""
-    facts = run.facts()
-    none = Part(torch.empty(0, *facts.event_shape), None)
-    return Splits(facts.name, none, none, none, facts.columns, facts.support, facts.context, facts.name)
-
-
-def build(config: Config, splits: Splits) -> Flow:
-    """The model that a configuration states, for its data; drawn from its seed."""
-    with seeded(config.seed):
-        return config.model.build(splits.event_shape, splits.context, splits.support)
-
-
-def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progress: bool = False) -> Flow:
-    """Train ``flow`` and save it in the run; a run that has its model already is only read."""
-    from surflow.training.fitting import fit  # brings Lightning, which sampling and scoring do without
-
-    if run.trained:
-        return run.flow()
-    data = _fresh(splits) if config.fresh(splits) else _pair(splits.train)
-    options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": progress}
-    history = fit(flow, data, validation=_pair(splits.validation), **options)
-    if history.stopped == "interrupted":
-        raise KeyboardInterrupt  # the checkpoint is kept: the same call goes on from there
-    flow.save(run.model_path)
-    return flow
-
-
-def evaluate(
-    flow: Flow, splits: Splits, config: Config, seed: int, path: Path | None, command: str
-) -> list[evaluation.Row]:
-    """Figures of merit on the held-out rows, also written to ``path`` if there is one."""
-    rows = evaluation.evaluate(flow, splits, model=config.model.preset or "chain", seed=seed)
-    if path is not None:
-        writing(path, lambda: evaluation.write_results(path, command, rows))
-    return rows
-
-
-def report(run: RunFolder) -> Path:
-    """Write the pictures and report.html of a finished run; returns the page.
-
-    Raises:
-        FileError: if the run was not evaluated yet.
-    """
-    from surflow.app.report import write_report  # brings matplotlib and a template engine
-
-    if not run.finished:
-        raise FileError(
-            f"{run.path} has no metrics.json: its training did not finish, repeat the command that began it"
-        )
-    content, config = evaluation.read_results(run.metrics_path), run.config()
-    return write_report(
-        run.path,
-        flow=run.flow(),
-        splits=reload_splits(run),
-        rows=content["rows"],
-        log=run.log(),
-        command=content["command"],
-        config_text=run.config_path.read_text(encoding="utf-8"),
-        seed=config.seed,
-    )
-
-
-def _fresh(splits: Splits) -> Any:
-    """Batches of the distribution itself, as rows of data and raw context."""
-    law = splits.truth
-    if splits.context is None or law is None:
-        return law
-
-    def draw(n: int) -> tuple[Tensor, Tensor]:
-        x, labels = law.sample_labelled(n)
-        return x, labels[:, None].to(x.dtype)
-
-    return draw
-
-
-def _pair(part: Part) -> Any:
-    return part.x if part.context is None else (part.x, part.context)

@@ -1,0 +1,44 @@
+"""The command line, a file for each command; each imports what is heavy when it is called."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from surflow.app.cli import evaluate, listing, report, reproduce, sample, score, show, train
+from surflow.app.cli.shared import Group
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train SurVAE flows, score and sample with them, and see what they cost in nats.",
+)
+
+
+def main() -> None:
+    """The program ``surflow``."""
+    app(prog_name="surflow")
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from surflow._internal.version import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit()
+
+
+app.command("list")(listing.list_names)
+app.command()(show.show)
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(report.report)
+app.command()(sample.sample)
+app.command()(score.score)
+app.command()(reproduce.reproduce)

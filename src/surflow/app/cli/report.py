@@ -1,0 +1,14 @@
+"""``surflow report``: the page of a run again."""
+
+from __future__ import annotations
+
+import typer
+
+from surflow.app.cli.shared import Run
+
+
+def report(run: Run) -> None:
+    """Write report.html and the pictures of a finished run again."""
+    from surflow.app import runs
+
+    typer.echo(f"report: {runs.report(runs.RunFolder.open(run))}")

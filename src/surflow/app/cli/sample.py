@@ -1,0 +1,117 @@
+"""``surflow sample``: draws of a model in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from surflow.app.cli.shared import Run, Seed
+from surflow.app.output import check_spares, check_suffix, write_grid, write_table, writing
+from surflow.errors import ConfigError, FileError, unknown_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from surflow.data import ContextEncoding
+
+# Columns of a context that are worth listing.
+_MOST_NAMED = 12
+
+
+def sample(
+    run: Run,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .csv, .parquet or .npy file; .png for images.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 1000,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(help="What to condition on: a value, column=value once per column, or a file of one row."),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Draw samples of a trained model into a file, conditional ones with --context."""
+    from surflow._internal.random import seeded
+    from surflow.app.runs import RunFolder
+    from surflow.evaluation import draws
+
+    kinds = (".csv", ".parquet", ".npy", ".png")
+    check_suffix(output, kinds)
+    folder = RunFolder.open(run)
+    check_spares(output, folder.own_files())
+    facts = folder.facts()
+    if output.suffix == ".png" and (len(facts.event_shape) != 3 or facts.event_shape[0] not in (1, 3)):
+        raise FileError(f"{output}: the samples are no images, they have shape {facts.event_shape}: write .csv or .npy")
+    given = _context(context or [], facts.context, n)
+    flow = folder.flow()
+    with seeded(seed):
+        x = draws(flow, n, given)
+    if output.suffix == ".npy":
+        import numpy as np
+
+        writing(output, lambda: np.save(output, x.numpy()))
+    elif output.suffix == ".png":
+        writing(output, lambda: write_grid(output, x, facts.support))
+    else:
+        flat = x.flatten(1)
+        names = facts.columns or [f"x{i}" for i in range(flat.shape[1])]
+        table = {name: flat[:, i].numpy() for i, name in enumerate(names)}
+        write_table(output, table | _context_table(given, facts.context))
+    typer.echo(f"{n:,} samples: {output}")
+
+
+def _context_table(given: Tensor | None, encoding: ContextEncoding | None) -> dict[str, Any]:
+    """The columns of a raw context, categories by name."""
+    import numpy as np
+
+    if given is None or encoding is None:
+        return {}
+    table = {}
+    for column, values in zip(encoding.columns, given.numpy().T, strict=True):
+        names = column.categories
+        table[column.name] = values if names is None else np.asarray(names)[values.astype(int)]
+    return table
+
+
+def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Tensor | None:
+    """``n`` rows of raw context from what the command line says."""
+    if encoding is None:
+        if values:
+            raise ConfigError("the model was trained without a context: leave out --context")
+        return None
+    known = {c.name: "a number" if c.categories is None else " | ".join(c.categories) for c in encoding.columns}
+    from surflow.data.readers.tables import READERS
+
+    expected = ", ".join(f"--context {name}=({what})" for name, what in known.items())
+    if len(known) > _MOST_NAMED:
+        first, *_, last = known
+        expected = f"--context FILE, a .csv, .parquet, .npy or .npz file with one row of the {len(known)} columns "
+        expected += f"{first} to {last}"
+    if not values:
+        raise ConfigError(f"the model is conditional: expected {expected}")
+    if len(values) == 1 and Path(values[0]).suffix.lower() in READERS:
+        return _context_row(Path(values[0]).expanduser(), encoding).expand(n, -1)
+    given = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        sole = encoding.columns[0] if len(known) == 1 else None
+        if sole is not None and (not equals or value in (sole.categories or [])):
+            name, rest = sole.name, value
+        elif not equals:
+            raise ConfigError(f"--context {value!r} names no column: expected {expected}")
+        if name not in known:
+            raise ConfigError(unknown_name("context column", name, known))
+        if name in given:
+            raise ConfigError(f"--context gives {name!r} more than once: expected one value for each column")
+        given[name] = rest
+    return encoding.encode(given).expand(n, -1)
+
+
+def _context_row(path: Path, encoding: ContextEncoding) -> Tensor:
+    """The context in the one row of a file."""
+    from surflow.data import read_context
+
+    given = read_context(path, encoding)
+    if len(given) != 1:
+        raise ConfigError(f"{path} expects one row, the context to draw for, got {len(given)}")
+    return given

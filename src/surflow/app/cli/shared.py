@@ -1,0 +1,36 @@
+"""What commands have in common: options, the error that a user sees, the command as it was given."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from surflow.errors import SurflowError
+
+# What NumPy, scikit-learn and PyTorch all take.
+LARGEST_SEED = 2**32 - 1
+Seed = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="Of everything that draws: same command and seed, same numbers.")
+]
+Run = Annotated[Path, typer.Argument(help="A folder made by 'surflow train'.")]
+
+
+class Group(TyperGroup):
+    """Shows what a user can mend as a message, without a traceback, and exits with status 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SurflowError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from error
+
+
+def command_line() -> str:
+    """The command line of this process."""
+    return "surflow " + shlex.join(sys.argv[1:])

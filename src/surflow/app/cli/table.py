@@ -1,0 +1,36 @@
+"""Figures of merit as a table in the terminal."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from surflow.evaluation import Row
+
+# Rows of the figures of merit that are about one coordinate of the latent: too many for a terminal.
+_ONE_COORDINATE = re.compile(r"latent_\w+_\d+")
+
+
+def print_figures(rows: list[Row], which: str) -> None:
+    """Print the figures of merit of a model on ``which`` rows."""
+    from rich.console import Console
+    from rich.table import Table
+
+    what = f"{rows[0]['case']}, {which}" if which == "held-out rows" else which
+    table = Table(title=f"{rows[0]['model']} on {what}")
+    if any(row["metric"] == "entropy_gap" for row in rows):
+        table.caption = "entropy_gap is paired: NLL minus the truth's NLL on the same rows"
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    table.add_column("± error", justify="right")
+    table.add_column("unit")
+    for row in rows:
+        if _ONE_COORDINATE.fullmatch(row["metric"]):
+            continue  # in metrics.json and in the report
+        error = "" if row["error"] is None else f"{row['error']:.4f}"
+        value = f"{row['value']:,.0f}" if row["unit"] == "rows" else f"{row['value']:.4f}"
+        table.add_row(row["metric"], value, error, row["unit"])
+    # A pipe or a file gets the whole table, however narrow the terminal is thought to be.
+    Console(width=None if sys.stdout.isatty() else 100).print(table)

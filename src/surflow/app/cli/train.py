@@ -1,0 +1,105 @@
+"""``surflow train``: from data to a run."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from surflow.app.cli.shared import LARGEST_SEED, command_line
+from surflow.app.cli.table import print_figures
+from surflow.errors import ConfigError
+
+if TYPE_CHECKING:
+    from surflow.app.config import Config
+
+
+def _positive(value: float | None) -> float | None:
+    """Typer's own minimum would let zero in."""
+    if value is not None and not 0 < value < math.inf:
+        raise typer.BadParameter(f"expected a number above 0, got {value:g}")
+    return value
+
+
+def train(
+    data: Annotated[
+        str | None,
+        typer.Argument(help="A name ('surflow list'), a .csv, .parquet, .npy or .npz file, or a folder of images."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A preset ('surflow list'), or a config.toml.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Data columns, separated by commas.")] = None,
+    context: Annotated[str | None, typer.Option(help="Columns to condition on, separated by commas.")] = None,
+    rows: Annotated[int | None, typer.Option(min=20, help="At most so many rows to train on.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where MNIST's files are; else $SURFLOW_DATA, else the cache or a download.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(callback=_positive, help="How long to train, above 0; reproducible only with --steps."),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows per step.")] = None,
+    lr: Annotated[float | None, typer.Option(callback=_positive, help="Largest learning rate, above 0.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=LARGEST_SEED, help="Of everything that draws.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-MODEL-N.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")] = False,
+) -> None:
+    """Train a model on data, evaluate it on held-out rows, and write a run: model, metrics, log, report."""
+    config = _config(
+        model,
+        seed=seed,
+        data={
+            "source": data,
+            "columns": _split(columns),
+            "context": _split(context),
+            "rows": rows,
+            "data_dir": None if data_dir is None else str(data_dir.expanduser().absolute()),
+        },
+        training={"steps": steps, "minutes": minutes, "batch_size": batch_size, "lr": lr},
+    )
+    from surflow.app import runs
+
+    splits = runs.load_splits(config)
+    config = config.settled(splits)
+    flow = runs.build(config, splits)
+    name = f"{splits.name}-{config.model.preset or 'chain'}"
+    run = runs.RunFolder.create(out or runs.next_folder("runs", name), config, overwrite=overwrite)
+    run.write_data(splits, config)
+    typer.echo(f"{splits.description}\n\n{flow.summary()}\n")
+    flow = runs.train(run, flow, splits, config, progress=sys.stdout.isatty())
+    print_figures(runs.evaluate(flow, splits, config, config.seed, run.metrics_path, command_line()), "held-out rows")
+    typer.echo(f"report: {runs.report(run)}")
+
+
+def _config(
+    model: str | None, *, seed: int | None, data: Mapping[str, object], training: Mapping[str, object]
+) -> Config:
+    """The configuration file, if ``model`` names one, with what the command line says over it; None says nothing."""
+    from surflow.app.config import parse_config, read_toml
+
+    content: dict[str, Any] = {}
+    origin = "the command line"
+    if model is not None and (model.endswith(".toml") or Path(model).is_file()):
+        content, origin = read_toml(model), model
+    elif model is not None:
+        content["model"] = {"preset": model}
+    for section, entries in {"data": data, "training": training}.items():
+        given = {key: value for key, value in entries.items() if value is not None}
+        stated = content.get(section, {})
+        if given and isinstance(stated, dict):
+            # A length on the command line replaces the file's, be it in steps or in minutes.
+            length = {"steps", "minutes"}
+            content[section] = {k: v for k, v in stated.items() if not (k in length and length & set(given))} | given
+    if seed is not None:
+        content["seed"] = seed
+    if not content.get("data"):
+        raise ConfigError("no data: name a data set or a file, surflow train DATA, or state [data] in the config.toml")
+    return parse_config(content, origin)
+
+
+def _split(names: str | None) -> list[str] | None:
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]

@@ -1,0 +1,51 @@
+"""The sections of what the report is made from: the data, the command, the configuration, the machine."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from surflow.app.page import Section, plus_minus
+from surflow.app.report.text import shape_text
+from surflow.data import Splits
+from surflow.evaluation.results import machine, versions
+from surflow.supports import Integers
+
+
+def data(splits: Splits) -> Section:
+    """The parts of the data, their columns and their context."""
+    section = Section("data", "Data", [splits.description])
+    parts = (("training", splits.train), ("validation", splits.validation), ("test", splits.test))
+    lines = [[name, f"{len(part.x):,}", shape_text(tuple(part.x.shape[1:]))] for name, part in parts]
+    section.tables.append({"head": ["part", "rows", "shape of an event"], "rows": lines, "numbers": [1]})
+    if isinstance(splits.support, Integers):
+        section.texts.append(f"The data are integers from 0 to {splits.support.levels - 1}.")
+    if splits.columns:
+        x = splits.train.x.flatten(1).double()
+        lines = [
+            [str(name)]
+            + [plus_minus(f(x[:, i]).item(), None)[0] for f in (Tensor.mean, Tensor.std, Tensor.min, Tensor.max)]
+            for i, name in enumerate(splits.columns)
+        ]
+        head = ["column", "mean", "standard deviation", "least", "greatest"]
+        section.tables.append({"head": head, "rows": lines, "numbers": [1, 2, 3, 4]})
+    if splits.context is not None:
+        lines = []
+        for column in splits.context.columns:
+            if column.categories is not None:
+                shown = ", ".join(map(str, column.categories[:30])) + (" …" if len(column.categories) > 30 else "")
+                lines.append([str(column.name), f"{len(column.categories)} categories", shown])
+            else:
+                lines.append([str(column.name), "number", f"mean {column.mean:.4g}, scale {column.scale:.4g}"])
+        section.tables.append({"head": ["context", "kind", "values"], "rows": lines, "numbers": []})
+    return section
+
+
+def made(command: str, config_text: str) -> Section:
+    """The command, the configuration, the versions and the machine."""
+    blocks = [{"title": "Command", "text": command}]
+    if config_text.strip():
+        blocks.append({"title": "Configuration", "text": config_text.strip()})
+    found = [[name, version] for name, version in versions().items()]
+    found += [[name, str(value)] for name, value in machine().items()]
+    table = {"head": ["what", "which"], "rows": found, "numbers": []}
+    return Section("made", "How it was made", tables=[table], blocks=blocks)

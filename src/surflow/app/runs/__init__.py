@@ -1,0 +1,20 @@
+"""Runs: the folder that a training leaves behind, and the steps that fill it."""
+
+from surflow.app.runs.folder import DataSpec, RunFolder, next_folder
+from surflow.app.runs.rows import other_rows, reload_splits, splits_without_data
+from surflow.app.runs.source import load_splits
+from surflow.app.runs.steps import build, evaluate, report, train
+
+__all__ = [
+    "DataSpec",
+    "RunFolder",
+    "build",
+    "evaluate",
+    "load_splits",
+    "next_folder",
+    "other_rows",
+    "reload_splits",
+    "report",
+    "splits_without_data",
+    "train",
+]

@@ -1,0 +1,63 @@
+"""Rows for a trained model: those of its run again, or others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from surflow.app.runs.folder import RunFolder
+from surflow.app.runs.source import fingerprint, load_splits, same_content, source_path
+from surflow.data import Part, Splits, read_rows
+from surflow.errors import FileError
+
+
+def reload_splits(run: RunFolder) -> Splits:
+    """The data of a run as it was trained on them, to evaluate it or to report on it.
+
+    Raises:
+        FileError: if their file is gone, or has changed, so that rows trained on could come to be held out.
+    """
+    config, trained_on = run.config(), run.facts().file
+    relative = source_path(config)
+    if relative is None:
+        return load_splits(config)
+    places = [relative] if trained_on is None else [relative, Path(trained_on["path"])]
+    found = [place for place in places if place.exists()]
+    if not found:
+        raise FileError(
+            f"the data of {run.path} are needed, to hold out the same rows again, but there is no file "
+            f"{' or '.join(dict.fromkeys(map(str, places)))}: bring it back; sample and score do without it"
+        )
+    for place in found:
+        if same_content(trained_on, fingerprint(place)):
+            data = config.data.model_copy(update={"source": str(place)})
+            return load_splits(config.model_copy(update={"data": data}))
+    assert trained_on is not None  # no fingerprint differs from none
+    raise FileError(
+        f"{found[0]} has changed since training (it had {trained_on['size']:,} bytes then and has "
+        f"{fingerprint(found[0])['size']:,} now, or others): its held-out rows are no longer held out; "
+        f"surflow evaluate {run.path} {found[0]} scores it as new data"
+    )
+
+
+def splits_without_data(run: RunFolder) -> Splits:
+    """The form of a run's data with no rows in it: enough to evaluate other rows, but for the Gaussian baseline."""
+    facts = run.facts()
+    none = Part(torch.empty(0, *facts.event_shape), None)
+    return Splits(facts.name, none, none, none, facts.columns, facts.support, facts.context, facts.name)
+
+
+def other_rows(run: RunFolder, data: str, seed: int) -> Part:
+    """Rows of a file or data set for the model of a run.
+
+    Raises:
+        FileError: if its events have another shape than the model's.
+    """
+    facts, stated = run.facts(), run.config().data
+    # Other rows of the same data are where the data are.
+    data_dir = stated.data_dir if data == stated.source else None
+    part = read_rows(data, facts.columns, facts.context, support=facts.support, seed=seed, data_dir=data_dir)
+    if tuple(part.x.shape[1:]) != facts.event_shape:
+        raise FileError(f"{data} holds events of shape {tuple(part.x.shape[1:])}, the model's have {facts.event_shape}")
+    return part

@@ -1,0 +1,57 @@
+"""Where the data of a run are from, and what tells their file from any other."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from surflow.app.config import Config
+from surflow.data import Splits, simulator_names, synthetic_names, table_names
+from surflow.data import load as load_data
+from surflow.data.readers.folders import image_files
+from surflow.errors import FileError
+
+# Bytes of a file that are read at once.
+_BLOCK = 2**20
+
+
+def load_splits(config: Config) -> Splits:
+    """The data that a configuration names."""
+    data = config.data
+    return load_data(
+        data.source,
+        columns=data.columns,
+        context=data.context,
+        seed=config.seed,
+        rows=data.rows,
+        data_dir=data.data_dir,
+    )
+
+
+def source_path(config: Config) -> Path | None:
+    """The file that the data are from, or None for data that have a name."""
+    source = config.data.source
+    return None if source in (*synthetic_names(), *table_names(), *simulator_names()) else Path(source).expanduser()
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Where a file or a folder of images is, and what tells its content from any other."""
+    try:
+        files = image_files(path) if path.is_dir() else [path]
+        digest = hashlib.sha256()
+        for part in files:
+            if path.is_dir():
+                digest.update(f"{part.relative_to(path)}\0".encode())
+            with part.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+        size = sum(part.stat().st_size for part in files)
+        return {"path": str(path.absolute()), "size": size, "sha256": digest.hexdigest()}
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def same_content(a: dict[str, Any] | None, b: dict[str, Any] | None) -> bool:
+    """Whether two fingerprints, if there are two, are of one content."""
+    return a is None or b is None or (a["size"], a["sha256"]) == (b["size"], b["sha256"])

@@ -1,0 +1,91 @@
+"""The steps of a run: build, train, evaluate, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from surflow import evaluation
+from surflow._internal.random import seeded
+from surflow.app.config import Config
+from surflow.app.output import writing
+from surflow.app.runs.folder import RunFolder
+from surflow.app.runs.rows import reload_splits
+from surflow.data import Part, Splits
+from surflow.errors import FileError
+from surflow.flow import Flow
+
+
+def build(config: Config, splits: Splits) -> Flow:
+    """The model that a configuration states, for its data; drawn from its seed."""
+    with seeded(config.seed):
+        return config.model.build(splits.event_shape, splits.context, splits.support)
+
+
+def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progress: bool = False) -> Flow:
+    """Train ``flow`` and save it in the run; a run that has its model already is only read."""
+    from surflow.training.fitting import fit  # brings Lightning, which sampling and scoring do without
+
+    if run.trained:
+        return run.flow()
+    data = _fresh(splits) if config.fresh(splits) else _pair(splits.train)
+    options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": progress}
+    history = fit(flow, data, validation=_pair(splits.validation), **options)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt  # the checkpoint is kept: the same call goes on from there
+    flow.save(run.model_path)
+    return flow
+
+
+def evaluate(
+    flow: Flow, splits: Splits, config: Config, seed: int, path: Path | None, command: str
+) -> list[evaluation.Row]:
+    """Figures of merit on the held-out rows, also written to ``path`` if there is one."""
+    rows = evaluation.evaluate(flow, splits, model=config.model.preset or "chain", seed=seed)
+    if path is not None:
+        writing(path, lambda: evaluation.write_results(path, command, rows))
+    return rows
+
+
+def report(run: RunFolder) -> Path:
+    """Write the pictures and report.html of a finished run; returns the page.
+
+    Raises:
+        FileError: if the run was not evaluated yet.
+    """
+    from surflow.app.report import write_report  # brings matplotlib and a template engine
+
+    if not run.finished:
+        raise FileError(
+            f"{run.path} has no metrics.json: its training did not finish, repeat the command that began it"
+        )
+    content, config = evaluation.read_results(run.metrics_path), run.config()
+    return write_report(
+        run.path,
+        flow=run.flow(),
+        splits=reload_splits(run),
+        rows=content["rows"],
+        log=run.log(),
+        command=content["command"],
+        config_text=run.config_path.read_text(encoding="utf-8"),
+        seed=config.seed,
+    )
+
+
+def _fresh(splits: Splits) -> Any:
+    """Batches of the distribution itself, as rows of data and raw context."""
+    distribution = splits.truth
+    if splits.context is None or distribution is None:
+        return distribution
+
+    def draw(n: int) -> tuple[Tensor, Tensor]:
+        x, labels = distribution.sample_labelled(n)
+        return x, labels[:, None].to(x.dtype)
+
+    return draw
+
+
+def _pair(part: Part) -> Any:
+    return part.x if part.context is None else (part.x, part.context)
