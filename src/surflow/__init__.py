@@ -25,7 +25,9 @@ from surflow.bijections.shape import Permute, PermuteAxes, RavelMultiIndex, Resh
 from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, PositiveSplineMap, SplineMap
 from surflow.bijections.truncated import TruncatedMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
+from surflow.column_supports import Grid, WithAtoms
 from surflow.distribution import Distribution
+from surflow.distributions.any_order import AnyOrder
 from surflow.distributions.ascending import AscendingCategorical
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
 from surflow.distributions.joint import Joint
@@ -118,12 +120,12 @@ __all__ = [
     "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RaggedCells",
     "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",
     # distributions
-    "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli", "BlockwiseDiscretizedLogistic",
-    "Categorical", "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint", "JointBernoulli", "Logistic",
+    "AnyOrder", "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli",
+    "BlockwiseDiscretizedLogistic", "Categorical", "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint", "JointBernoulli", "Logistic",
     "Mixture", "Normal", "PlackettLuce", "Uniform", "UniformCircle",
     # supports
-    "Circle", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real", "Support",
-    "circle", "positive", "product", "real", "unit_interval",
+    "Circle", "Grid", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real",
+    "Support", "WithAtoms", "circle", "positive", "product", "real", "unit_interval",
     # networks
     "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetEncoder", "SetTransformer",
     "Summary",

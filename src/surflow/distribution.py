@@ -103,6 +103,11 @@ class Distribution(Configurable, nn.Module):
         """The events of ``_draw``; overridden where their log-density is dear and draws nothing itself."""
         return self._draw(n, context)[0]
 
+    # -- before training ----------------------------------------------------------------------------
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Let what is fitted to data before training see rows of them; ``fit`` calls it."""
+
     # -- scoring ------------------------------------------------------------------------------------
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:

@@ -308,8 +308,7 @@ class Flow(Distribution):
         for layer in self.transforms:
             layer.initialize(x, context)
             x, _ = layer(x, context)
-        if isinstance(self.base, Flow):
-            self.base.initialize(x, self.base.own(context))
+        self.base.initialize(x, self.base.own(context))
 
     # -- explanations -------------------------------------------------------------------------------
 

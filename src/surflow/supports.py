@@ -98,8 +98,12 @@ class Support(Configurable):
         return flat(self._inside(x)).all(1)
 
     def outside(self, x: Tensor) -> Tensor:
-        """Which rows of ``x`` do not lie in the support; a row that holds NaN lies neither in it nor outside."""
-        return ~(self.contains(x) | flat(x.isnan()).any(1))
+        """Which rows of ``x`` do not lie in the support; a row that is undefined lies neither in it nor outside."""
+        return ~(self.contains(x) | self.undefined(x))
+
+    def undefined(self, x: Tensor) -> Tensor:
+        """Which rows of ``x`` hold NaN where it is no value of an event; shape (batch,), bool."""
+        return flat(x.isnan()).any(1)
 
     def coordinates(self, size: int) -> list[Support]:
         """The support of each of the ``size`` entries of the first event axis.
@@ -426,6 +430,10 @@ class Product(Support):
         blocks = x.split([size for _, size in self.parts], dim=1)
         inside = [part.contains(block) for (part, _), block in zip(self.parts, blocks, strict=True)]
         return torch.stack(inside).all(0)
+
+    def undefined(self, x: Tensor) -> Tensor:
+        blocks = x.split([size for _, size in self.parts], dim=1)
+        return torch.stack([part.undefined(block) for (part, _), block in zip(self.parts, blocks, strict=True)]).any(0)
 
     def coordinates(self, size: int) -> list[Support]:
         known = sum(n for _, n in self.parts)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default_collate
 
+from surflow._internal.number_types import type_for
 from surflow._internal.random import mix, reseed
-from surflow._internal.shapes import check_context, check_rows
+from surflow._internal.shapes import check_context, check_rows, flat
 from surflow.distribution import Distribution
 from surflow.errors import DataError, ShapeError
-from surflow.supports import real
+from surflow.supports import Support, real
 
 # Salts that keep the streams of random numbers of one run apart.
 ORDER, DRAW, NOISE, FIRST, HOLD_OUT = range(5)
@@ -35,14 +36,16 @@ class Batch(NamedTuple):
         x, context, weight = self
         return Batch(f(x), None if context is None else f(context), None if weight is None else f(weight))
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> Batch:
-        """Where and as what the flow computes; integer contexts stay integers, for they may be labels."""
+    def to(self, device: torch.device, dtype: torch.dtype, largest: int = 0) -> Batch:
+        """Where and as what the flow computes, of events up to ``largest``; integer contexts may be labels, and stay."""
 
-        def move(part: Tensor) -> Tensor:
-            return part.to(device, dtype if part.is_floating_point() else part.dtype, non_blocking=True)
+        def move(part: Tensor | None, kind: torch.dtype) -> Tensor | None:
+            return None if part is None else part.to(device, kind, non_blocking=True)
 
-        moved = self.map(move)
-        return moved._replace(x=moved.x.to(dtype), weight=None if moved.weight is None else moved.weight.to(dtype))
+        x, context, weight = self
+        kind = dtype if context is None or context.is_floating_point() else context.dtype
+        x = x.to(device, type_for(dtype, largest), non_blocking=True)
+        return Batch(x, move(context, kind), move(weight, dtype))
 
 
 def as_batch(value: Any, *, conditional: bool) -> Batch:
@@ -97,7 +100,7 @@ def check(batch: Batch, flow: Distribution, what: str) -> None:
     check_context(flow, context, flow.context_shape, x.shape[0])
     for name, part in (("x", x), ("context", context), ("weight", weight)):
         if part is not None:
-            _refuse(~part.isfinite().flatten(1).all(1) if part.ndim > 1 else ~part.isfinite(), what, name,
+            _refuse(not_finite(part, flow.support if name == "x" else real), what, name,
                     "NaN or infinite values", "drop or fill them")  # fmt: skip
     inside = torch.cat([flow.support.contains(rows) for rows in x.split(10_000)])
     _refuse(~inside, what, "x", f"values outside the flow's support {flow.support!r}",
@@ -108,6 +111,11 @@ def check(batch: Batch, flow: Distribution, what: str) -> None:
         _refuse(weight < 0, what, "weight", "negative values", "weights count rows")
         if not weight.sum() > 0:
             raise DataError(f"{what}: all weights are zero")
+
+
+def not_finite(part: Tensor, support: Support) -> Tensor:
+    """Which rows hold infinite values, or NaN that is no missing value of the support; (rows,), bool."""
+    return support.undefined(part) | flat(part).isinf().any(1)
 
 
 def _refuse(bad: Tensor, what: str, name: str, trouble: str, cure: str) -> None:

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from surflow.distribution import Distribution
 from surflow.flow import Flow
-from surflow.training.batches import Batch
+from surflow.supports import real
+from surflow.training.batches import Batch, not_finite
 from surflow.transform import Transform, layer_name
 
 _ADVICE = "; a smaller lr or clip=1 may help"
@@ -18,7 +19,7 @@ def explain(flow: Distribution, batch: Batch) -> str:
     """Walk the chain on a batch that gave a loss that is not finite, and say what is first to blame."""
     x, context, weight = batch
     for name, part in (("x", x), ("context", context), ("weight", weight)):
-        if part is not None and not part.isfinite().all():
+        if part is not None and not_finite(part, flow.support if name == "x" else real).any():
             return f"the batch's {name} holds values that are not finite"
     outside = int((~flow.support.contains(x)).sum())
     if outside:

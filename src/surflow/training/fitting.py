@@ -159,8 +159,8 @@ def fit(
         settings |= {"devices": str(devices), "precision": str(precision)}
         path = None if folder is None else Path(folder)
         resumed = path is not None and latest_checkpoint(path, settings, flow) is not None
-        if isinstance(flow, Flow) and not resumed:
-            first = source.first.to(home, number_type(flow))
+        if not resumed:
+            first = source.first.to(home, number_type(flow), flow.support.largest)
             reseed(mix(seed, FIRST), home)
             flow.train()
             flow.initialize(first.x, first.context)

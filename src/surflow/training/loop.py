@@ -124,7 +124,7 @@ class Training(LightningModule):
 
     def batch(self, step: int) -> Batch:
         trainer = self.trainer
-        return self.source.batch(step, trainer.global_rank, trainer.world_size).to(self.device, self.number_type)
+        return self.source.batch(step, trainer.global_rank, trainer.world_size).to(self.device, self.number_type, self.flow.support.largest)
 
     def seed_noise(self, step: int) -> None:
         reseed(mix(self.plan.seed, NOISE, step, self.trainer.global_rank), self.device)

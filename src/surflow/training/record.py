@@ -156,7 +156,7 @@ class Record(Callback):
         for i, batch in enumerate(self.validation.chunks(_VALIDATION_CHUNK)):
             if i % trainer.world_size != trainer.global_rank:
                 continue
-            batch = batch.to(module.device, module.number_type)
+            batch = batch.to(module.device, module.number_type, module.flow.support.largest)
             reseed(mix(self.plan.seed, HOLD_OUT, i), module.device)
             with trainer.precision_plugin.val_step_context():
                 nll = module.nll(batch).cpu().double()
