@@ -33,10 +33,14 @@ class DataConfig(_Section):
     source: str
     columns: list[str] | None = None
     context: list[str] | None = None
+    drop: list[str] | None = None
+    column: list[str] | None = None
+    schema_file: str | None = Field(default=None, alias="schema")
+    sets: bool = False
     rows: int | None = Field(default=None, gt=0)
     data_dir: str | None = None
 
-    @field_validator("context", "columns", mode="before")
+    @field_validator("context", "columns", "drop", "column", mode="before")
     @classmethod
     def _one_name(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
