@@ -1,11 +1,11 @@
-"""Frame: the rows of a table as they are written, in DuckDB, before anything is decided about them."""
+"""Frame: the rows of a table as they are written, in DuckDB; read_table: of a file, a query or a table of Python's."""
 
 from __future__ import annotations
 
+import difflib
+import glob
 import shutil
-import tempfile
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,23 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-# An internal name for every column: SQL does not tell "a" from "A", and knows no empty names.
-_INTERNAL = "c{}"
+from surflow.data.readers import formats, objects
+from surflow.data.readers.engine import connect, count, internal
+from surflow.data.readers.excel import read_excel
+from surflow.data.readers.layout import may_be_index, refuse_twice
+from surflow.data.readers.text import read_text
+from surflow.errors import ConfigError, DataError, FileError
+
+_TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
+_PACKED = (".gz", ".zst", ".bz2", ".xz")
+_JSON = (".json", ".jsonl", ".ndjson")
+_PARQUET = (".parquet", ".pq")
+_ARROW = (".arrow", ".feather", ".ipc")
+_EXCEL = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+_DATABASE = (".duckdb", ".ddb")
+_SUFFIXES = (*_TEXT, *_JSON, *_PARQUET, *_ARROW, *_EXCEL, *_DATABASE, ".npy")
+# The table of a connection.
+_TABLE = "rows"
 
 
 @dataclass
@@ -37,12 +52,13 @@ class Frame:
         notes: what reading did, in words: "separator ';'".
         index: columns that only number the rows, as pandas writes them.
         line_of: gives the line of the file on which a row stands; None where there are no lines.
+        where_of: gives that line and its file in words, for rows of several files.
 
     >>> frame = read_table({"Age": np.array([31, 44])})
     >>> frame.types, frame.rows
     ({'Age': 'BIGINT'}, 2)
-    >>> frame.query(f"SELECT max({frame.sql('Age')}) FROM {frame.relation}").fetchone()
-    (44,)
+    >>> frame.query(f"SELECT max({frame.sql('Age')}) FROM {frame.relation}")
+    [(44,)]
     """
 
     name: str
@@ -54,11 +70,12 @@ class Frame:
     rows: int
     notes: list[str] = field(default_factory=list)
     index: tuple[str, ...] = ()
-    line_of: Callable[[int], int] | None = None
+    line_of: Callable[[int], int | None] | None = None
+    where_of: Callable[[int], str] | None = None
 
     @cached_property
     def _internal(self) -> dict[str, str]:
-        return {name: _INTERNAL.format(i) for i, name in enumerate(self.types)}
+        return {name: internal(i) for i, name in enumerate(self.types)}
 
     def sql(self, name: str) -> str:
         """What a query calls a column; raises KeyError for one that is not there."""
@@ -68,55 +85,233 @@ class Frame:
         """The line of the file, from 1, on which a row, from 0, stands; None if the source has no lines."""
         return None if self.line_of is None else self.line_of(row)
 
-    def query(self, sql: str, parameters: object = None) -> duckdb.DuckDBPyRelation:
-        """The result of a query, which names columns by :meth:`sql` and the table by :attr:`relation`."""
-        return self.connection.sql(sql, params=parameters)
+    def where(self, row: int) -> str:
+        """Where a row, from 0, stands, for messages: "line 7", "line 7 of b.csv", "row 6"."""
+        if self.where_of is not None:
+            return self.where_of(row)
+        line = self.line(row)
+        return f"row {row + 1}" if line is None else f"line {line}"
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:
+        """The rows that a query gives; it names columns by :meth:`sql` and the table by :attr:`relation`."""
+        return self.connection.execute(sql, list(parameters)).fetchall()
+
+    def arrays(self, sql: str, parameters: Sequence[object] = ()) -> dict[str, np.ndarray | np.ma.MaskedArray]:
+        """The columns that a query gives, masked where values are missing."""
+        return self.connection.execute(sql, list(parameters)).fetchnumpy()
 
     def column(self, name: str) -> np.ndarray | np.ma.MaskedArray:
         """The values of one column, in order, masked where they are missing."""
-        return self.query(f"SELECT {self.sql(name)} AS c FROM {self.relation} ORDER BY rowid").fetchnumpy()["c"]
+        return self.arrays(f"SELECT {self.sql(name)} AS c FROM {self.relation} ORDER BY rowid")["c"]
 
 
 def is_table(source: object) -> bool:
-    """Whether :func:`read_table` would take a source."""
-    if isinstance(source, (str, Path)):
-        return Path(source).suffix.lower() in (".csv", ".parquet")
-    return isinstance(source, dict) or hasattr(source, "__arrow_c_stream__")
+    """Whether :func:`read_table` would take a source: by its name, its axes, or its type.
+
+    >>> is_table("people.csv.gz"), is_table("SELECT * FROM 'people.csv'"), is_table("moons")
+    (True, True, False)
+    """
+    if not isinstance(source, (str, Path)):
+        return objects.is_object(source) and getattr(source, "ndim", 2) <= 2
+    if isinstance(source, str) and formats.is_query(source):
+        return True
+    path, _ = _place(source)
+    if path.suffix.lower() == ".npy" and path.is_file():
+        return _axes(path) <= 2
+    return _suffix(path) in _SUFFIXES
+
+
+def _axes(path: Path) -> int:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False).ndim
+    except (ValueError, OSError, EOFError):
+        return 0  # whoever reads it says what is wrong
 
 
 def read_table(source: object) -> Frame:
-    """The rows of a table as they are written, from a file or from Python."""
-    connection = _connect()
-    if isinstance(source, (str, Path)):
-        path = Path(source)
-        name, origin = path.stem, f"the file {path.name}"
-        quoted = "'" + str(path.resolve()).replace("'", "''") + "'"
-        if path.suffix == ".parquet":
-            read = f"SELECT * FROM read_parquet({quoted}, hive_partitioning=false)"
-        else:
-            read = f"SELECT * FROM read_csv({quoted}, all_varchar=true, allow_quoted_nulls=false, nullstr=['', 'NA'])"
-        written = path.suffix != ".parquet"
+    r"""The rows of a table as they are written.
+
+    Values of text files are text: only what stands for no value is decided here, which is an empty cell, and NA, N/A,
+    NaN, null, None, #N/A, ., -, ? and their like where they are not quoted. Where a column holds a plus sign, a minus
+    sign is a value too. Separators, quotes, encodings, comments, titles above and sources below are found out, and
+    ``Frame.notes`` says what is not plain.
+
+    Args:
+        source: a path to CSV or other separated text, JSON or JSON lines, Parquet, Arrow, Excel, NPY or a DuckDB
+            database, text also compressed by gzip, zstd, bzip2 or xz; a pattern such as "part-\*.csv", for files of the
+            same columns; "book.xlsx:Sheet" for one sheet, "base.duckdb:table" for one table; a query, "SELECT ... FROM
+            'file.csv'", which DuckDB reads by its own rules; or a table of pandas, polars or Arrow, an array of one or
+            two axes or a structured one, or arrays by name.
+
+    Raises:
+        FileError: for a file that is missing, empty, damaged, binary or of another kind.
+        DataError: for rows of different widths, with the line, for two columns of one name, or for no rows.
+        ConfigError: for a sheet or a table that has to be named, or a query that is none.
+
+    >>> frame = read_table(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> frame.types, frame.column("x1")
+    ({'x0': 'DOUBLE', 'x1': 'DOUBLE'}, array([2., 4.]))
+    """
+    connection, folder = connect()
+    try:
+        if not isinstance(source, (str, Path)):
+            if not objects.is_object(source):
+                raise ConfigError(f"expected a file, a query or a table, got {type(source).__name__}")
+            names, notes = objects.read_object(source, connection, _TABLE)
+            return _frame("table", "the table", connection, names, notes)
+        if isinstance(source, str) and formats.is_query(source):
+            names = formats.read_query(source, connection, _TABLE)
+            return _frame("query", "the query", connection, names, [])
+        path, part = _place(source)
+        if part is None and not path.exists() and set("*?[") & set(str(path)):
+            return _read_files(path, connection, folder)
+        return _read_file(path, part, connection, folder)
+    except BaseException:
+        connection.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _place(source: str | Path) -> tuple[Path, str | None]:
+    """A path, and the sheet or the table of it, where "book.xlsx:Sheet" names one."""
+    path = Path(source).expanduser()
+    if not path.exists() and ":" in path.name:
+        file, _, part = str(source).rpartition(":")
+        if Path(file).suffix.lower() in (*_EXCEL, *_DATABASE):
+            return Path(file).expanduser(), part
+    return path, None
+
+
+def _suffix(path: Path) -> str:
+    """The ending of a file's name, without that of its compression."""
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix in _PACKED else suffix
+
+
+def _read_file(
+    path: Path, part: str | None, connection: duckdb.DuckDBPyConnection, folder: Path, table: str = _TABLE
+) -> Frame:
+    if not path.exists():
+        raise FileError(_missing(path))
+    if path.is_dir():
+        raise FileError(f"{path} is a folder: expected a file, or a pattern such as {str(path / '*.csv')!r}")
+    suffix = _suffix(path)
+    if suffix not in _SUFFIXES:
+        raise FileError(
+            f"{path} ends in {path.suffix or 'no extension'!r}: expected one of {', '.join(_SUFFIXES)}. "
+            "Export the table as CSV"
+        )
+    if path.stat().st_size == 0:
+        raise FileError(f"{path} is empty (0 bytes): expected a table")
+    name, origin, notes = path.name[: path.name.lower().rfind(suffix)], f"the file {path.name}", list[str]()
+    if suffix in _TEXT:
+        text = read_text(path, connection, folder, table)
+        names, notes = text.layout.names, text.notes
+        return _frame(name, origin, connection, names, notes, table=table, written=True, line_of=text.line)
+    if suffix in _EXCEL:
+        names, notes, first = read_excel(path, part, connection, table)
+        return _frame(
+            name, origin, connection, names, notes, table=table, written=True, line_of=lambda row: first + row
+        )
+    if suffix in _PARQUET:
+        names = formats.read_parquet(path, connection, folder, table)
+    elif suffix in _JSON:
+        names = formats.read_json(path, connection, folder, table)
+    elif suffix in _ARROW:
+        names = formats.read_arrow(path, connection, table)
+    elif suffix in _DATABASE:
+        names = formats.read_database(path, part, connection, folder, table)
     else:
-        name, origin, written = "table", "the table", False
-        connection.register("source", source)
-        read = "SELECT * FROM source"
-    types = {row[0]: str(row[1]) for row in connection.sql(f"DESCRIBE {read}").fetchall()}
-    renamed = ", ".join(_INTERNAL.format(i) for i in range(len(types)))
-    connection.execute(f"CREATE TABLE rows AS SELECT * FROM ({read}) t({renamed})")
-    count = connection.sql("SELECT count(*) FROM rows").fetchall()[0]
-    assert count is not None
-    return Frame(name, origin, connection, "rows", types, written=written, rows=count[0])
+        names = formats.read_numpy(path, connection, table)
+    return _frame(name, origin, connection, names, notes, table=table)
 
 
-def _connect() -> duckdb.DuckDBPyConnection:
-    """A database in memory that spills to a folder of its own and never fetches anything."""
-    folder = tempfile.mkdtemp(prefix="surflow-")
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "temp_directory": folder,
-    }
-    connection = duckdb.connect(config=settings)
-    connection.execute("SET TimeZone = 'UTC'")
-    weakref.finalize(connection, shutil.rmtree, folder, ignore_errors=True)
-    return connection
+def _missing(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"no file {path}: the folder {path.parent} does not exist"
+    names = [p.name for p in path.parent.iterdir() if p.is_file()]
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+    return f"no file {path}; " + (f"did you mean {near[0]!r}?" if near else "check the name and the folder")
+
+
+def _read_files(pattern: Path, connection: duckdb.DuckDBPyConnection, folder: Path) -> Frame:
+    """Files of the same columns, one after the other in the order of their names."""
+    paths = [Path(found) for found in sorted(glob.glob(str(pattern))) if Path(found).is_file()]
+    if not paths:
+        raise FileError(f"no file fits the pattern {pattern}: check the name and the folder")
+    parts = [_read_file(path, None, connection, folder, f"part{i}") for i, path in enumerate(paths)]
+    first = parts[0]
+    for path, part in zip(paths, parts, strict=True):
+        lost = next((name for name in first.types if name not in part.types), None)
+        other = next((name for name in part.types if name not in first.types), None)
+        if other is not None or lost is not None:
+            what = f"has no column {lost!r}" if lost is not None else f"has the column {other!r}"
+            raise DataError(f"{path.name} {what}, unlike {paths[0].name}: expected the same columns in all files")
+        unlike = next((name for name, kind in part.types.items() if kind != first.types[name]), None)
+        if unlike is not None:
+            raise DataError(
+                f"column {unlike!r} is {part.types[unlike]} in {path.name} and {first.types[unlike]} in "
+                f"{paths[0].name}: expected the same kind in all files"
+            )
+    ends = np.cumsum([part.rows for part in parts])
+
+    def within(row: int) -> tuple[int, int]:
+        at = int(np.searchsorted(ends, row, side="right"))
+        return at, row - int(ends[at] - parts[at].rows)
+
+    def line_of(row: int) -> int | None:
+        at, row = within(row)
+        return parts[at].line(row)
+
+    def where_of(row: int) -> str:
+        at, row = within(row)
+        return f"{parts[at].where(row)} of {paths[at].name}"
+
+    # A view: what its parts leave in their files stays there.
+    chosen = [
+        f"SELECT {', '.join(f'{part.sql(name)} AS {first.sql(name)}' for name in first.types)}, "
+        f"rowid + {end - part.rows} AS rowid FROM {part.relation}"
+        for part, end in zip(parts, ends.tolist(), strict=True)
+    ]
+    connection.execute(f"CREATE VIEW {_TABLE} AS {' UNION ALL '.join(chosen)}")
+    notes = [f"{path.name}: {note}" for path, part in zip(paths, parts, strict=True) for note in part.notes]
+    return _frame(
+        pattern.stem.strip("*?-_. ") or pattern.resolve().parent.name,
+        f"the {len(paths)} files {pattern.name}",
+        connection,
+        list(first.types),
+        [f"{len(paths)} files, {paths[0].name} to {paths[-1].name}", *notes],
+        written=first.written,
+        line_of=line_of,
+        where_of=where_of,
+    )
+
+
+def _frame(
+    name: str,
+    origin: str,
+    connection: duckdb.DuckDBPyConnection,
+    names: list[str],
+    notes: list[str],
+    *,
+    table: str = _TABLE,
+    written: bool = False,
+    line_of: Callable[[int], int | None] | None = None,
+    where_of: Callable[[int], str] | None = None,
+) -> Frame:
+    """The frame of a table whose columns are c0, c1, ... with these names."""
+    refuse_twice(names, origin)
+    rows = count(connection, table)
+    if not rows:
+        raise DataError(f"{origin} has names of columns ({', '.join(names[:4])}) and no rows")
+    kinds = [row[1] for row in connection.execute(f"DESCRIBE {table}").fetchall()][: len(names)]
+    types = dict(zip(names, map(str, kinds), strict=True))
+    frame = Frame(name, origin, connection, table, types, written, rows, list(notes), (), line_of, where_of)
+    frame.index = tuple(name for i, name in enumerate(names) if may_be_index(name, i) and _distinct(frame, name))
+    return frame
+
+
+def _distinct(frame: Frame, name: str) -> bool:
+    """Whether a column holds another value in every row."""
+    ((values,),) = frame.query(f"SELECT count(DISTINCT {frame.sql(name)}) FROM {frame.relation}")
+    return values == frame.rows

@@ -1,0 +1,64 @@
+"""DuckDB as the engine of all tables: a database of one's own that spills to disk and reaches nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+
+import duckdb
+
+# DuckDB may fetch extensions that a query seems to need; a table never does.
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "preserve_insertion_order": True,
+}
+
+
+def connect() -> tuple[duckdb.DuckDBPyConnection, Path]:
+    """A database in memory, and the folder to which it spills, which goes when the connection does."""
+    folder = Path(tempfile.mkdtemp(prefix="surflow-"))
+    try:
+        connection = duckdb.connect(config={**_SETTINGS, "temp_directory": str(folder / "spilled")})
+        # Half of the memory: the other half is for what is done with the rows.
+        for setting in ("memory_limit = '50%'", "TimeZone = 'UTC'", "enable_progress_bar = false"):
+            connection.execute(f"SET {setting}")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(connection, shutil.rmtree, folder, ignore_errors=True)
+    return connection, folder
+
+
+def internal(index: int) -> str:
+    """The name of a column in SQL, which does not tell "a" from "A" and has no empty names."""
+    return f"c{index}"
+
+
+def literal(text: str | Path) -> str:
+    """A text as SQL writes it."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def one_path(path: Path, folder: Path) -> Path:
+    """A path that DuckDB takes for one file: it reads a name with a * or a [ as a pattern of names."""
+    path = path.resolve()
+    if not set("*?[") & set(str(path)):
+        return path
+    link = folder / f"link-{len(list(folder.iterdir()))}{path.suffix}"
+    link.symlink_to(path)
+    return link
+
+
+def texts(values: list[str]) -> str:
+    """A list of texts as SQL writes it."""
+    return "[" + ", ".join(map(literal, values)) + "]"
+
+
+def count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    """The number of rows of a table, a view or a query in brackets."""
+    ((rows,),) = connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
+    return rows
