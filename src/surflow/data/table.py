@@ -168,7 +168,7 @@ def _as_context(frame: Frame, column: Column) -> Column:
         return column
     text = text_sql(frame, column.name)
     odd = frame.query(f"SELECT count(*) FILTER (NOT regexp_full_match({text}, '\\s*-?\\d+\\s*')) FROM {frame.relation}")
-    if odd.fetchall()[0][0]:
+    if odd[0][0]:
         return column
     named = names_of(frame, Column(column.name, ColumnKind.CATEGORY), Facts(), Wish(column.name, ColumnKind.CATEGORY))
     return replace(named, missing=column.missing)

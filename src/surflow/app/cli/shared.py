@@ -47,3 +47,12 @@ def split_names(names: str | None) -> list[str] | None:
         return None
     cells = next(csv.reader([names], skipinitialspace=True), [])
     return [cell for cell in cells if cell]
+
+
+def plain_text(text: str) -> str:
+    """A text from a file as a terminal may show it: without the characters that would steer it.
+
+    >>> plain_text("a\\x1b[2Jb")
+    'a�[2Jb'
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

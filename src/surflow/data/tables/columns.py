@@ -83,10 +83,11 @@ def has_day(form: str) -> bool:
     return form in ("date", "timestamp") or any(part in form for part in _DAYS)
 
 
-def encode(frame: Frame, columns: Sequence[Column]) -> np.ndarray:
+def encode(frame: Frame, columns: Sequence[Column], *, most: int | None = None) -> np.ndarray:
     """The rows as float64 (n, columns): numbers, indices of categories, NaN where a value is missing.
 
-    A category that the schema does not know has the index behind the last, :data:`OTHER`.
+    A category that the schema does not know has the index behind the last, :data:`OTHER`. With ``most``, so many rows
+    drawn from all, in no order.
 
     Raises:
         DataError: for values that are no numbers where numbers are expected, infinite ones, or unknown answers of a
@@ -97,8 +98,9 @@ def encode(frame: Frame, columns: Sequence[Column]) -> np.ndarray:
         missing = _missing_sql(frame, column)
         value = number_sql(frame, column) if column.kind.numeric else _index_sql(frame, column, i)
         selected.append(f"CASE WHEN {missing} THEN 'nan'::DOUBLE ELSE coalesce({value}, 'inf'::DOUBLE) END AS v{i}")
-    columns_of = frame.query(f"SELECT {', '.join(selected)} FROM {frame.relation} ORDER BY rowid").fetchnumpy()
-    out = np.empty((frame.rows, len(columns)))
+    which = f"USING SAMPLE reservoir({most} ROWS) REPEATABLE (0)" if most is not None and most < frame.rows else ""
+    columns_of = frame.arrays(f"SELECT {', '.join(selected)} FROM {frame.relation} {which or 'ORDER BY rowid'}")
+    out = np.empty((len(columns_of["v0"]) if columns else frame.rows, len(columns)))
     for i, column in enumerate(columns):
         out[:, i] = np.ma.filled(columns_of.pop(f"v{i}"), np.nan)
         bad = np.flatnonzero(np.isinf(out[:, i]))
@@ -133,7 +135,7 @@ def _complaint(frame: Frame, column: Column, rows: np.ndarray) -> str:
     row = int(rows[0])
     value = frame.query(
         f"SELECT {text_sql(frame, column.name)} FROM {frame.relation} WHERE rowid = {row}"
-    ).fetchall()
+    )
     line = frame.line(row)
     where = f"row {row + 1}" + ("" if line is None else f", line {line},")
     many = "1 value that is" if len(rows) == 1 else f"{len(rows):,} values that are"

@@ -83,7 +83,7 @@ def _repeated(frame: Frame) -> list[str]:
     if frame.rows > _ROWS or frame.rows < 2:
         return []
     names = ", ".join(frame.sql(name) for name in frame.types)
-    answer = frame.query(f"SELECT count(DISTINCT hash({names})) FROM {frame.relation}").fetchall()
+    answer = frame.query(f"SELECT count(DISTINCT hash({names})) FROM {frame.relation}")
     repeated = frame.rows - int(answer[0][0])
     if repeated == 0:
         return []
@@ -97,7 +97,7 @@ def _copies(frame: Frame, numeric: Sequence[Column]) -> list[str]:
     if len(numeric) < 2:
         return []
     selected = ", ".join(f"{number_sql(frame, column)} AS v{i}" for i, column in enumerate(numeric))
-    values = frame.query(f"SELECT {selected} FROM {frame.relation} LIMIT {_COMPARED}").fetchnumpy()
+    values = frame.arrays(f"SELECT {selected} FROM {frame.relation} LIMIT {_COMPARED}")
     x = np.stack([np.ma.filled(values[f"v{i}"].astype(float), np.nan) for i in range(len(numeric))], 1)
     x[~np.isfinite(x)] = np.nan
     with np.errstate(all="ignore"):

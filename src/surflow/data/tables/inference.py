@@ -108,7 +108,7 @@ def _sample(frame: Frame) -> dict[str, Facts]:
     most = max(1000, min(_SAMPLE_ROWS, _SAMPLE_VALUES // len(frame.types)))
     selected = ", ".join(f"{text_sql(frame, name)} AS t{i}" for i, name in enumerate(frame.types))
     sampled = f" USING SAMPLE reservoir({most} ROWS) REPEATABLE (0)" if frame.rows > most else ""
-    values = frame.query(f"SELECT {selected} FROM {frame.relation}{sampled}").fetchnumpy()
+    values = frame.arrays(f"SELECT {selected} FROM {frame.relation}{sampled}")
     found = {}
     for i, name in enumerate(frame.types):
         column = values[f"t{i}"]
@@ -171,7 +171,7 @@ def _count(frame: Frame, guesses: dict[str, Column], samples: dict[str, Facts]) 
         rows = frame.query(
             f"SELECT {text_sql(frame, name)} AS t, count(*) AS n FROM {frame.relation} WHERE {frame.sql(name)} IS NOT NULL "
             f"AND ({number_sql(frame, guess)}) IS NULL GROUP BY t ORDER BY n DESC LIMIT {_MOST_TOKENS + 1}"
-        ).fetchall()
+        )
         tokens = [str(text) for text, _ in rows]
         if guess.kind is ColumnKind.DATE and guess.evidence == "as was said":
             continue
@@ -209,12 +209,13 @@ def _ask(frame: Frame, guesses: Mapping[str, Column], facts: dict[str, Facts]) -
                 f"count(*) FILTER (isinf({value})) AS infinite{i}",
                 f"count(*) FILTER ({value} <> round({value}, {digits})) AS off{i}",
                 f"corr({value}, rowid) FILTER (isfinite({value})) AS rank{i}",
-                f"approx_quantile({value}, [0.25, 0.5, 0.75]) AS quartiles{i}",
+                f"{'quantile_cont' if exact else 'approx_quantile'}({value}, [0.25, 0.5, 0.75]) AS quartiles{i}",
             ]  # fmt: skip
     if not selected:
         return
-    result = frame.query(f"SELECT {', '.join(selected)} FROM {frame.relation}")
-    answer = dict(zip(result.columns, result.fetchall()[0], strict=True))
+    (values,) = frame.query(f"SELECT {', '.join(selected)} FROM {frame.relation}")
+    names = [text.rsplit(" AS ", 1)[1] for text in selected]
+    answer = dict(zip(names, values, strict=True))
     for i, name, guess in asked:
         found = facts[name]
         found.filled, found.distinct = answer[f"filled{i}"], answer[f"distinct{i}"]
@@ -249,7 +250,7 @@ def _read_sample(frame: Frame, guess: Column, facts: Facts) -> None:
         rows = frame.query(
             f"SELECT v, count(*) AS n FROM (SELECT {value} AS v FROM {frame.relation}) WHERE v IS NOT NULL "
             "GROUP BY v ORDER BY n DESC LIMIT 1000"
-        ).fetchall()
+        )
         facts.numbers = Counter(dict(rows))
         return
     for text, n in facts.texts.items():

@@ -93,7 +93,7 @@ def _counts(frame: Frame, name: str) -> dict[str, int]:
     text = text_sql(frame, name)
     rows = frame.query(
         f"SELECT t, count(*) FROM (SELECT {text} AS t FROM {frame.relation}) WHERE t IS NOT NULL GROUP BY t"
-    ).fetchall()
+    )
     return {str(text): int(n) for text, n in rows}
 
 
