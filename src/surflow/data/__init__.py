@@ -5,7 +5,11 @@ from surflow.data.readers.builtin import table_names
 from surflow.data.simulators.base import Posterior, Simulator, simulations
 from surflow.data.simulators.epidemic import SIR
 from surflow.data.simulators.names import simulator, simulator_names
-from surflow.data.splits import Part, Splits, load, read_context, read_rows
+from surflow.data.load import load, read_schema
+from surflow.data.rows import read_context, read_rows
+from surflow.data.splits import Part, Splits
+from surflow.data.tables.inference import infer
+from surflow.data.tables.schema import Column, ColumnKind, Schema
 from surflow.data.synthetic.base import Synthetic, offset, skew
 from surflow.data.synthetic.names import noisy_circle, synthetic_names, synthetic_set
 from surflow.errors import ConfigError
