@@ -176,7 +176,9 @@ class Config(_Section):
 
     def to_toml(self, *, without_model: bool = False) -> str:
         """The text of config.toml; :func:`read_config` reads it back."""
-        return tomli_w.dumps(self.model_dump(exclude_none=True, by_alias=True, exclude={"model"} if without_model else None))
+        return tomli_w.dumps(
+            self.model_dump(exclude_none=True, by_alias=True, exclude={"model"} if without_model else None)
+        )
 
 
 def read_config(path: str | Path) -> Config:

@@ -10,8 +10,8 @@ import numpy as np
 
 from surflow.app.page import Section, write_page
 from surflow.data import Column, Schema, infer
-from surflow.data.raw import Raw
 from surflow.data.readers.frame import Frame
+from surflow.data.readers.raw import Raw
 from surflow.data.sources import read
 from surflow.data.tables.columns import decode, encode
 from surflow.data.tables.schema import wishes
@@ -97,7 +97,9 @@ def write_page_of(found: Inspection, path: Path) -> Path:
     for column in schema:
         missing = f"{100 * column.missing / max(schema.rows, 1):.1f} %" if column.missing else ""
         kind = column.type if column.used else f"{column.type}, left out"
-        lines.append([column.name, kind, found.sketches.get(column.name, ""), missing, column.unit or "", column.evidence])
+        lines.append(
+            [column.name, kind, found.sketches.get(column.name, ""), missing, column.unit or "", column.evidence]
+        )
     head = ["column", "is", "values", "missing", "unit", "because"]
     table = {"head": head, "rows": lines, "numbers": [3]}
     sections = [Section("columns", "Columns", tables=[table])]
@@ -112,7 +114,10 @@ def write_page_of(found: Inspection, path: Path) -> Path:
         heading="schema",
         on=found.title.split(":")[0],
         lede=found.title,
-        facts=[{"kind": "", "text": f"{used} columns to learn"}, {"kind": "", "text": f"{len(schema.columns) - used} left out"}],
+        facts=[
+            {"kind": "", "text": f"{used} columns to learn"},
+            {"kind": "", "text": f"{len(schema.columns) - used} left out"},
+        ],
         sections=sections,
         note="Overrule a column with --column NAME=KIND, or edit the TOML and pass it as --schema.",
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from surflow.app.names import split_names
 from surflow.data.tables.columns import texts
 from surflow.data.tables.schema import Column, ColumnKind
 from surflow.errors import ConfigError, FileError
@@ -69,7 +70,6 @@ def own_columns(source: str, names: str) -> list[tuple[Column, np.ma.MaskedArray
     Raises:
         ConfigError: for a column that is not there, or a source without columns.
     """
-    from surflow.app.cli.shared import split_names
     from surflow.data.sources import read
     from surflow.data.table import existing
 

@@ -131,11 +131,10 @@ class ContextEncoding:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; :meth:`from_dict` reads them back."""
-        columns = []
+        columns: list[dict[str, Any]] = []
         for column in self.columns:
-            written = None if column.written is None else column.written.to_dict()
-            columns.append({"name": column.name, "categories": column.categories, "mean": column.mean, "scale": column.scale})
-            columns[-1] |= {} if written is None else {"written": written}
+            plain = {"name": column.name, "categories": column.categories, "mean": column.mean, "scale": column.scale}
+            columns.append(plain if column.written is None else plain | {"written": column.written.to_dict()})
         return {"columns": columns}
 
     @classmethod
@@ -144,7 +143,9 @@ class ContextEncoding:
         columns = []
         for entries in values["columns"]:
             written = entries.get("written")
-            columns.append(ContextColumn(**(entries | {"written": None if written is None else Column.from_dict(written)})))
+            columns.append(
+                ContextColumn(**(entries | {"written": None if written is None else Column.from_dict(written)}))
+            )
         return cls(columns)
 
 

@@ -24,6 +24,7 @@ _OTHER_SEED = 2**40
 
 
 def check_synthetic(made: Synthetic, columns: Sequence[str] | None, context: list[str]) -> None:
+    """Raise ConfigError unless a synthetic set has these columns and this context."""
     if columns is not None and list(columns) != ["x", "y"]:
         raise ConfigError(f"{made.name} has the data columns ['x', 'y'] and is used whole, got columns={list(columns)}")
     for name in context:
@@ -36,6 +37,7 @@ def check_synthetic(made: Synthetic, columns: Sequence[str] | None, context: lis
 def load_synthetic(
     made: Synthetic, columns: Sequence[str] | None, context: list[str], seed: int, rows: int | None
 ) -> Splits:
+    """A synthetic set in three parts, all drawn afresh."""
     check_synthetic(made, columns, context)
     sizes = [rows or _SYNTHETIC_ROWS[0], *_SYNTHETIC_ROWS[1:]]
     x, labels = made.sample_labelled(sum(sizes), seed=seed)
@@ -62,6 +64,7 @@ def numbers(made: Simulator) -> list[str]:
 def load_simulated(
     made: Simulator, columns: Sequence[str] | None, context: list[str], seed: int, rows: int | None
 ) -> Splits:
+    """Simulations in three parts: parameters as data, observations as the context."""
     if columns is not None and list(columns) != made.parameters:
         raise ConfigError(f"{made.name} has the parameters {made.parameters} and is used whole, got {list(columns)}")
     if context and context != numbers(made):
@@ -73,8 +76,8 @@ def load_simulated(
     theta, x = theta.float(), x.float()
     train, validation, test = (Part(*pair) for pair in zip(theta.split(sizes), x.split(sizes), strict=True))
     seen = [location_and_scale(column) for column in x[: sizes[0]].double().T.numpy()]
-    columns = [ContextColumn(name, None, *pair) for name, pair in zip(numbers(made), seen, strict=True)]
-    encoding = ContextEncoding(columns)
+    given = [ContextColumn(name, None, *pair) for name, pair in zip(numbers(made), seen, strict=True)]
+    encoding = ContextEncoding(given)
     description = (
         f"{made.name}: parameters given observations of {made.x_shape[0]} numbers, {sizes[0]:,} training, "
         f"{sizes[1]:,} validation and {sizes[2]:,} test simulations with seed {seed}"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from surflow.data.fresh import load_simulated, load_synthetic
-from surflow.data.raw import Raw
+from surflow.data.readers.raw import Raw
 from surflow.data.simulators.base import Simulator
 from surflow.data.sources import Source, read, simulator_of, synthetic_of
 from surflow.data.splits import Part, Splits

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from surflow.data.encoding import ContextEncoding
 from surflow.data.fresh import simulated_rows, synthetic_rows
 from surflow.data.load import finite_events
-from surflow.data.raw import Raw
 from surflow.data.readers.arrays import ARRAYS
+from surflow.data.readers.raw import Raw
 from surflow.data.sources import Source, read, simulator_of, synthetic_of
 from surflow.data.splits import Part
 from surflow.data.table import existing
@@ -103,7 +104,7 @@ def read_context(path: str | Path, encoding: ContextEncoding) -> Tensor:
     return _context(raw, encoding, sources)
 
 
-def _table(raw: Raw, columns: Sequence[str], schema: Schema | None, support: Support):  # type: ignore[no-untyped-def]
+def _table(raw: Raw, columns: Sequence[str], schema: Schema | None, support: Support) -> np.ndarray:
     frame = raw.frame
     if frame is None:
         raise DataError(f"{raw.origin} holds no table, and the model expects the columns {list(columns)}")
@@ -118,9 +119,7 @@ def _table(raw: Raw, columns: Sequence[str], schema: Schema | None, support: Sup
     return x
 
 
-def _refuse_missing(raw: Raw, columns: Sequence[Column], x) -> None:  # type: ignore[no-untyped-def]
-    import numpy as np
-
+def _refuse_missing(raw: Raw, columns: Sequence[Column], x: np.ndarray) -> None:
     wrong = []
     for i, column in enumerate(columns):
         missing = np.flatnonzero(np.isnan(x[:, i]))
@@ -144,8 +143,8 @@ def _context(raw: Raw, encoding: ContextEncoding, sources: dict[str, str]) -> Te
         if missing.any():
             row = int(missing.argmax())
             raise DataError(
-                f"the context {column.name!r} of {raw.origin} is missing in {missing.sum()} rows, first in row {row + 1}: "
-                "remove those rows or fill them in"
+                f"the context {column.name!r} of {raw.origin} is missing in {missing.sum()} rows, first in row "
+                f"{row + 1}: remove those rows or fill them in"
             )
         if column.categories is not None and (values[:, i] >= len(column.categories)).any():
             row = int((values[:, i] >= len(column.categories)).argmax())

@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from surflow.data.raw import Raw
 from surflow.data.readers.arrays import ARRAYS, read_array
 from surflow.data.readers.builtin import read_named, table_names
 from surflow.data.readers.folders import read_folder
 from surflow.data.readers.frame import is_table, read_table
+from surflow.data.readers.raw import Raw
 from surflow.data.simulators.base import Simulator
 from surflow.data.simulators.names import simulator, simulator_names
 from surflow.data.synthetic.base import Synthetic
@@ -71,8 +71,8 @@ def _read_own(source: Source, *, sets: bool) -> Raw:
         if not path.exists() and not path.suffix and len(path.parts) == 1 and not is_table(source):
             known = [*synthetic_names(), *table_names(), *simulator_names()]
             raise ConfigError(
-                f"{unknown_name('data set', str(source), known)} (or pass the path of a table, an array, or a folder of "
-                "images)"
+                f"{unknown_name('data set', str(source), known)} (or pass the path of a table, an array, or a folder "
+                "of images)"
             )
     elif isinstance(source, np.ndarray):
         raise DataError("an array has no column names: save it with numpy.save, or pass a dictionary of columns")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from surflow.data.encoding import ContextColumn, ContextEncoding
-from surflow.data.raw import Raw
 from surflow.data.readers.frame import Frame
+from surflow.data.readers.raw import Raw
 from surflow.data.tables.columns import encode, text_sql
-from surflow.data.tables.inference import Facts
+from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import names_of
 from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
 from surflow.data.tables.support import plain, support_of
@@ -161,7 +161,9 @@ def _as_context(frame: Frame, column: Column) -> Column:
     if column.kind.named:
         return column
     if not column.kind.numeric:  # an identifier or a constant that a person names is what its values look like
-        return names_of(frame, Column(column.name, ColumnKind.CATEGORY), Facts(), Wish(column.name, ColumnKind.CATEGORY))
+        return names_of(
+            frame, Column(column.name, ColumnKind.CATEGORY), Facts(), Wish(column.name, ColumnKind.CATEGORY)
+        )
     few = column.distinct <= _MOST_INTEGER_CATEGORIES and column.step is not None and column.step >= 1
     kind = frame.types[column.name]
     if not few or kind in ("DOUBLE", "FLOAT") or kind.startswith(("DATE", "TIME")):
@@ -187,7 +189,9 @@ def _wrong(raw: Raw, column: Column, values: np.ndarray, train: np.ndarray) -> l
         return []
     codes = values.astype(np.int64)
     if len(column.categories) == 1:
-        return [f"the context {column.name!r} of {raw.origin} has the one category {column.categories[0]!r}: leave it out"]
+        return [
+            f"the context {column.name!r} of {raw.origin} has the one category {column.categories[0]!r}: leave it out"
+        ]
     total = np.bincount(codes, minlength=len(column.categories))
     seen = np.bincount(codes[train], minlength=len(column.categories))
     for category, n, in_train in zip(column.categories, total, seen, strict=False):

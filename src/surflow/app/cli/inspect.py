@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surflow.app.cli.shared import plain_text, split_names
+from surflow.app.names import plain_text, split_names
 from surflow.app.output import check_suffix, writing
 
 if TYPE_CHECKING:

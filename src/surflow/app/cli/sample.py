@@ -28,7 +28,9 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 1000,
     context: Annotated[
         list[str] | None,
-        typer.Option(help="What to condition on: a value, column=value once per column, or a file of one row, or one a draw."),
+        typer.Option(
+            help="What to condition on: a value, column=value once per column, or a file of one row, or one a draw."
+        ),
     ] = None,
     seed: Seed = 0,
 ) -> None:
@@ -70,9 +72,7 @@ def _columns(x: Tensor, facts: DataSpec) -> list[tuple[Column, np.ma.MaskedArray
     return [(column, decode(column, x[:, i].double().numpy())) for i, column in enumerate(known)]
 
 
-def _context_columns(
-    given: Tensor | None, encoding: ContextEncoding | None
-) -> list[tuple[Column, np.ma.MaskedArray]]:
+def _context_columns(given: Tensor | None, encoding: ContextEncoding | None) -> list[tuple[Column, np.ma.MaskedArray]]:
     """The columns of a raw context, categories by name."""
     from surflow.data.tables.columns import decode
 

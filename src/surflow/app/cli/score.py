@@ -16,7 +16,8 @@ def score(
     data: Annotated[str, typer.Argument(help="A file or data set with the model's columns.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .csv or .parquet file.")],
     beside: Annotated[
-        str | None, typer.Option(help="Columns of the file to write beside, separated by commas, such as an id; or all.")
+        str | None,
+        typer.Option(help="Columns of the file to write beside, separated by commas, such as an id; or all."),
     ] = None,
     importance_samples: Annotated[
         int, typer.Option(min=1, help="For a model with a bound: draws per row; more are tighter.")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surflow.app.cli.shared import LARGEST_SEED, command_line, split_names
+from surflow.app.cli.shared import LARGEST_SEED, command_line
 from surflow.app.cli.table import print_figures
+from surflow.app.names import split_names
 from surflow.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def train(
         Path | None, typer.Option(help="What all columns are, as 'surflow inspect DATA -o FILE.toml' wrote it.")
     ] = None,
     sets: Annotated[
-        bool, typer.Option("--sets", help="Rows of an array, (points, coordinates), are sets: their order says nothing.")
+        bool,
+        typer.Option("--sets", help="Rows of an array, (points, coordinates), are sets: their order says nothing."),
     ] = False,
     rows: Annotated[int | None, typer.Option(min=20, help="At most so many rows to train on.")] = None,
     data_dir: Annotated[

@@ -45,7 +45,9 @@ def splits_without_data(run: RunFolder) -> Splits:
     """The form of a run's data with no rows in it: enough to evaluate other rows, but for the Gaussian baseline."""
     facts = run.facts()
     none = Part(torch.empty(0, *facts.event_shape), None)
-    return Splits(facts.name, none, none, none, facts.columns, facts.support, facts.context, facts.name, schema=facts.schema)
+    return Splits(
+        facts.name, none, none, none, facts.columns, facts.support, facts.context, facts.name, schema=facts.schema
+    )
 
 
 def other_rows(run: RunFolder, data: str, seed: int) -> Part:

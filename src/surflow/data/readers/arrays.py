@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surflow.data.raw import Raw, frame_of
+from surflow.data.readers.raw import Raw, frame_of
 from surflow.errors import DataError, FileError, SurflowError
 from surflow.supports import Integers, Ragged, Support
 
@@ -98,7 +98,9 @@ def of_arrays(
         return replace(raw, events=_masked(path, x, mask), support=Ragged(), sets=True)
     if sets:
         if x.ndim != 3 or x.dtype.kind != "f":
-            raise DataError(f"{path} holds x of type {x.dtype} and shape {x.shape}: sets are (rows, points, coordinates)")
+            raise DataError(
+                f"{path} holds x of type {x.dtype} and shape {x.shape}: sets are (rows, points, coordinates)"
+            )
         return replace(raw, events=x.swapaxes(1, 2), sets=True)
     if x.dtype == np.uint8:
         return _images(path, raw, x)
@@ -137,4 +139,3 @@ def _numbered(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
     if values.shape[1] == 1 and name == "context":
         return {name: values[:, 0]}
     return {f"{name}{i}": values[:, i] for i in range(values.shape[1])}
-

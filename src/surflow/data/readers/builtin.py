@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from surflow.data.readers.idx import mnist
-from surflow.data.raw import Raw, frame_of
+from surflow.data.readers.raw import Raw, frame_of
 from surflow.data.synthetic.point_sets import POINTS, clouds
 from surflow.errors import ConfigError, unknown_name
 from surflow.supports import Integers
@@ -74,4 +74,3 @@ def read_named(name: str, data_dir: str | Path | None = None) -> Raw:
     data = np.asarray(bunch.data, dtype=np.float64)
     columns = {str(c): data[:, i] for i, c in enumerate(bunch.feature_names)}
     return Raw(name, origin, frame_of(columns | targets, name, origin), targets=tuple(targets))
-

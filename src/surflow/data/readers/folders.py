@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surflow.data.raw import Raw, frame_of
+from surflow.data.readers.raw import Raw, frame_of
 from surflow.errors import DataError, FileError
 from surflow.supports import Integers
 

@@ -133,9 +133,7 @@ def _index_sql(frame: Frame, column: Column, i: int) -> str:
 
 def _complaint(frame: Frame, column: Column, rows: np.ndarray) -> str:
     row = int(rows[0])
-    value = frame.query(
-        f"SELECT {text_sql(frame, column.name)} FROM {frame.relation} WHERE rowid = {row}"
-    )
+    value = frame.query(f"SELECT {text_sql(frame, column.name)} FROM {frame.relation} WHERE rowid = {row}")
     line = frame.line(row)
     where = f"row {row + 1}" + ("" if line is None else f", line {line},")
     many = "1 value that is" if len(rows) == 1 else f"{len(rows):,} values that are"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from surflow.data.readers.frame import Frame
 from surflow.data.tables.columns import number_sql
+from surflow.data.tables.facts import Facts
 from surflow.data.tables.schema import Column, ColumnKind
-
-if TYPE_CHECKING:
-    from surflow.data.tables.inference import Facts
 
 _MANY_MISSING = 0.9
 _NEAR_CONSTANT = 0.995

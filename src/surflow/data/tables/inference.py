@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from surflow.data.readers.frame import Frame
 from surflow.data.tables import patterns
 from surflow.data.tables.columns import number_sql, text_sql, typed_format
 from surflow.data.tables.doubts import doubts
+from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import names_of
 from surflow.data.tables.numbers import numbers_of
 from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
@@ -27,41 +28,6 @@ _COUNTED_ROWS = 2_000_000
 _MOST_TOKENS = 3
 _FEWEST_NUMBERS = 10
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-
-
-@dataclass
-class Facts:
-    """What all rows say of one column: counts, and of numbers their range and grid.
-
-    Attributes:
-        texts: different values of a sample as text, with their counts.
-        sampled: how many values the sample has.
-        filled: rows with a value.
-        distinct: different values.
-        numeric: whether values are read as numbers.
-        numbers: the sample's different numbers, with their counts.
-        low, high: smallest and largest number.
-        whole: whether all numbers are.
-        decimals: digits after the point that hold every number, or None.
-        rank: correlation of the numbers with the number of the row.
-        median, spread: middle of the numbers, and distance of their quartiles.
-        infinite: rows with an infinite number.
-    """
-
-    texts: Counter[str] = field(default_factory=Counter)
-    sampled: int = 0
-    filled: int = 0
-    distinct: int = 0
-    numeric: bool = False
-    numbers: Counter[float] = field(default_factory=Counter)
-    low: float = math.nan
-    high: float = math.nan
-    whole: bool = False
-    decimals: int | None = None
-    rank: float = 0.0
-    median: float = math.nan
-    spread: float = 0.0
-    infinite: int = 0
 
 
 def infer(frame: Frame, said: Mapping[str, Wish] | None = None) -> Schema:
@@ -123,8 +89,8 @@ def _guess(frame: Frame, name: str, sample: Facts, wish: Wish | None) -> Column:
     if wish is not None and wish.kind is not None:
         form = wish.format or typed_format(kind)
         if wish.kind is ColumnKind.DATE and form is None:
-            found = patterns.date_format(texts)
-            form = found[0] if found else "%Y-%m-%d"
+            seen = patterns.date_format(texts)
+            form = seen[0] if seen else "%Y-%m-%d"
         column = Column(name, wish.kind, evidence="as was said", format=form if wish.kind is ColumnKind.DATE else None)
         return _written(column, texts, 0.5) if wish.kind.numeric and kind == "VARCHAR" else column
     if kind == "BOOLEAN":
@@ -142,10 +108,10 @@ def _guess(frame: Frame, name: str, sample: Facts, wish: Wish | None) -> Column:
         numbers = sum(column.number_format.reads(text) for text in texts)
         if numbers == len(texts) or numbers >= max(_FEWEST_NUMBERS, 0.5 * len(texts)):
             return column
-    form = patterns.date_format(texts[:1000])
-    if form is not None:
-        either = "; day and month could be the other way around: --column NAME=date(%d/%m/%Y)" if form[1] else ""
-        return Column(name, ColumnKind.DATE, format=form[0], evidence=f"dates written as {form[0]}{either}")
+    dates = patterns.date_format(texts[:1000])
+    if dates is not None:
+        either = "; day and month could be the other way around: --column NAME=date(%d/%m/%Y)" if dates[1] else ""
+        return Column(name, ColumnKind.DATE, format=dates[0], evidence=f"dates written as {dates[0]}{either}")
     return Column(name, ColumnKind.CATEGORY)
 
 
@@ -169,8 +135,9 @@ def _count(frame: Frame, guesses: dict[str, Column], samples: dict[str, Facts]) 
         if not samples[name].numeric or good == samples[name].filled:
             continue
         rows = frame.query(
-            f"SELECT {text_sql(frame, name)} AS t, count(*) AS n FROM {frame.relation} WHERE {frame.sql(name)} IS NOT NULL "
-            f"AND ({number_sql(frame, guess)}) IS NULL GROUP BY t ORDER BY n DESC LIMIT {_MOST_TOKENS + 1}"
+            f"SELECT {text_sql(frame, name)} AS t, count(*) AS n FROM {frame.relation} "
+            f"WHERE {frame.sql(name)} IS NOT NULL AND ({number_sql(frame, guess)}) IS NULL "
+            f"GROUP BY t ORDER BY n DESC LIMIT {_MOST_TOKENS + 1}"
         )
         tokens = [str(text) for text, _ in rows]
         if guess.kind is ColumnKind.DATE and guess.evidence == "as was said":

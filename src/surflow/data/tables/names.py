@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from surflow.data.readers.frame import Frame
 from surflow.data.tables import patterns
 from surflow.data.tables.columns import text_sql
+from surflow.data.tables.facts import Facts
 from surflow.data.tables.schema import Column, ColumnKind, Wish
 from surflow.errors import DataError
-
-if TYPE_CHECKING:
-    from surflow.data.tables.inference import Facts
 
 _MOST_CATEGORIES = 20_000
 # Names that hardly repeat are identifiers, or text if they have so many words.

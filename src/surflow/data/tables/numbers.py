@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from surflow.data.tables import patterns
 from surflow.data.tables.columns import EIGHT_DIGITS
+from surflow.data.tables.facts import Facts
 from surflow.data.tables.schema import Column, ColumnKind, Wish
-
-if TYPE_CHECKING:
-    from surflow.data.tables.inference import Facts
 
 # A value is a spike from this share of the rows on, and from so many rows; there are at most so many.
 _SPIKE, _SPIKE_ROWS, _SPIKES = 0.003, 10, 100
@@ -112,7 +109,7 @@ def _codes(column: Column, facts: Facts) -> list[str]:
 
 
 def _eight_digits(facts: Facts) -> bool:
-    if not (19000101 <= facts.low and facts.high <= 21001231 and facts.distinct > 1):
+    if not (facts.low >= 19000101 and facts.high <= 21001231 and facts.distinct > 1):
         return False
     for number in list(facts.numbers)[:1000]:
         try:
@@ -125,9 +122,9 @@ def _eight_digits(facts: Facts) -> bool:
 def _period(name: str, low: float, high: float) -> float | None:
     if not patterns.names_an_angle(name):
         return None
-    if -180 <= low and high <= 360 and high - low > 180 and not (low < 0 and high > 180):
+    if low >= -180 and high <= 360 and high - low > 180 and not (low < 0 and high > 180):
         return 360.0
-    small = -3.15 <= low and high <= 6.29 and high - low > math.pi and not (low < 0 and high > 3.15)
+    small = low >= -3.15 and high <= 6.29 and high - low > math.pi and not (low < 0 and high > 3.15)
     return 2 * math.pi if small else None
 
 
