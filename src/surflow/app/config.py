@@ -33,10 +33,14 @@ class DataConfig(_Section):
     source: str
     columns: list[str] | None = None
     context: list[str] | None = None
+    drop: list[str] | None = None
+    column: list[str] | None = None
+    schema_file: str | None = Field(default=None, alias="schema")
+    sets: bool = False
     rows: int | None = Field(default=None, gt=0)
     data_dir: str | None = None
 
-    @field_validator("context", "columns", mode="before")
+    @field_validator("context", "columns", "drop", "column", mode="before")
     @classmethod
     def _one_name(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -172,7 +176,9 @@ class Config(_Section):
 
     def to_toml(self, *, without_model: bool = False) -> str:
         """The text of config.toml; :func:`read_config` reads it back."""
-        return tomli_w.dumps(self.model_dump(exclude_none=True, exclude={"model"} if without_model else None))
+        return tomli_w.dumps(
+            self.model_dump(exclude_none=True, by_alias=True, exclude={"model"} if without_model else None)
+        )
 
 
 def read_config(path: str | Path) -> Config:

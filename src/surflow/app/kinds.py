@@ -15,9 +15,10 @@ from torch import Tensor
 
 from surflow import plots, presets
 from surflow.app.page import Picture, PictureWriter
-from surflow.data import Splits
+from surflow.data import Column, Splits
+from surflow.data.tables.support import plain, support_of
 from surflow.errors import ConfigError
-from surflow.supports import Integers, Ragged
+from surflow.supports import Integers, Ragged, Real, Support
 
 Options = dict[str, Any]
 
@@ -73,6 +74,10 @@ class Kind:
         """Options of :func:`surflow.fit` that are right for most data of this kind."""
         raise NotImplementedError
 
+    def support(self, preset: str | None) -> Support:
+        """The support that a model of a preset is built on; None stands for a chain of layers."""
+        return self.splits.support
+
     def pictures(self, shown: Shown, show: PictureWriter) -> list[Picture]:
         """Held-out events beside samples."""
         shape = self.splits.event_shape
@@ -93,23 +98,68 @@ class Kind:
 
 
 class Table(Kind):
-    """Rows of numbers, and arrays of any other shape, whose entries are columns."""
+    """Rows with the columns of a schema: numbers, names, dates and holes."""
 
     title = "table"
+
+    @classmethod
+    def holds(cls, splits: Splits) -> bool:
+        return splits.schema is not None
+
+    @property
+    def _columns(self) -> list[Column]:
+        return [] if self.splits.schema is None else self.splits.schema.columns
+
+    def model(self, preset: str, *, fresh: bool) -> tuple[str, Options]:
+        name, options = super().model(preset, fresh=fresh)
+        if name != "table" and not plain(self._columns):
+            names = [column.name for column in self._columns if column.kind.named]
+            holes = [column.name for column in self._columns if column.missing]
+            said = [f"{what} in {names}" for what, names in (("names", names), ("missing values", holes)) if names]
+            raise ConfigError(
+                f"the preset {name!r} is for numbers in every row, and {self.splits.name} has {' and '.join(said)}: "
+                "train the preset 'table', the default, or leave these columns out with --drop"
+            )
+        return name, options
+
+    def support(self, preset: str | None) -> Support:
+        return support_of(self._columns) if preset == "table" else self.splits.support
+
+    def _auto(self, *, fresh: bool) -> tuple[str, Options]:
+        return _numbers(self.splits) if plain(self._columns) else ("table", {})
+
+    def training(self, *, fresh: bool) -> Options:
+        return _SMALL_TABLE if len(self.splits.train.x) < presets.FEW_ROWS else _TABLE
+
+    def pictures(self, shown: Shown, show: PictureWriter) -> list[Picture]:
+        if plain(self._columns) and isinstance(self.splits.support, Real):
+            return super().pictures(shown, show)
+        figure = plots.columns(shown.x, shown.samples, self._columns)
+        return [show("columns", figure, "Every column: held-out rows beside as many samples.")]
+
+
+class Array(Kind):
+    """Arrays of numbers of any shape, in their order, whose entries are columns."""
+
+    title = "array"
 
     @classmethod
     def holds(cls, splits: Splits) -> bool:
         return True
 
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
-        rows = len(self.splits.train.x)
-        if rows >= presets.FEW_ROWS:
-            return "spline", {}
-        small = math.prod(self.splits.event_shape) <= _SMALL_MODEL_COLUMNS
-        return "spline", {"layers": 2, "hidden": [16], "bins": 4} | (_SMALL_MODEL if small else {})
+        return _numbers(self.splits)
 
     def training(self, *, fresh: bool) -> Options:
         return _SMALL_TABLE if len(self.splits.train.x) < presets.FEW_ROWS else _TABLE
+
+
+def _numbers(splits: Splits) -> tuple[str, Options]:
+    """The default for rows of numbers."""
+    if len(splits.train.x) >= presets.FEW_ROWS:
+        return "spline", {}
+    small = math.prod(splits.event_shape) <= _SMALL_MODEL_COLUMNS
+    return "spline", {"layers": 2, "hidden": [16], "bins": 4} | (_SMALL_MODEL if small else {})
 
 
 class Synthetic(Kind):
@@ -122,11 +172,11 @@ class Synthetic(Kind):
         return splits.truth is not None
 
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
-        return ("spline", {}) if fresh else Table(self.splits)._auto(fresh=fresh)
+        return ("spline", {}) if fresh else _numbers(self.splits)
 
     def training(self, *, fresh: bool) -> Options:
         if not fresh:
-            return Table(self.splits).training(fresh=fresh)
+            return Array(self.splits).training(fresh=fresh)
         return {"steps": 3000, "batch_size": 512, "lr": 5e-3, "clip": 5.0}
 
 
@@ -169,8 +219,7 @@ class PointSet(Kind):
 
     @classmethod
     def holds(cls, splits: Splits) -> bool:
-        continuous = not isinstance(splits.support, Integers)
-        return continuous and len(splits.event_shape) == 2
+        return splits.sets
 
     def model(self, preset: str, *, fresh: bool) -> tuple[str, Options]:
         support = self.splits.support
@@ -201,8 +250,8 @@ class PointSet(Kind):
         return [show("samples", figure, "Held-out point clouds and samples.")]
 
 
-# The first that holds; a table holds everything.
-KINDS: tuple[type[Kind], ...] = (Simulation, Synthetic, PointSet, Image, Table)
+# The first that holds; an array is what is nothing else.
+KINDS: tuple[type[Kind], ...] = (Simulation, Synthetic, Table, PointSet, Image, Array)
 
 
 def kind_of(splits: Splits) -> Kind:

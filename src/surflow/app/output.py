@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from surflow.errors import FileError
+import numpy as np
+
+from surflow.app.names import split_names
+from surflow.data.tables.columns import texts
+from surflow.data.tables.schema import Column, ColumnKind
+from surflow.errors import ConfigError, FileError
 from surflow.supports import Integers, Support
 
 if TYPE_CHECKING:
@@ -38,19 +44,71 @@ def writing(path: Path, write: Callable[[], object]) -> None:
         raise FileError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def write_table(path: Path, columns: Mapping[str, Any]) -> None:
-    """Named columns, numpy arrays of one length, as CSV or Parquet."""
-    import pyarrow as pa
+def write_table(path: Path, columns: Sequence[tuple[Column, np.ma.MaskedArray]]) -> None:
+    """Columns with their decoded values as CSV or Parquet, which read back to the same values.
 
-    table = pa.table(dict(columns))
+    In CSV, names are quoted, so that a category "NA" is no missing value, and numbers have the digits of their grid.
+    """
     if path.suffix == ".csv":
-        from pyarrow import csv
-
-        writing(path, lambda: csv.write_csv(table, path))
+        writing(path, lambda: _write_csv(path, columns))
     else:
-        from pyarrow import parquet
+        writing(path, lambda: _write_parquet(path, columns))
 
-        writing(path, lambda: parquet.write_table(table, path))
+
+def number_column(name: str) -> Column:
+    """A column of numbers of full resolution."""
+    return Column(name, ColumnKind.NUMBER)
+
+
+def own_columns(source: str, names: str) -> list[tuple[Column, np.ma.MaskedArray]]:
+    """Columns of a table as it writes them, to stand beside what is computed of its rows.
+
+    Args:
+        source: the table.
+        names: of the columns, separated by commas; "all" for all.
+
+    Raises:
+        ConfigError: for a column that is not there, or a source without columns.
+    """
+    from surflow.data.sources import read
+    from surflow.data.table import existing
+
+    raw = read(source)
+    if raw.frame is None:
+        raise ConfigError(f"{raw.origin} has no columns to write beside the scores")
+    wanted = raw.columns if names == "all" else [existing(raw, name) for name in split_names(names) or []]
+    found = []
+    for name in wanted:
+        values = raw.frame.column(name)
+        data, missing = np.ma.getdata(values), np.ma.getmaskarray(values)
+        kind = ColumnKind.CATEGORY if data.dtype.kind == "O" else ColumnKind.NUMBER
+        step = 1.0 if data.dtype.kind in "iub" else None
+        found.append((Column(name, kind, step=step), np.ma.masked_array(data, missing)))
+    return found
+
+
+def _write_csv(path: Path, columns: Sequence[tuple[Column, np.ma.MaskedArray]]) -> None:
+    cells = [texts(column, values) for column, values in columns]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerow([column.name for column, _ in columns])
+        file.writelines(",".join(row) + "\n" for row in zip(*cells, strict=True))
+
+
+def _write_parquet(path: Path, columns: Sequence[tuple[Column, np.ma.MaskedArray]]) -> None:
+    import duckdb
+
+    source: dict[str, np.ndarray] = {}
+    selected = []
+    for i, (column, values) in enumerate(columns):
+        data = np.ma.getdata(values)
+        source[f"v{i}"] = np.asarray([str(v) for v in data], dtype=object) if data.dtype.kind == "O" else data
+        source[f"m{i}"] = np.ma.getmaskarray(values)
+        name = column.name.replace('"', '""')
+        selected.append(f'CASE WHEN m{i} THEN NULL ELSE v{i} END AS "{name}"')
+    with duckdb.connect() as connection:
+        connection.register("source", source)
+        target = str(path).replace("'", "''")
+        connection.execute(f"COPY (SELECT {', '.join(selected)} FROM source) TO '{target}' (FORMAT parquet)")
 
 
 def write_grid(path: Path, images: Tensor, support: Support) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from surflow.data.tables.columns import category_name, number_of
+from surflow.data.tables.schema import Column, ColumnKind
 from surflow.errors import DataError, unknown_name
 from surflow.nets.context import ContextColumns
 
@@ -22,12 +24,22 @@ class ContextColumn:
         name: of the column.
         categories: their names, or None for a number.
         mean, scale: of a number, which a network sees as (value - mean) / scale.
+        written: how a file writes it; None for a column that is from no file.
     """
 
     name: str
     categories: list[str] | None = None
     mean: float = 0.0
     scale: float = 1.0
+    written: Column | None = None
+
+    @property
+    def column(self) -> Column:
+        """What a file's column of this name is read as."""
+        if self.written is not None:
+            return self.written
+        kind = ColumnKind.NUMBER if self.categories is None else ColumnKind.CATEGORY
+        return Column(self.name, kind, categories=self.categories or [])
 
     def encode(self, values: Sequence[Any]) -> list[float]:
         """Category indices, or the numbers themselves.
@@ -43,37 +55,14 @@ class ContextColumn:
                     message = unknown_name(f"category of the context {self.name!r}:", name, self.categories)
                     raise DataError(f"{message}. A model knows only the categories it was trained on")
             return [index[names[value]] for value in values]
-        numbers = []
-        for value in values:
-            try:
-                numbers.append(float(value))
-            except (TypeError, ValueError):
-                raise DataError(f"the context {self.name!r} expects a number, got {value!r}") from None
-        if not np.isfinite(numbers).all():
-            raise DataError(f"the context {self.name!r} expects finite numbers, got NaN or an infinite value")
-        return numbers
-
-
-def category_name(value: Any) -> str:
-    """How a category is written: 3, 3.0 and "3" are one, and so are True and "true".
-
-    >>> category_name(3.0), category_name("setosa")
-    ('3', 'setosa')
-    """
-    if isinstance(value, Tensor):
-        value = value.item()
-    if isinstance(value, bool | np.bool_):
-        return str(value).lower()
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        value = int(value)
-    return str(value)
+        return [number_of(self.column, value) for value in values]
 
 
 @dataclass
 class ContextEncoding:
     """The columns of a context; plain values throughout, so that a file can state it.
 
-    A raw context is a float tensor (n, columns): the index of a category, or the number. ``network()`` makes
+    A raw context is a float64 tensor (n, columns): the index of a category, or the number. ``network()`` makes
     of it what a layer can use.
 
     Args:
@@ -83,7 +72,7 @@ class ContextEncoding:
     >>> encoding = ContextEncoding([species, ContextColumn("age", None, 40, 10)])
     >>> encoding.encode({"species": ["virginica", "setosa"], "age": 50})
     tensor([[ 1., 50.],
-            [ 0., 50.]])
+            [ 0., 50.]], dtype=torch.float64)
     >>> encoding.network()(encoding.encode({"species": "virginica", "age": 50}))
     tensor([[0., 1., 1.]])
     """
@@ -113,7 +102,7 @@ class ContextEncoding:
                 raise DataError(f"the context {column.name!r} has {len(entry)} values, another column has {n}")
         encoded = [column.encode(entry) for column, entry in zip(self.columns, entries, strict=True)]
         rows = [column * n if len(column) == 1 else column for column in encoded]
-        return torch.tensor(rows, dtype=torch.float32).T.contiguous()
+        return torch.tensor(rows, dtype=torch.float64).T.contiguous()
 
     def _per_column(self, values: Any) -> list[Any]:
         if isinstance(values, Mapping):
@@ -142,12 +131,22 @@ class ContextEncoding:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; :meth:`from_dict` reads them back."""
-        return asdict(self)
+        columns: list[dict[str, Any]] = []
+        for column in self.columns:
+            plain = {"name": column.name, "categories": column.categories, "mean": column.mean, "scale": column.scale}
+            columns.append(plain if column.written is None else plain | {"written": column.written.to_dict()})
+        return {"columns": columns}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ContextEncoding:
         """The inverse of :meth:`to_dict`."""
-        return cls([ContextColumn(**column) for column in values["columns"]])
+        columns = []
+        for entries in values["columns"]:
+            written = entries.get("written")
+            columns.append(
+                ContextColumn(**(entries | {"written": None if written is None else Column.from_dict(written)}))
+            )
+        return cls(columns)
 
 
 def _as_list(value: Any) -> list[Any]:

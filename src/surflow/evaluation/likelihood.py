@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from surflow._internal.number_types import type_for
 from surflow.distribution import Distribution
 from surflow.flow import Flow, Term
 
@@ -160,7 +161,7 @@ def _chunks(model: Distribution, x: Tensor, context: Tensor | None, k: int) -> I
         given = None
         if model.context_shape is not None and context is not None:
             given = _to(context[start : start + at_once], device, dtype)
-        yield x[start : start + at_once].to(device, dtype), given
+        yield x[start : start + at_once].to(device, type_for(dtype, model.support.largest)), given
 
 
 def _home(model: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -14,6 +14,7 @@ from surflow.distribution import Distribution
 from surflow.distributions.normal import Normal
 from surflow.errors import DataError
 from surflow.evaluation.calibration import inside_band, ranks
+from surflow.evaluation.features import features, mixed
 from surflow.evaluation.gaussian import gaussian_scores
 from surflow.evaluation.likelihood import draws, draws_given, evaluating, latents, log_probs, mean_and_error
 from surflow.evaluation.results import Row
@@ -92,11 +93,11 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
         _against_truth(best, splits, x, context if conditional else None, add)
         if splits.simulator is not None and conditional and context is not None:
             _against_posterior(flow, best, splits.simulator, x, context, add, seed)
-        if isinstance(splits.support, Integers):
+        if isinstance(splits.support, Integers) and splits.schema is None:
             per_dim = math.log(2) * math.prod(x.shape[1:])
             value, error = mean_and_error(-best / per_dim)
             add("bits_per_dim", value, error, "bits per dimension")
-        if len(splits.train.x):
+        if len(splits.train.x) and not mixed(flow.support):
             gaussian = gaussian_scores(splits, x, context, conditional=conditional, seed=seed)
             add("gaussian_nll", *mean_and_error(-gaussian), "nats per event")
             add("gain_over_gaussian", *mean_and_error(best - gaussian), "nats per event")
@@ -180,7 +181,10 @@ def _two_samples(flow: Distribution, splits: Any, x: Tensor, context: Tensor | N
     start = time.perf_counter()
     samples = draws(flow, _TIMED_SAMPLES, repeated)
     seconds = (time.perf_counter() - start) * 1000 / _TIMED_SAMPLES
-    real, fake, groups = x[kept].cpu().flatten(1), samples[:n].flatten(1), None
+    real, fake, groups = x[kept].cpu().flatten(1), samples[:n].flatten(1).to(x.dtype), None
+    if mixed(flow.support):
+        both = features(torch.cat([real, fake]), flow.support)
+        real, fake = both[: len(real)], both[len(real) :]
     finite = fake.isfinite().all(1)
     if not finite.all():
         add("samples_not_finite", 1 - finite.double().mean().item(), None, "share of samples")

@@ -4,6 +4,7 @@ Data are blue, samples orange, references black: told apart by colour-blind read
 """
 
 from surflow.plots.calibration import bands, corner, coverage, rank_ecdf, rank_histogram
+from surflow.plots.columns import columns
 from surflow.plots.diagnostics import account, latents, losses, standing, tightness
 from surflow.plots.events import clouds, density, images, pairs, samples_beside_data
 from surflow.plots.style import frame, save, signed
@@ -12,6 +13,7 @@ __all__ = [
     "account",
     "bands",
     "clouds",
+    "columns",
     "corner",
     "coverage",
     "density",

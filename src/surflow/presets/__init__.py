@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from surflow.presets.choice import FEW_ROWS, WIDE_CONTEXT, choose, choose_conditional, summary
 from surflow.presets.images import glow, max_pool, slice
+from surflow.presets.mixed import table
 from surflow.presets.point_sets import permute_flow, point_grid, sort_flow, statistician
 from surflow.presets.posteriors import box, polar, posterior, product
 from surflow.presets.registry import HEAD, build, names, options
@@ -34,5 +35,5 @@ __all__ = [
     "FEW_ROWS", "HEAD", "WIDE_CONTEXT", "abs_fair", "abs_joint", "abs_learned", "abs_middle", "abs_spline", "augment",
     "autoregressive", "box", "build", "choose", "choose_conditional", "glow", "image", "max", "max_pool", "names", "nf",
     "options", "permute_flow", "point_grid", "polar", "posterior", "product", "slice", "sort", "sort_flow", "spline",
-    "statistician", "summary", "vae",
+    "statistician", "summary", "table", "vae",
 ]  # fmt: skip

@@ -10,12 +10,13 @@ from typing import Any, get_type_hints
 from surflow._internal.shapes import Shape
 from surflow.errors import ConfigError, unknown_name
 from surflow.flow import ContextNet, Flow
-from surflow.presets import images, point_sets, posteriors, tables
+from surflow.presets import images, mixed, point_sets, posteriors, tables
 from surflow.presets.choice import choose
 from surflow.supports import Support, real
 
 PRESETS: dict[str, Callable[..., Flow]] = {
     "spline": tables.spline,
+    "table": mixed.table,
     "image": tables.image,
     "nf": tables.nf,
     "abs": tables.abs_fair,

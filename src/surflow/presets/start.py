@@ -71,7 +71,7 @@ def on_vectors(
     6
     """
     shape = as_shape(event_shape)
-    context = _context_width(context_shape, context_net)
+    context = context_width(context_shape, context_net)
     size = math.prod(shape)
     if not size:
         raise ShapeError(f"the preset {name!r} is for events of one number or more, got event shape {shape}")
@@ -117,7 +117,7 @@ def on_images(
             f"the preset {name!r} halves images {scales} times and expects shapes (channels, height, width) with sides "
             f"that {2**scales} divides, got {shape}: pad the images, or choose another number of scales"
         )
-    return Start(shape, _context_width(context_shape, context_net), context_net), support.levels
+    return Start(shape, context_width(context_shape, context_net), context_net), support.levels
 
 
 def on_points(
@@ -142,10 +142,10 @@ def on_points(
         raise ShapeError(f"{expected}, got events of shape {shape}")
     if support != real:
         raise SupportError(f"{expected}, got the support {support!r}")
-    return Start(shape, _context_width(context_shape, context_net), context_net)
+    return Start(shape, context_width(context_shape, context_net), context_net)
 
 
-def _context_width(context_shape: int | Shape | None, context_net: ContextNet | None) -> int:
+def context_width(context_shape: int | Shape | None, context_net: ContextNet | None) -> int:
     """How many numbers layers are given as context."""
     if context_net is not None:
         if not (hasattr(context_net, "in_shape") and hasattr(context_net, "out_shape")):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from surflow.app.cli import evaluate, listing, report, reproduce, sample, score, show, train
+from surflow.app.cli import evaluate, inspect, listing, report, reproduce, sample, score, show, train
 from surflow.app.cli.shared import Group
 
 __all__ = ["app", "main"]
@@ -36,6 +36,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 app.command("list")(listing.list_names)
 app.command()(show.show)
+app.command()(inspect.inspect)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(report.report)

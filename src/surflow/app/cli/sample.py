@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from surflow.app.cli.shared import Run, Seed
-from surflow.app.output import check_spares, check_suffix, write_grid, write_table, writing
+from surflow.app.output import check_spares, check_suffix, number_column, write_grid, write_table, writing
 from surflow.errors import ConfigError, FileError, unknown_name
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
-    from surflow.data import ContextEncoding
+    from surflow.app.runs import DataSpec
+    from surflow.data import Column, ContextEncoding
 
 # Columns of a context that are worth listing.
 _MOST_NAMED = 12
@@ -26,7 +28,9 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 1000,
     context: Annotated[
         list[str] | None,
-        typer.Option(help="What to condition on: a value, column=value once per column, or a file of one row."),
+        typer.Option(
+            help="What to condition on: a value, column=value once per column, or a file of one row, or one a draw."
+        ),
     ] = None,
     seed: Seed = 0,
 ) -> None:
@@ -53,24 +57,29 @@ def sample(
     elif output.suffix == ".png":
         writing(output, lambda: write_grid(output, x, facts.support))
     else:
-        flat = x.flatten(1)
-        names = facts.columns or [f"x{i}" for i in range(flat.shape[1])]
-        table = {name: flat[:, i].numpy() for i, name in enumerate(names)}
-        write_table(output, table | _context_table(given, facts.context))
+        write_table(output, [*_columns(x.flatten(1), facts), *_context_columns(given, facts.context)])
     typer.echo(f"{n:,} samples: {output}")
 
 
-def _context_table(given: Tensor | None, encoding: ContextEncoding | None) -> dict[str, Any]:
+def _columns(x: Tensor, facts: DataSpec) -> list[tuple[Column, np.ma.MaskedArray]]:
+    """The columns of samples, as their schema has them."""
+    from surflow.data.tables.columns import decode
+
+    if facts.schema is not None:
+        known = facts.schema.columns
+    else:
+        known = [number_column(name) for name in facts.columns or [f"x{i}" for i in range(x.shape[1])]]
+    return [(column, decode(column, x[:, i].double().numpy())) for i, column in enumerate(known)]
+
+
+def _context_columns(given: Tensor | None, encoding: ContextEncoding | None) -> list[tuple[Column, np.ma.MaskedArray]]:
     """The columns of a raw context, categories by name."""
-    import numpy as np
+    from surflow.data.tables.columns import decode
 
     if given is None or encoding is None:
-        return {}
-    table = {}
-    for column, values in zip(encoding.columns, given.numpy().T, strict=True):
-        names = column.categories
-        table[column.name] = values if names is None else np.asarray(names)[values.astype(int)]
-    return table
+        return []
+    values = given.double().numpy()
+    return [(column.column, decode(column.column, values[:, i])) for i, column in enumerate(encoding.columns)]
 
 
 def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Tensor | None:
@@ -80,17 +89,15 @@ def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Ten
             raise ConfigError("the model was trained without a context: leave out --context")
         return None
     known = {c.name: "a number" if c.categories is None else " | ".join(c.categories) for c in encoding.columns}
-    from surflow.data.readers.tables import READERS
-
     expected = ", ".join(f"--context {name}=({what})" for name, what in known.items())
     if len(known) > _MOST_NAMED:
         first, *_, last = known
-        expected = f"--context FILE, a .csv, .parquet, .npy or .npz file with one row of the {len(known)} columns "
+        expected = f"--context FILE, a table of one row, or of one a draw, with the {len(known)} columns "
         expected += f"{first} to {last}"
     if not values:
         raise ConfigError(f"the model is conditional: expected {expected}")
-    if len(values) == 1 and Path(values[0]).suffix.lower() in READERS:
-        return _context_row(Path(values[0]).expanduser(), encoding).expand(n, -1)
+    if len(values) == 1 and "=" not in values[0] and Path(values[0]).suffix and Path(values[0]).expanduser().is_file():
+        return _context_rows(Path(values[0]).expanduser(), encoding, n)
     given = {}
     for value in values:
         name, equals, rest = value.partition("=")
@@ -107,11 +114,14 @@ def _context(values: list[str], encoding: ContextEncoding | None, n: int) -> Ten
     return encoding.encode(given).expand(n, -1)
 
 
-def _context_row(path: Path, encoding: ContextEncoding) -> Tensor:
-    """The context in the one row of a file."""
+def _context_rows(path: Path, encoding: ContextEncoding, n: int) -> Tensor:
+    """The contexts in a file: one for all draws, or one for each."""
     from surflow.data import read_context
 
     given = read_context(path, encoding)
-    if len(given) != 1:
-        raise ConfigError(f"{path} expects one row, the context to draw for, got {len(given)}")
-    return given
+    if len(given) not in (1, n):
+        raise ConfigError(
+            f"{path} has {len(given):,} rows: expected one, the context of all {n:,} draws, or one a draw "
+            f"(-n {len(given)})"
+        )
+    return given.expand(n, -1)

@@ -8,13 +8,17 @@ from typing import Annotated
 import typer
 
 from surflow.app.cli.shared import Run, Seed
-from surflow.app.output import check_spares, check_suffix, write_table
+from surflow.app.output import check_spares, check_suffix, number_column, own_columns, write_table
 
 
 def score(
     run: Run,
     data: Annotated[str, typer.Argument(help="A file or data set with the model's columns.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .csv or .parquet file.")],
+    beside: Annotated[
+        str | None,
+        typer.Option(help="Columns of the file to write beside, separated by commas, such as an id; or all."),
+    ] = None,
     importance_samples: Annotated[
         int, typer.Option(min=1, help="For a model with a bound: draws per row; more are tighter.")
     ] = 100,
@@ -25,16 +29,23 @@ def score(
 
     from surflow._internal.random import seeded
     from surflow.app.runs import RunFolder, other_rows
+    from surflow.data import Column, ColumnKind
     from surflow.evaluation import log_probs
 
     check_suffix(output, (".csv", ".parquet"))
     folder = RunFolder.open(run)
     check_spares(output, [*folder.own_files(), Path(data).expanduser()])
     flow = folder.flow()
+    if beside is not None:
+        own_columns(data, beside)  # before the work
     part = other_rows(folder, data, seed)
     with seeded(seed):
         log_prob = log_probs(flow, part.x, part.context, importance_samples=importance_samples).numpy()
-    kind = "exact" if flow.exact else "bound"
-    write_table(output, {"log_prob": log_prob, "kind": np.full(len(log_prob), kind)})
+    kind = np.full(len(log_prob), "exact" if flow.exact else "bound", dtype=object)
+    scores = [
+        (number_column("log_prob"), np.ma.masked_array(log_prob.astype(float))),
+        (Column("kind", ColumnKind.CATEGORY), np.ma.masked_array(kind)),
+    ]
+    write_table(output, [*([] if beside is None else own_columns(data, beside)), *scores])
     what = "log-density" if flow.exact else f"lower bound of the log-density with {importance_samples} draws"
     typer.echo(f"mean {what}: {log_prob.mean():.4f} nats over {len(log_prob):,} rows: {output}")

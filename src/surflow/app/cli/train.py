@@ -12,6 +12,7 @@ import typer
 
 from surflow.app.cli.shared import LARGEST_SEED, command_line
 from surflow.app.cli.table import print_figures
+from surflow.app.names import split_names
 from surflow.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,11 +29,23 @@ def _positive(value: float | None) -> float | None:
 def train(
     data: Annotated[
         str | None,
-        typer.Argument(help="A name ('surflow list'), a .csv, .parquet, .npy or .npz file, or a folder of images."),
+        typer.Argument(help="A name ('surflow list'), a table or an array in a file, or a folder of images."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A preset ('surflow list'), or a config.toml.")] = None,
     columns: Annotated[str | None, typer.Option(help="Data columns, separated by commas.")] = None,
     context: Annotated[str | None, typer.Option(help="Columns to condition on, separated by commas.")] = None,
+    drop: Annotated[str | None, typer.Option(help="Columns to leave out, separated by commas.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="What a column is: age=count, grade=ordered(low,high), born=date(%d/%m/%Y), code=drop."),
+    ] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="What all columns are, as 'surflow inspect DATA -o FILE.toml' wrote it.")
+    ] = None,
+    sets: Annotated[
+        bool,
+        typer.Option("--sets", help="Rows of an array, (points, coordinates), are sets: their order says nothing."),
+    ] = False,
     rows: Annotated[int | None, typer.Option(min=20, help="At most so many rows to train on.")] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where MNIST's files are; else $SURFLOW_DATA, else the cache or a download.")
@@ -54,8 +67,12 @@ def train(
         seed=seed,
         data={
             "source": data,
-            "columns": _split(columns),
-            "context": _split(context),
+            "columns": split_names(columns),
+            "context": split_names(context),
+            "drop": split_names(drop),
+            "column": column,
+            "schema": None if schema is None else str(schema),
+            "sets": True if sets else None,
             "rows": rows,
             "data_dir": None if data_dir is None else str(data_dir.expanduser().absolute()),
         },
@@ -69,7 +86,10 @@ def train(
     name = f"{splits.name}-{config.model.preset or 'chain'}"
     run = runs.RunFolder.create(out or runs.next_folder("runs", name), config, overwrite=overwrite)
     run.write_data(splits, config)
-    typer.echo(f"{splits.description}\n\n{flow.summary()}\n")
+    typer.echo(splits.description)
+    for warning in [] if splits.schema is None else splits.schema.warnings:
+        typer.echo(f"  note: {warning}")
+    typer.echo(f"\n{flow.summary()}\n")
     flow = runs.train(run, flow, splits, config, progress=sys.stdout.isatty())
     print_figures(runs.evaluate(flow, splits, config, config.seed, run.metrics_path, command_line()), "held-out rows")
     typer.echo(f"report: {runs.report(run)}")
@@ -99,7 +119,3 @@ def _config(
     if not content.get("data"):
         raise ConfigError("no data: name a data set or a file, surflow train DATA, or state [data] in the config.toml")
     return parse_config(content, origin)
-
-
-def _split(names: str | None) -> list[str] | None:
-    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]

@@ -13,6 +13,7 @@ from surflow.app.kinds import Shown, kind_of
 from surflow.app.page import Picture, PictureWriter, Section
 from surflow.data import Splits
 from surflow.evaluation.calibration import ranks
+from surflow.evaluation.features import mixed
 from surflow.evaluation.likelihood import draws, draws_given
 from surflow.flow import Flow
 from surflow.supports import Integers
@@ -38,7 +39,7 @@ def samples(flow: Flow, splits: Splits, show: PictureWriter) -> Section:
         section.texts.append("Every sample was drawn for the context of the held-out row in its place.")
     columns = list(splits.columns) or [f"x{i + 1}" for i in range(math.prod(shape))]
     section.pictures += kind_of(splits).pictures(Shown(x, fake, columns, labels, names), show)
-    if shape == (2,) and not isinstance(splits.support, Integers):
+    if shape == (2,) and not isinstance(splits.support, Integers) and not mixed(flow.support):
         section.pictures.append(_density(flow, splits, x, given, columns, show))
     return section
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from surflow.app.config import Config, read_config
 from surflow.app.runs.source import fingerprint, same_content, source_path
-from surflow.data import ContextEncoding, Splits
-from surflow.errors import DataError, FileError
+from surflow.data import ContextEncoding, Schema, Splits
+from surflow.errors import ConfigError, DataError, FileError
 from surflow.flow import Flow
 from surflow.serialization.architecture import build as build_object
 from surflow.serialization.architecture import describe
@@ -145,6 +145,8 @@ class RunFolder:
             "event_shape": list(splits.event_shape),
             "support": describe(splits.support),
             "context": None if splits.context is None else splits.context.to_dict(),
+            "schema": None if splits.schema is None else splits.schema.to_dict(),
+            "sets": splits.sets,
             "file": file,
         }
         self.data_path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
@@ -178,12 +180,14 @@ class RunFolder:
             content = json.loads(self.data_path.read_text(encoding="utf-8"))
             context = content.pop("context")
             encoding = None if context is None else ContextEncoding.from_dict(context)
+            schema = content.pop("schema", None)
+            content["schema"] = None if schema is None else Schema.from_dict(schema)
             content["event_shape"] = tuple(content["event_shape"])
             levels = content.pop("levels", None)  # of the first round, when only integers were told from other numbers
             stated = content.pop("support", None)
             support = real if levels is None else Integers(levels)
             return DataSpec(**content, context=encoding, support=support if stated is None else build_object(stated))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError, ConfigError) as error:
             raise FileError(f"{self.data_path} is damaged ({error}): train again, or restore it") from error
 
 
@@ -196,6 +200,8 @@ class DataSpec:
     event_shape: tuple[int, ...]
     support: Support
     context: ContextEncoding | None
+    schema: Schema | None = None
+    sets: bool = False
     file: dict[str, Any] | None = None
 
 

@@ -45,7 +45,9 @@ def splits_without_data(run: RunFolder) -> Splits:
     """The form of a run's data with no rows in it: enough to evaluate other rows, but for the Gaussian baseline."""
     facts = run.facts()
     none = Part(torch.empty(0, *facts.event_shape), None)
-    return Splits(facts.name, none, none, none, facts.columns, facts.support, facts.context, facts.name)
+    return Splits(
+        facts.name, none, none, none, facts.columns, facts.support, facts.context, facts.name, schema=facts.schema
+    )
 
 
 def other_rows(run: RunFolder, data: str, seed: int) -> Part:
@@ -57,7 +59,10 @@ def other_rows(run: RunFolder, data: str, seed: int) -> Part:
     facts, stated = run.facts(), run.config().data
     # Other rows of the same data are where the data are.
     data_dir = stated.data_dir if data == stated.source else None
-    part = read_rows(data, facts.columns, facts.context, support=facts.support, seed=seed, data_dir=data_dir)
+    part = read_rows(
+        data, facts.columns, facts.context, schema=facts.schema, support=facts.support, sets=facts.sets, seed=seed,
+        data_dir=data_dir,
+    )  # fmt: skip
     if tuple(part.x.shape[1:]) != facts.event_shape:
         raise FileError(f"{data} holds events of shape {tuple(part.x.shape[1:])}, the model's have {facts.event_shape}")
     return part

@@ -20,8 +20,10 @@ from surflow.flow import Flow
 
 def build(config: Config, splits: Splits) -> Flow:
     """The model that a configuration states, for its data; drawn from its seed."""
+    from surflow.app.kinds import kind_of  # brings the plots, which sampling and scoring do without
+
     with seeded(config.seed):
-        return config.model.build(splits.event_shape, splits.context, splits.support)
+        return config.model.build(splits.event_shape, splits.context, kind_of(splits).support(config.model.preset))
 
 
 def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progress: bool = False) -> Flow:

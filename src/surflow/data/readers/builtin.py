@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from surflow.data.readers.idx import mnist
-from surflow.data.readers.tables import Field, Raw
+from surflow.data.readers.raw import Raw, frame_of
 from surflow.data.synthetic.point_sets import POINTS, clouds
 from surflow.errors import ConfigError, unknown_name
 from surflow.supports import Integers
@@ -45,13 +45,12 @@ def read_named(name: str, data_dir: str | Path | None = None) -> Raw:
         assert raw.events is not None  # they are images
         raw.name, raw.origin, raw.support = name, f"clouds of {POINTS} points drawn from {raw.origin}", None
         raw.pixels = raw.events.shape[-1]
-        raw.events = clouds(raw.events[:, 0])
+        raw.events, raw.sets = clouds(raw.events[:, 0]), True
         return raw
     if name == _MNIST:
         images, labels = mnist(data_dir)
-        digit = Field(codes=labels.astype(np.int64), categories=[str(i) for i in range(10)])
-        fields, events = {"digit": digit}, images[:, None]
-        return Raw(name, "MNIST", fields, events=events, targets=("digit",), support=Integers(256), ends=_MNIST_ENDS)
+        frame, events = frame_of({"digit": labels.astype(str).astype(object)}, name, "MNIST"), images[:, None]
+        return Raw(name, "MNIST", frame, events=events, targets=("digit",), support=Integers(256), ends=_MNIST_ENDS)
     from sklearn import datasets
 
     if name not in _TARGETS:
@@ -62,16 +61,16 @@ def read_named(name: str, data_dir: str | Path | None = None) -> Raw:
     bunch = getattr(datasets, f"load_{name}")(**({"scaled": False} if name == "diabetes" else {}))
     target = np.asarray(bunch.target)
     if target.ndim == 2:
-        targets = {t: Field(numbers=target[:, i].astype(np.float64)) for i, t in enumerate(bunch.target_names)}
+        targets = {t: target[:, i].astype(np.float64) for i, t in enumerate(bunch.target_names)}
     elif "target_names" in bunch:
-        names = [str(c) for c in bunch.target_names]
-        targets = {_TARGETS[name]: Field(codes=target.astype(np.int64), categories=names)}
+        targets = {_TARGETS[name]: np.asarray([str(c) for c in bunch.target_names], dtype=object)[target]}
     else:
-        targets = {_TARGETS[name]: Field(numbers=target.astype(np.float64))}
+        targets = {_TARGETS[name]: target.astype(np.float64)}
     origin = f"scikit-learn's load_{name}"
     if name == "digits":
         events = bunch.images[:, None].astype(np.float32)
-        return Raw(name, origin, dict(targets), events=events, targets=tuple(targets), support=Integers(17))
+        frame = frame_of(targets, name, origin)
+        return Raw(name, origin, frame, events=events, targets=tuple(targets), support=Integers(17))
     data = np.asarray(bunch.data, dtype=np.float64)
-    fields = {str(c): Field(numbers=data[:, i]) for i, c in enumerate(bunch.feature_names)}
-    return Raw(name, origin, {**fields, **targets}, targets=tuple(targets))
+    columns = {str(c): data[:, i] for i, c in enumerate(bunch.feature_names)}
+    return Raw(name, origin, frame_of(columns | targets, name, origin), targets=tuple(targets))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surflow.data.readers.tables import Field, Raw
+from surflow.data.readers.raw import Raw, frame_of
 from surflow.errors import DataError, FileError
 from surflow.supports import Integers
 
@@ -61,7 +61,8 @@ def read_folder(folder: Path) -> Raw:
     classes = [path.parent.name for path in files if path.parent != folder]
     if classes and len(classes) < len(files):
         raise DataError(f"{folder} has {len(files) - len(classes)} images beside its folders: put every image into one")
-    fields = {"class": Field.of(np.asarray(classes))} if classes else {}
-    return Raw(
-        folder.name, f"the folder {folder.name}", fields, events=events, targets=tuple(fields), support=Integers(256)
-    )
+    origin, frame = f"the folder {folder.name}", None
+    if classes:
+        frame = frame_of({"class": np.asarray(classes, dtype=object)}, folder.name, origin)
+    targets = ("class",) if classes else ()
+    return Raw(folder.name, origin, frame, events=events, targets=targets, support=Integers(256))

@@ -1,0 +1,292 @@
+"""Values as they are written become numbers in double precision, by SQL, and come back as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from surflow.data.readers.frame import Frame
+from surflow.data.tables.patterns import EIGHT_DIGITS
+from surflow.data.tables.schema import OTHER, Column, ColumnKind
+from surflow.errors import DataError
+
+_DAY = 86400
+_EPOCH = datetime(1970, 1, 1)
+# Formats of dates without a time of day, which are counted in days, and of times without a day.
+_CLOCK = ("%H", "%I")
+_DAYS = ("%d", "%m", "%Y", "%y", "%b", "%B")
+
+
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def text_sql(frame: Frame, name: str) -> str:
+    """The SQL of a column's values as text; NULL where they are missing."""
+    kind = frame.types[name]
+    if kind in ("DOUBLE", "FLOAT"):  # 3.0 is the category 3
+        value = frame.sql(name)
+        return f"CASE WHEN {value} = trunc({value}) AND abs({value}) < 1e15 THEN CAST(CAST({value} AS BIGINT) AS VARCHAR) ELSE CAST({value} AS VARCHAR) END"  # noqa: E501
+    return frame.sql(name) if kind == "VARCHAR" else f"CAST({frame.sql(name)} AS VARCHAR)"
+
+
+def number_sql(frame: Frame, column: Column) -> str:
+    """The SQL of a column's values as numbers, DOUBLE; NULL where they are missing or are no numbers.
+
+    Dates are days since 1970, or seconds where they have a time of day; times of day are seconds.
+    """
+    name, kind = frame.sql(column.name), frame.types[column.name]
+    if column.kind is ColumnKind.DATE:
+        return _date_sql(frame, column)
+    if kind == "BOOLEAN":
+        return f"CAST(CAST({name} AS TINYINT) AS DOUBLE)"
+    text = name
+    if kind == "VARCHAR":
+        for affix in (column.prefix, column.suffix, column.thousands):
+            text = f"replace({text}, {quoted(affix)}, '')" if affix else text
+        text = f"replace({text}, ',', '.')" if column.decimal == "," else text
+        # Underscores are no part of numbers, and texts such as nan are names.
+        text = f"CASE WHEN {text} SIMILAR TO '\\s*[-+]?([0-9]|\\.[0-9])[^_]*' THEN {text} END"
+    if column.offset:
+        return f"CAST(TRY_CAST({text} AS HUGEINT) - CAST('{column.offset}' AS HUGEINT) AS DOUBLE)"
+    number = f"TRY_CAST({text} AS DOUBLE)"
+    # NaN in a column of floats says that a value is missing.
+    return f"CASE WHEN isnan({number}) THEN NULL ELSE {number} END" if kind in ("DOUBLE", "FLOAT") else number
+
+
+def _date_sql(frame: Frame, column: Column) -> str:
+    name, kind, form = frame.sql(column.name), frame.types[column.name], column.format or "%Y-%m-%d"
+    if kind == "DATE":
+        return f"epoch({name}) / {_DAY}"
+    if kind.startswith("TIMESTAMP"):
+        return f"epoch_us({name}) / 1e6" if column.format != "date" else f"epoch({name}) / {_DAY}"
+    if kind.startswith("TIME"):
+        return f"epoch({name})"
+    if kind != "VARCHAR":  # 20240131
+        name = f"CAST({name} AS VARCHAR)"
+    moment = f"try_strptime(trim({name}), {quoted(form)})"
+    if not has_clock(form):
+        return f"epoch({moment}) / {_DAY}"
+    return f"epoch_us({moment}) / 1e6" if has_day(form) else f"(epoch({moment}) + 2208988800)"  # from 1900-01-01
+
+
+def has_clock(form: str) -> bool:
+    """Whether a format of dates says a time of day."""
+    return form in ("timestamp", "time") or any(part in form for part in _CLOCK)
+
+
+def has_day(form: str) -> bool:
+    """Whether a format of dates says a day, and not a time of day alone."""
+    return form in ("date", "timestamp") or any(part in form for part in _DAYS)
+
+
+def encode(frame: Frame, columns: Sequence[Column], *, most: int | None = None) -> np.ndarray:
+    """The rows as float64 (n, columns): numbers, indices of categories, NaN where a value is missing.
+
+    A category that the schema does not know has the index behind the last, :data:`OTHER`. With ``most``, so many rows
+    drawn from all, in no order.
+
+    Raises:
+        DataError: for values that are no numbers where numbers are expected, infinite ones, or unknown answers of a
+            boolean: all columns at once, each with its first row.
+    """
+    selected, wrong = [], []
+    for i, column in enumerate(columns):
+        missing = _missing_sql(frame, column)
+        value = number_sql(frame, column) if column.kind.numeric else _index_sql(frame, column, i)
+        selected.append(f"CASE WHEN {missing} THEN 'nan'::DOUBLE ELSE coalesce({value}, 'inf'::DOUBLE) END AS v{i}")
+    which = f"USING SAMPLE reservoir({most} ROWS) REPEATABLE (0)" if most is not None and most < frame.rows else ""
+    columns_of = frame.arrays(f"SELECT {', '.join(selected)} FROM {frame.relation} {which or 'ORDER BY rowid'}")
+    out = np.empty((len(columns_of["v0"]) if columns else frame.rows, len(columns)))
+    for i, column in enumerate(columns):
+        out[:, i] = np.ma.filled(columns_of.pop(f"v{i}"), np.nan)
+        bad = np.flatnonzero(np.isinf(out[:, i]))
+        if len(bad):
+            wrong.append(_complaint(frame, column, bad))
+    if wrong:
+        raise DataError("; ".join(wrong) if len(wrong) == 1 else "\n" + "\n".join(f"- {line}" for line in wrong))
+    return out
+
+
+def _missing_sql(frame: Frame, column: Column) -> str:
+    name, kind = frame.sql(column.name), frame.types[column.name]
+    missing = f"{name} IS NULL"
+    if kind in ("DOUBLE", "FLOAT"):
+        missing += f" OR isnan({name})"
+    if column.tokens and kind == "VARCHAR":
+        missing += f" OR {name} IN ({', '.join(map(quoted, column.tokens))})"
+    return missing
+
+
+def _index_sql(frame: Frame, column: Column, i: int) -> str:
+    """The SQL of the index of a category."""
+    listed = ", ".join(map(quoted, column.categories))
+    frame.connection.execute(f"DROP TYPE IF EXISTS categories{i}")
+    frame.connection.execute(f"CREATE TYPE categories{i} AS ENUM ({listed})")
+    other = len(column.categories) if column.kind is not ColumnKind.BOOLEAN else "'inf'::DOUBLE"
+    code = f"enum_code(TRY_CAST({text_sql(frame, column.name)} AS categories{i}))"
+    return f"coalesce(CAST({code} AS DOUBLE), {other})"
+
+
+def _complaint(frame: Frame, column: Column, rows: np.ndarray) -> str:
+    row = int(rows[0])
+    value = frame.query(f"SELECT {text_sql(frame, column.name)} FROM {frame.relation} WHERE rowid = {row}")
+    line = frame.line(row)
+    where = f"row {row + 1}" + ("" if line is None else f", line {line},")
+    many = "1 value that is" if len(rows) == 1 else f"{len(rows):,} values that are"
+    expected = "one of " + " / ".join(column.categories) if column.kind is ColumnKind.BOOLEAN else _expected(column)
+    return (
+        f"the column {column.name!r} of {frame.origin} has {many} not {expected}, first in {where} of the data: "
+        f"{value[0][0] if value else None!r}. Mend them, or say what the column is: --column "
+        f"{column.name}=category, or --column {column.name}=drop"
+    )
+
+
+def _expected(column: Column) -> str:
+    if column.kind is ColumnKind.DATE:
+        return f"a date written as {column.format}"
+    words = column.number_format.words
+    return "a finite number" + (f" ({words})" if words else "")
+
+
+# -- back ---------------------------------------------------------------------------------------------------
+
+
+def decode(column: Column, x: np.ndarray) -> np.ma.MaskedArray:
+    """The values that the numbers of one column stand for, masked where they are missing.
+
+    Names of categories are texts, whole numbers int64, others float64 rounded to the step; dates are texts in their
+    format, or datetime64 where the format is that of a typed file.
+
+    >>> decode(Column("fruit", ColumnKind.CATEGORY, categories=["fig", "pear"]), np.array([1.0, np.nan])).tolist()
+    ['pear', None]
+    """
+    missing = np.isnan(x)
+    values = np.where(missing, 0.0 if column.low is None else column.low, x)
+    if column.kind.named:
+        names = np.asarray([*column.categories, OTHER], dtype=object)
+        return np.ma.masked_array(names[values.astype(np.int64).clip(0, len(names) - 1)], missing)
+    if column.kind is ColumnKind.DATE:
+        return np.ma.masked_array(_moments(column, values), missing)
+    if column.step is None:
+        return np.ma.masked_array(values, missing)
+    if float(column.step).is_integer() and np.abs(values).max(initial=0.0) < 2.0**53:
+        return np.ma.masked_array(np.rint(values).astype(np.int64) + column.offset, missing)
+    return np.ma.masked_array(np.round(values, column.decimals), missing)
+
+
+def _moments(column: Column, values: np.ndarray) -> np.ndarray:
+    form = column.format or "%Y-%m-%d"
+    days = not has_clock(form)
+    micro = np.rint(values * (_DAY * 1e6 if days else 1e6)).astype(np.int64)
+    moments = micro.astype("datetime64[us]")
+    if form in ("date", "timestamp"):
+        return moments.astype("datetime64[D]") if form == "date" else moments
+    if form == "time":
+        form = "%H:%M:%S"
+    python = form.replace("%z", "+0000")
+    return np.asarray([(_EPOCH + timedelta(microseconds=int(m))).strftime(python) for m in micro], dtype=object)
+
+
+def texts(column: Column, values: np.ma.MaskedArray) -> list[str]:
+    """Decoded values as a CSV file has them: names quoted, so that "NA" stays a name; empty where missing.
+
+    >>> texts(Column("price", ColumnKind.NUMBER, step=0.01, decimal=","), np.ma.masked_array([1.5, 0.0], [False, True]))
+    ['"1,50"', '']
+    """
+    missing = np.ma.getmaskarray(values)
+    raw = np.ma.getdata(values)
+    if column.kind.named or column.kind is ColumnKind.DATE:
+        quote = column.kind.named
+        cells = [f'"{str(v).replace(chr(34), chr(34) * 2)}"' if quote or "," in str(v) else str(v) for v in raw]
+    elif raw.dtype.kind in "iu":
+        cells = [str(v) for v in raw.tolist()]
+    elif column.step is None:
+        cells = [repr(v) for v in raw.tolist()]
+    else:
+        cells = [f"{v:.{column.decimals}f}" for v in raw.tolist()]
+    if column.decimal == "," and not column.kind.named:
+        cells = [f'"{cell.replace(".", ",")}"' if "." in cell else cell for cell in cells]
+    return ["" if gone else cell for gone, cell in zip(missing.tolist(), cells, strict=True)]
+
+
+def codes_of(column: Column, values: Sequence[object]) -> np.ndarray:
+    """Single values, as a person names them, as the numbers of a column.
+
+    Raises:
+        DataError: for an unknown category, or what is no number or date.
+    """
+    if column.kind.named:
+        index: Mapping[str, int] = {name: i for i, name in enumerate(column.categories)}
+        found = []
+        for value in values:
+            name = category_name(value)
+            if name not in index:
+                known = ", ".join(map(repr, column.categories[:8])) + (", ..." if len(column.categories) > 8 else "")
+                raise DataError(f"{column.name!r} has no category {name!r}: there are {known}")
+            found.append(float(index[name]))
+        return np.asarray(found)
+    return np.asarray([number_of(column, value) for value in values])
+
+
+def number_of(column: Column, value: object) -> float:
+    """One value of a numeric column as its number."""
+    if column.kind is ColumnKind.DATE and not isinstance(value, int | float):
+        form = column.format or "%Y-%m-%d"
+        python = {"date": "%Y-%m-%d", "timestamp": "%Y-%m-%d %H:%M:%S", "time": "%H:%M:%S"}.get(form, form)
+        try:
+            moment = value if isinstance(value, datetime) else datetime.strptime(str(value).strip(), python)
+        except ValueError:
+            raise DataError(f"{column.name!r} expects a date written as {python}, got {value!r}") from None
+        since = moment.replace(tzinfo=None) - (_EPOCH if has_day(form) else datetime(1900, 1, 1))
+        return since.total_seconds() / (1 if has_clock(form) else _DAY)
+    try:
+        number = float(value) if isinstance(value, int | float) else float(column.number_format.plain(str(value)))
+    except ValueError:
+        raise DataError(f"{column.name!r} expects a number, got {value!r}") from None
+    if not np.isfinite(number):
+        raise DataError(f"{column.name!r} expects a finite number, got {value!r}")
+    return number - column.offset
+
+
+def category_name(value: object) -> str:
+    """How a category is written: 3, 3.0 and "3" are one, and so are True and "true".
+
+    >>> category_name(3.0), category_name("setosa")
+    ('3', 'setosa')
+    """
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
+
+
+def typed_format(duckdb_type: str) -> str | None:
+    """The format of a column whose type is that of dates or times; None for another type."""
+    if duckdb_type == "DATE":
+        return "date"
+    if duckdb_type.startswith("TIMESTAMP"):
+        return "timestamp"
+    return "time" if duckdb_type.startswith("TIME") else None
+
+
+__all__ = [
+    "EIGHT_DIGITS",
+    "category_name",
+    "codes_of",
+    "decode",
+    "encode",
+    "has_clock",
+    "has_day",
+    "number_of",
+    "number_sql",
+    "quoted",
+    "text_sql",
+    "texts",
+    "typed_format",
+]

@@ -1,0 +1,110 @@
+"""What is doubtful about a table, in words: repeated rows, copies, leaks of row numbers, outliers, holes, codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from surflow.data.readers.frame import Frame
+from surflow.data.tables.columns import number_sql
+from surflow.data.tables.facts import Facts
+from surflow.data.tables.schema import Column, ColumnKind
+
+_MANY_MISSING = 0.9
+_NEAR_CONSTANT = 0.995
+_ROW_NUMBER = 0.999
+# Distances from the quartiles, in distances between them, from which a number is far out.
+_FAR = 50.0
+_CODES_OF_MISSING = {-1.0, -9.0, -99.0, -999.0, -9999.0, 99.0, 999.0, 9999.0, 99999.0}
+_ROWS, _COMPARED, _COLUMNS = 20_000_000, 20_000, 60
+
+
+def doubts(frame: Frame, columns: Sequence[Column], facts: Mapping[str, Facts]) -> list[str]:
+    """One sentence for everything that a person should know before training."""
+    found = []
+    for column in columns:
+        found += _of_column(column, facts[column.name], frame.rows)
+    found += _repeated(frame)
+    found += _copies(frame, [column for column in columns if column.used and column.kind.numeric])
+    return found
+
+
+def _of_column(column: Column, facts: Facts, rows: int) -> list[str]:
+    name, said = repr(column.name), []
+    if column.kind is ColumnKind.IDENTIFIER:
+        said.append(f"{name} is taken for an identifier and left out ({column.evidence})")
+    if column.kind is ColumnKind.TEXT:
+        said.append(f"{name} is taken for free text and left out ({column.evidence})")
+    if column.kind is ColumnKind.CONSTANT:
+        said.append(f"{name} says nothing and is left out: {column.evidence}")
+    if not column.used:
+        return said
+    if column.missing >= _MANY_MISSING * rows:
+        said.append(f"{name} is missing in {100 * column.missing / rows:.1f} % of the rows")
+    if column.tokens:
+        said.append(f"{name} holds texts beside its numbers: {column.evidence}")
+    if "other way around" in column.evidence:
+        said.append(f"{name}: {column.evidence}")
+    most = facts.texts.most_common(1)
+    shown = sum(facts.texts.values())
+    if most and most[0][1] > _NEAR_CONSTANT * shown and facts.distinct > 1:
+        said.append(f"{name} hardly varies: {100 * most[0][1] / shown:.1f} % of its values are {most[0][0]!r}")
+    if facts.numeric and facts.infinite:
+        said.append(f"{name} has {facts.infinite:,} infinite values")
+    if facts.numeric and abs(facts.rank) > _ROW_NUMBER and facts.distinct > 0.9 * rows:
+        said.append(f"{name} rises or falls with the number of the row: what it tells may be the order of the file")
+    if facts.numeric and facts.spread > 0 and column.kind is not ColumnKind.DATE:
+        far = max(facts.high - facts.median, facts.median - facts.low) / facts.spread
+        if far > _FAR:
+            value = facts.high if facts.high - facts.median > facts.median - facts.low else facts.low
+            said.append(f"{name} has values far from the others, such as {value:g}; its middle is {facts.median:g}")
+    if facts.numeric and column.kind in (ColumnKind.NUMBER, ColumnKind.COUNT):
+        ends = {facts.low, facts.high} & _CODES_OF_MISSING
+        code = next((end for end in ends if end in column.atoms and _stands_apart(end, facts)), None)
+        if code is not None:
+            said.append(f"{name}: {code:g} stands apart from the other numbers and may be a code for missing values")
+    return said
+
+
+def _stands_apart(end: float, facts: Facts) -> bool:
+    others = np.asarray([number for number in facts.numbers if number != end])
+    if len(others) < 5:
+        return False
+    extent = others.max() - others.min()
+    return bool(min(abs(others.max() - end), abs(others.min() - end)) > 0.5 * extent)
+
+
+def _repeated(frame: Frame) -> list[str]:
+    if frame.rows > _ROWS or frame.rows < 2:
+        return []
+    names = ", ".join(frame.sql(name) for name in frame.types)
+    answer = frame.query(f"SELECT count(DISTINCT hash({names})) FROM {frame.relation}")
+    repeated = frame.rows - int(answer[0][0])
+    if repeated == 0:
+        return []
+    share = 100 * repeated / frame.rows
+    return [f"{repeated:,} rows ({share:.2g} %) repeat another row in every column: held-out rows may be known already"]
+
+
+def _copies(frame: Frame, numeric: Sequence[Column]) -> list[str]:
+    """Pairs of numeric columns that are one another, up to a scale and a shift."""
+    numeric = [column for column in numeric if not column.offset][:_COLUMNS]
+    if len(numeric) < 2:
+        return []
+    selected = ", ".join(f"{number_sql(frame, column)} AS v{i}" for i, column in enumerate(numeric))
+    values = frame.arrays(f"SELECT {selected} FROM {frame.relation} LIMIT {_COMPARED}")
+    x = np.stack([np.ma.filled(values[f"v{i}"].astype(float), np.nan) for i in range(len(numeric))], 1)
+    x[~np.isfinite(x)] = np.nan
+    with np.errstate(all="ignore"):
+        x = (x - np.nanmean(x, 0)) / np.nanstd(x, 0)
+    said = []
+    for i, j in combinations(range(len(numeric)), 2):
+        both = np.isfinite(x[:, i]) & np.isfinite(x[:, j])
+        if both.sum() < 20:
+            continue
+        sign = np.sign((x[both, i] * x[both, j]).sum())
+        if np.abs(x[both, i] - sign * x[both, j]).max() < 1e-6:
+            said.append(f"{numeric[i].name!r} and {numeric[j].name!r} are one column, up to its unit")
+    return said

@@ -1,0 +1,225 @@
+"""infer: the schema of a table from its values, with the evidence in words."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from surflow.data.readers.frame import Frame
+from surflow.data.tables import patterns
+from surflow.data.tables.columns import number_sql, text_sql, typed_format
+from surflow.data.tables.doubts import doubts
+from surflow.data.tables.facts import Facts
+from surflow.data.tables.names import names_of
+from surflow.data.tables.numbers import numbers_of
+from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
+from surflow.errors import DataError
+
+# What a column looks like is asked of so many rows, drawn from all; what it is, of every row.
+_SAMPLE_ROWS = 20_000
+_SAMPLE_VALUES = 4_000_000
+# Up to so many rows different values are counted exactly, beyond them to about two percent.
+_COUNTED_ROWS = 2_000_000
+# Texts beside numbers, such as "unknown", are read as missing up to so many different ones.
+_MOST_TOKENS = 3
+_FEWEST_NUMBERS = 10
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+
+
+def infer(frame: Frame, said: Mapping[str, Wish] | None = None) -> Schema:
+    """The schema of a table.
+
+    Args:
+        frame: its rows as they are written.
+        said: what a person says of columns, :func:`surflow.data.tables.schema.wishes`.
+
+    Raises:
+        DataError: for a table without columns.
+
+    >>> from surflow.data.readers.frame import read_table
+    >>> rows = {"age": np.array([3, 4, 5, 3] * 10), "pet": np.array(["cat", "dog"] * 20, dtype=object)}
+    >>> [column.type for column in infer(read_table(rows))]
+    ['number, step 1', 'category of 2']
+    """
+    said = said or {}
+    if not frame.types:
+        raise DataError(f"{frame.origin} has no columns")
+    samples = _sample(frame)
+    guesses = {name: _guess(frame, name, samples[name], said.get(name)) for name in frame.types}
+    facts = _count(frame, guesses, samples)
+    columns = []
+    for name, guess in guesses.items():
+        wish, found = said.get(name), facts[name]
+        if wish is None and name in frame.index:
+            evidence = "only numbers the rows, as pandas writes its index"
+            columns.append(replace(guess, kind=ColumnKind.IDENTIFIER, used=False, evidence=evidence))
+        elif found.numeric:
+            columns.append(numbers_of(guess, found, frame.rows, wish))
+        else:
+            columns.append(names_of(frame, guess, found, wish))
+        column = columns[-1]
+        column.missing, column.distinct = frame.rows - found.filled, found.distinct
+        column.unit = patterns.unit_of(name)
+        if wish is not None and wish.kind is None:
+            column.used, column.evidence = False, "left out, as was said"
+    return Schema(columns, frame.rows, [*frame.notes, *doubts(frame, columns, facts)])
+
+
+def _sample(frame: Frame) -> dict[str, Facts]:
+    """The values of some rows as text, by column."""
+    most = max(1000, min(_SAMPLE_ROWS, _SAMPLE_VALUES // len(frame.types)))
+    selected = ", ".join(f"{text_sql(frame, name)} AS t{i}" for i, name in enumerate(frame.types))
+    sampled = f" USING SAMPLE reservoir({most} ROWS) REPEATABLE (0)" if frame.rows > most else ""
+    values = frame.arrays(f"SELECT {selected} FROM {frame.relation}{sampled}")
+    found = {}
+    for i, name in enumerate(frame.types):
+        column = values[f"t{i}"]
+        there = np.ma.getdata(column)[~np.ma.getmaskarray(column)]
+        found[name] = Facts(Counter(there.tolist()), len(there))
+    return found
+
+
+def _guess(frame: Frame, name: str, sample: Facts, wish: Wish | None) -> Column:
+    """What a column looks like, before all rows are asked: numbers or dates, and how they are written, or names."""
+    kind, texts = frame.types[name], list(sample.texts)
+    if wish is not None and wish.kind is not None:
+        form = wish.format or typed_format(kind)
+        if wish.kind is ColumnKind.DATE and form is None:
+            seen = patterns.date_format(texts)
+            form = seen[0] if seen else "%Y-%m-%d"
+        column = Column(name, wish.kind, evidence="as was said", format=form if wish.kind is ColumnKind.DATE else None)
+        return _written(column, texts, 0.5) if wish.kind.numeric and kind == "VARCHAR" else column
+    if kind == "BOOLEAN":
+        return Column(name, ColumnKind.BOOLEAN, categories=["false", "true"])
+    if typed_format(kind):
+        return Column(name, ColumnKind.DATE, format=typed_format(kind))
+    if kind in _INTEGERS or kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
+        return Column(name, ColumnKind.NUMBER)
+    if kind != "VARCHAR" and not kind.startswith("ENUM"):
+        return Column(name, ColumnKind.TEXT, used=False, evidence=f"values of the type {kind}")
+    if not texts or {text.lower() for text in texts} in patterns.PAIRS:
+        return Column(name, ColumnKind.CATEGORY)
+    if not patterns.leading_zeros(texts) and kind == "VARCHAR":
+        column = _written(Column(name, ColumnKind.NUMBER), texts, 1 - _MOST_TOKENS / max(len(texts), 4))
+        numbers = sum(column.number_format.reads(text) for text in texts)
+        if numbers == len(texts) or numbers >= max(_FEWEST_NUMBERS, 0.5 * len(texts)):
+            return column
+    dates = patterns.date_format(texts[:1000])
+    if dates is not None:
+        either = "; day and month could be the other way around: --column NAME=date(%d/%m/%Y)" if dates[1] else ""
+        return Column(name, ColumnKind.DATE, format=dates[0], evidence=f"dates written as {dates[0]}{either}")
+    return Column(name, ColumnKind.CATEGORY)
+
+
+def _written(column: Column, texts: list[str], least: float) -> Column:
+    """The column with the format of its numbers; as it is where there is none."""
+    form = patterns.number_format(texts[:2000], least)
+    if form is None:
+        return column
+    return replace(
+        column, decimal=form.decimal, thousands=form.thousands, prefix=form.prefix, suffix=form.suffix,
+        evidence=form.words,
+    )  # fmt: skip
+
+
+def _count(frame: Frame, guesses: dict[str, Column], samples: dict[str, Facts]) -> dict[str, Facts]:
+    """What all rows say; a guess that they refute becomes a column of names."""
+    _ask(frame, guesses, samples)
+    refuted = []
+    for name, guess in guesses.items():
+        good = samples[name].sampled  # of numeric columns: values that are numbers, as _ask left it
+        if not samples[name].numeric or good == samples[name].filled:
+            continue
+        rows = frame.query(
+            f"SELECT {text_sql(frame, name)} AS t, count(*) AS n FROM {frame.relation} "
+            f"WHERE {frame.sql(name)} IS NOT NULL AND ({number_sql(frame, guess)}) IS NULL "
+            f"GROUP BY t ORDER BY n DESC LIMIT {_MOST_TOKENS + 1}"
+        )
+        tokens = [str(text) for text, _ in rows]
+        if guess.kind is ColumnKind.DATE and guess.evidence == "as was said":
+            continue
+        if len(tokens) <= _MOST_TOKENS and good >= 0.5 * samples[name].filled:
+            said = ", ".join(f"{text!r} ({n:,} rows)" for text, n in rows)
+            guess.tokens, guess.evidence = tokens, f"{guess.evidence}; {said} read as missing".removeprefix("; ")
+            samples[name].filled = good
+        elif guess.evidence != "as was said":
+            guesses[name] = Column(name, ColumnKind.CATEGORY)
+            samples[name].numeric = False
+            refuted.append(name)
+    if refuted:
+        _ask(frame, {name: guesses[name] for name in refuted}, samples)
+    return samples
+
+
+def _ask(frame: Frame, guesses: Mapping[str, Column], facts: dict[str, Facts]) -> None:
+    """One pass over all rows for the facts of some columns."""
+    exact = frame.rows <= _COUNTED_ROWS
+    selected, asked = [], []
+    for i, (name, guess) in enumerate(guesses.items()):
+        if guess.kind is ColumnKind.TEXT and not guess.used:
+            facts[name].filled = frame.rows
+            continue
+        asked.append((i, name, guess))
+        numeric = guess.kind.numeric
+        value = number_sql(frame, guess) if numeric else text_sql(frame, name)
+        different = f"count(DISTINCT {value})" if exact else f"approx_count_distinct({value})"
+        missing = frame.sql(name) if frame.types[name] not in ("DOUBLE", "FLOAT") else value
+        selected += [f"count({missing}) AS filled{i}", f"{different} AS distinct{i}"]
+        if numeric:
+            facts[name].decimals = digits = _decimals(guess, facts[name])
+            selected += [
+                f"count({value}) AS good{i}", f"min({value}) AS low{i}", f"max({value}) AS high{i}",
+                f"count(*) FILTER (isinf({value})) AS infinite{i}",
+                f"count(*) FILTER ({value} <> round({value}, {digits})) AS off{i}",
+                f"corr({value}, rowid) FILTER (isfinite({value})) AS rank{i}",
+                f"{'quantile_cont' if exact else 'approx_quantile'}({value}, [0.25, 0.5, 0.75]) AS quartiles{i}",
+            ]  # fmt: skip
+    if not selected:
+        return
+    (values,) = frame.query(f"SELECT {', '.join(selected)} FROM {frame.relation}")
+    names = [text.rsplit(" AS ", 1)[1] for text in selected]
+    answer = dict(zip(names, values, strict=True))
+    for i, name, guess in asked:
+        found = facts[name]
+        found.filled, found.distinct = answer[f"filled{i}"], answer[f"distinct{i}"]
+        if not guess.kind.numeric or found.filled == 0:
+            continue
+        found.numeric, found.sampled = True, answer[f"good{i}"]
+        if answer[f"low{i}"] is None:
+            continue
+        found.low, found.high, found.infinite = answer[f"low{i}"], answer[f"high{i}"], answer[f"infinite{i}"]
+        found.decimals = found.decimals if answer[f"off{i}"] == 0 else None
+        found.whole, found.rank = found.decimals == 0, answer[f"rank{i}"] or 0.0
+        if not math.isfinite(found.rank):
+            found.rank = 0.0
+        first, found.median, third = answer[f"quartiles{i}"]
+        found.spread = third - first
+        _read_sample(frame, guess, found)
+
+
+def _decimals(guess: Column, facts: Facts) -> int:
+    """Digits after the point that hold the sample's numbers, at most 15."""
+    if guess.kind is ColumnKind.DATE:
+        return 6 if guess.format in ("timestamp", "time") or "%f" in (guess.format or "") else 0
+    form = guess.number_format
+    return min(15, patterns.decimals(form.plain(text) for text in facts.texts))
+
+
+def _read_sample(frame: Frame, guess: Column, facts: Facts) -> None:
+    """The sample's texts as numbers."""
+    form = guess.number_format
+    if guess.kind is ColumnKind.DATE:
+        value = number_sql(frame, guess)
+        rows = frame.query(
+            f"SELECT v, count(*) AS n FROM (SELECT {value} AS v FROM {frame.relation}) WHERE v IS NOT NULL "
+            "GROUP BY v ORDER BY n DESC LIMIT 1000"
+        )
+        facts.numbers = Counter(dict(rows))
+        return
+    for text, n in facts.texts.items():
+        if form.reads(text) or text.lower().lstrip("+-") in ("inf", "infinity"):
+            facts.numbers[float(form.plain(text))] += n

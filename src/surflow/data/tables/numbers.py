@@ -1,0 +1,185 @@
+"""Columns of numbers: which kind they are, their grid, their bounds, and the values that stand out as spikes."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime
+
+import numpy as np
+
+from surflow.data.tables import patterns
+from surflow.data.tables.columns import EIGHT_DIGITS
+from surflow.data.tables.facts import Facts
+from surflow.data.tables.schema import Column, ColumnKind, Wish
+
+# A value is a spike from this share of the rows on, and from so many rows; there are at most so many.
+_SPIKE, _SPIKE_ROWS, _SPIKES = 0.003, 10, 100
+# A grid coarser than the digits needs so many different values as evidence.
+_GRID_VALUES = 50
+# Numbers with more digits than this, or on a grid finer than this beside their range, have full resolution.
+_MOST_DIGITS, _FINEST = 12, 1e-8
+_MOST_CODES = 50
+_IDENTIFIER_SHARE = 0.95
+_EXACT = 2.0**53
+_YEAR = re.compile(r"year|yr|born|birth", re.IGNORECASE)
+_STRONG_ID = re.compile(r"(^|[_\s.])(id|uuid|guid|ssn|isbn)$|[a-z](Id|ID)$", re.IGNORECASE)
+
+
+def numbers_of(column: Column, facts: Facts, rows: int, wish: Wish | None) -> Column:
+    """The column settled: kind, step, bounds, atoms and the evidence."""
+    said = wish is not None and wish.kind is not None
+    column.least, column.most = facts.low, facts.high
+    if not facts.numbers or not math.isfinite(facts.low):
+        return _as(column, ColumnKind.CONSTANT, "no value in any row") if not said and not facts.sampled else column
+    if facts.low == facts.high and facts.filled == rows and not said:
+        return _as(column, ColumnKind.CONSTANT, f"every row is {facts.low:g}")
+    column.step = _step(column, facts)
+    if facts.whole and max(abs(facts.low), abs(facts.high)) >= _EXACT:
+        column.offset = int(facts.low)
+        column.least, column.most = 0.0, facts.high - facts.low
+    if column.kind is not ColumnKind.DATE and not said:
+        _decide(column, facts, rows)
+    if column.kind.named:
+        return column
+    if column.kind.numeric:
+        _bound(column, facts)
+        column.atoms = _atoms(column, facts)
+    if column.step is not None and column.kind is ColumnKind.NUMBER:
+        _say(column, f"on a grid of {column.step:g}")
+    return column
+
+
+def _as(column: Column, kind: ColumnKind, evidence: str) -> Column:
+    column.kind, column.used = kind, kind not in (ColumnKind.CONSTANT, ColumnKind.IDENTIFIER, ColumnKind.TEXT)
+    _say(column, evidence)
+    return column
+
+
+def _say(column: Column, evidence: str) -> None:
+    column.evidence = f"{column.evidence}; {evidence}" if column.evidence else evidence
+
+
+def _decide(column: Column, facts: Facts, rows: int) -> None:
+    name, low, high = column.name, facts.low, facts.high
+    unique = facts.filled == rows and facts.distinct >= _IDENTIFIER_SHARE * rows and rows >= 20
+    if facts.whole and _eight_digits(facts):
+        column.format, column.step = EIGHT_DIGITS, 1.0
+        _as(column, ColumnKind.DATE, "eight digits that are days")
+        column.least = column.most = None
+        return
+    if facts.whole and unique:
+        consecutive = high - low + 1 == rows
+        if consecutive:
+            how = "in their order" if abs(facts.rank) > 0.999 else "in some order"
+            _as(column, ColumnKind.IDENTIFIER, f"numbers the rows {low:g} to {high:g}, {how}")
+            return
+        if patterns.names_an_id(name):
+            _as(column, ColumnKind.IDENTIFIER, "a number of its own in every row, and the name of an identifier")
+            return
+    if facts.whole and _STRONG_ID.search(name) and facts.distinct > _MOST_CODES:
+        _as(column, ColumnKind.IDENTIFIER, f"{facts.distinct:,} whole numbers under the name of an identifier")
+        return
+    if facts.whole and facts.distinct == 2:
+        column.categories = _codes(column, facts)
+        zero_one = (low, high) == (0, 1)
+        _as(column, ColumnKind.BOOLEAN if zero_one else ColumnKind.CATEGORY, f"only {low:g} and {high:g}")
+        column.step = None
+        return
+    if facts.whole and facts.distinct <= _MOST_CODES and patterns.names_a_code(name):
+        column.categories = _codes(column, facts)
+        _as(column, ColumnKind.CATEGORY, f"{facts.distinct} whole numbers under the name of a code")
+        column.step = None
+        return
+    period = _period(name, low, high)
+    if period is not None:
+        column.period = period
+        _as(column, ColumnKind.ANGLE, f"{low:g} to {high:g}, under the name of a direction")
+        return
+    if facts.whole and 0 <= low <= 1 and not _YEAR.search(name):
+        _as(column, ColumnKind.COUNT, f"whole numbers from {low:g} to {high:g}")
+        return
+    _as(column, ColumnKind.NUMBER, f"{'whole ' if facts.whole else ''}numbers from {low:g} to {high:g}")
+
+
+def _codes(column: Column, facts: Facts) -> list[str]:
+    """Whole numbers as the file writes them, in their order."""
+    form = column.number_format
+    return sorted((text for text in facts.texts if form.reads(text)), key=lambda text: float(form.plain(text)))
+
+
+def _eight_digits(facts: Facts) -> bool:
+    if not (facts.low >= 19000101 and facts.high <= 21001231 and facts.distinct > 1):
+        return False
+    for number in list(facts.numbers)[:1000]:
+        try:
+            datetime.strptime(str(int(number)), EIGHT_DIGITS)
+        except ValueError:
+            return False
+    return True
+
+
+def _period(name: str, low: float, high: float) -> float | None:
+    if not patterns.names_an_angle(name):
+        return None
+    if low >= -180 and high <= 360 and high - low > 180 and not (low < 0 and high > 180):
+        return 360.0
+    small = low >= -3.15 and high <= 6.29 and high - low > math.pi and not (low < 0 and high > 3.15)
+    return 2 * math.pi if small else None
+
+
+def _step(column: Column, facts: Facts) -> float | None:
+    """Distance of the numbers that occur; None where they have full resolution."""
+    digits = facts.decimals
+    if column.kind is ColumnKind.DATE:
+        return _date_step(facts)
+    if digits is None or digits > _MOST_DIGITS:
+        return None
+    step = 10.0**-digits
+    extent = max(abs(facts.low), abs(facts.high))
+    if extent > 0 and step < _FINEST * (facts.high - facts.low or extent):
+        return None
+    # Digits of a computer's own, as of a float printed in full: hardly a value occurs twice.
+    if digits >= 5 and facts.distinct > 0.9 * facts.filled:
+        return None
+    if len(facts.numbers) >= _GRID_VALUES:
+        units = np.asarray([round(number / step) for number in facts.numbers if abs(number / step) < _EXACT])
+        shared = int(np.gcd.reduce(units)) if len(units) else 1
+        if shared > 1:
+            return shared * step
+    return step
+
+
+def _date_step(facts: Facts) -> float:
+    """Dates are on days, or on the coarsest of hours, minutes, seconds and microseconds that holds them."""
+    numbers = np.asarray(list(facts.numbers))
+    for step in (3600.0, 60.0, 1.0):
+        if (numbers % step == 0).all() and numbers.max() > 100_000:  # seconds
+            return step
+    return 1.0 if (numbers % 1 == 0).all() else 1e-6
+
+
+def _bound(column: Column, facts: Facts) -> None:
+    """Bounds that no value should pass: zero for counts and what cannot be negative, the end of a share."""
+    if column.kind is ColumnKind.COUNT:
+        column.low = 0.0
+    elif column.kind is ColumnKind.ANGLE:
+        column.low = 0.0 if facts.low >= 0 else -(column.period or 360.0) / 2
+        column.period = column.period or 360.0
+    elif column.kind is ColumnKind.NUMBER and facts.low >= 0 and not column.offset:
+        if not patterns.may_be_negative(column.name):
+            column.low = 0.0
+        if patterns.names_a_share(column.name) and facts.high <= 100 and facts.low >= 0:
+            column.high = 1.0 if facts.high <= 1 else 100.0 if facts.high > 20 else None
+
+
+def _atoms(column: Column, facts: Facts) -> list[float]:
+    """Values that hold more than a small share of the rows, the most frequent first."""
+    total = sum(facts.numbers.values())
+    if column.offset or not total:
+        return []
+    least = max(_SPIKE * total, min(_SPIKE_ROWS, _SPIKE_ROWS * total / max(facts.filled, 1)))
+    often = [(number, n) for number, n in facts.numbers.most_common(_SPIKES) if n >= least]
+    if column.step is None and column.low == 0.0 and facts.low == 0.0 and all(number != 0.0 for number, _ in often):
+        often.append((0.0, 1))  # a density on the positive numbers holds no zero
+    return [float(number) for number, _ in often]

@@ -1,0 +1,293 @@
+"""Schema: what the columns of a table are; found in the data, or said by a person, as a plain object or as TOML."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Self
+
+import tomli_w
+
+from surflow.data.tables.patterns import NumberFormat
+from surflow.errors import ConfigError, unknown_name
+
+
+class ColumnKind(StrEnum):
+    """What a column is.
+
+    >>> ColumnKind("count").value
+    'count'
+    """
+
+    NUMBER = "number"
+    COUNT = "count"
+    CATEGORY = "category"
+    ORDERED = "ordered"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    ANGLE = "angle"
+    IDENTIFIER = "identifier"
+    TEXT = "text"
+    CONSTANT = "constant"
+
+    @property
+    def named(self) -> bool:
+        """Whether values are names: of categories, in an order or in none, or of two answers."""
+        return self in (ColumnKind.CATEGORY, ColumnKind.ORDERED, ColumnKind.BOOLEAN)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether values are numbers, dates and angles among them."""
+        return self in (ColumnKind.NUMBER, ColumnKind.COUNT, ColumnKind.DATE, ColumnKind.ANGLE)
+
+
+# What a category is called that is none of those the schema knows.
+OTHER = "(other)"
+
+
+@dataclass
+class Column:
+    """One column of a table: a plain object, every entry of which may be edited.
+
+    Args:
+        name: as the file writes it.
+        kind: what it is.
+        used: whether a model learns it; identifiers, free text and constants are left out.
+        categories: the names of a category, an ordered one or a boolean, as the file writes them.
+        step: distance of the numbers that occur: 1 for whole ones, 0.01 for cents; None for full float resolution.
+        low, high: bounds that no value passes, or None.
+        period: of an angle: 360, or 2 pi.
+        atoms: numbers that occur often enough to have a probability of their own, such as 0 or 40 hours.
+        missing: rows without a value, as counted when the schema was made.
+        tokens: texts beside numbers that are read as missing.
+        format: how dates are written (as strptime has it), or "date", "timestamp" or "time" of a typed file.
+        decimal, thousands, prefix, suffix: how numbers are written, such as 1.234,5 or $5.
+        offset: subtracted from whole numbers that double precision cannot hold, exactly.
+        unit: the unit that the name says.
+        least, most: smallest and largest value seen, as numbers.
+        distinct: how many different values were seen.
+        evidence: why the column is taken for what it is.
+    """
+
+    name: str
+    kind: ColumnKind
+    used: bool = True
+    categories: list[str] = field(default_factory=list)
+    step: float | None = None
+    low: float | None = None
+    high: float | None = None
+    period: float | None = None
+    atoms: list[float] = field(default_factory=list)
+    missing: int = 0
+    tokens: list[str] = field(default_factory=list)
+    format: str | None = None
+    decimal: str = "."
+    thousands: str = ""
+    prefix: str = ""
+    suffix: str = ""
+    offset: int = 0
+    unit: str | None = None
+    least: float | None = None
+    most: float | None = None
+    distinct: int = 0
+    evidence: str = ""
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point that a number of this column is written with."""
+        if self.step is None:
+            return 17
+        text = f"{self.step:.15f}".rstrip("0")
+        return len(text.partition(".")[2])
+
+    @property
+    def number_format(self) -> NumberFormat:
+        """How its numbers are written."""
+        return NumberFormat(self.decimal, self.thousands, self.prefix, self.suffix)
+
+    @property
+    def type(self) -> str:
+        """Kind and what belongs to it, in a few words: ``category of 3``, ``number, step 0.01``."""
+        if self.kind is ColumnKind.BOOLEAN and self.categories:
+            return f"boolean, {' / '.join(self.categories)}"
+        if self.kind.named:
+            return f"{self.kind} of {len(self.categories)}"
+        if self.kind is ColumnKind.DATE:
+            return f"date, {self.format}" if self.format else "date"
+        if self.kind is ColumnKind.ANGLE:
+            return f"angle, period {self.period:g}" if self.period else "angle"
+        if self.kind is ColumnKind.NUMBER:
+            return "number, full resolution" if self.step is None else f"number, step {self.step:g}"
+        return str(self.kind)
+
+    def to_dict(self) -> dict[str, object]:
+        """Its entries that are not their defaults; ``Column.from_dict`` reads them back."""
+        plain = Column(self.name, self.kind)
+        entries = {k: v for k, v in asdict(self).items() if k in ("name", "kind") or v != getattr(plain, k)}
+        return entries | {"kind": str(self.kind)}
+
+    @classmethod
+    def from_dict(cls, entries: dict[str, object]) -> Self:
+        """The column that entries state.
+
+        Raises:
+            ConfigError: for an unknown entry or kind, or a missing name.
+        """
+        known = [f.name for f in fields(cls)]
+        for key in entries:
+            if key not in known:
+                raise ConfigError(unknown_name("entry of a column", key, known))
+        if "name" not in entries or "kind" not in entries:
+            raise ConfigError(f"a column of a schema needs name and kind, got {sorted(entries)}")
+        kinds = [str(kind) for kind in ColumnKind]
+        if str(entries["kind"]) not in kinds:
+            raise ConfigError(f"column {entries['name']!r}: {unknown_name('kind', str(entries['kind']), kinds)}")
+        try:
+            return cls(**(entries | {"kind": ColumnKind(str(entries["kind"]))}))  # type: ignore[arg-type]
+        except TypeError as error:
+            raise ConfigError(f"column {entries['name']!r} of the schema: {error}") from error
+
+
+@dataclass
+class Schema:
+    """What the columns of a table are, in the order of the file.
+
+    Args:
+        columns: all of them, those that no model learns included.
+        rows: how many rows the table had.
+        warnings: what is doubtful about the data, in words.
+
+    >>> people = Schema([Column("age", ColumnKind.COUNT, step=1.0), Column("id", ColumnKind.IDENTIFIER, used=False)])
+    >>> people["age"].kind.value, [column.name for column in people.used]
+    ('count', ['age'])
+    >>> Schema.from_toml(people.to_toml()) == people
+    True
+    """
+
+    columns: list[Column]
+    rows: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Column]:
+        return iter(self.columns)
+
+    def __getitem__(self, name: str) -> Column:
+        """The column of a name.
+
+        Raises:
+            ConfigError: if there is none.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise ConfigError(unknown_name("column", name, self.names))
+
+    @property
+    def names(self) -> list[str]:
+        """All names, in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def used(self) -> list[Column]:
+        """The columns that a model learns."""
+        return [column for column in self.columns if column.used]
+
+    def only(self, names: Iterable[str]) -> Schema:
+        """The schema of some columns, in the order named, all used.
+
+        Raises:
+            ConfigError: for a name that is none of a column.
+        """
+        return Schema([replace(self[name], used=True) for name in names], self.rows)
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, for JSON or TOML."""
+        entries: dict[str, object] = {"rows": self.rows}
+        if self.warnings:
+            entries["warnings"] = list(self.warnings)
+        return entries | {"column": [column.to_dict() for column in self.columns]}
+
+    @classmethod
+    def from_dict(cls, entries: dict[str, object]) -> Schema:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ConfigError: for what states no schema.
+        """
+        columns, rows, warnings = entries.get("column"), entries.get("rows", 0), entries.get("warnings", [])
+        if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
+            raise ConfigError("a schema states its columns as [[column]], each with name and kind")
+        if not isinstance(rows, int) or not isinstance(warnings, list):
+            raise ConfigError("a schema's rows are a number, and its warnings a list of texts")
+        schema = cls([Column.from_dict(column) for column in columns], rows, [str(warning) for warning in warnings])
+        twice = [name for i, name in enumerate(schema.names) if name in schema.names[:i]]
+        if twice:
+            raise ConfigError(f"the schema states the column {twice[0]!r} twice")
+        return schema
+
+    def to_toml(self) -> str:
+        """The text of a schema's file; :meth:`from_toml` reads it back."""
+        return tomli_w.dumps(self.to_dict())
+
+    @classmethod
+    def from_toml(cls, text: str) -> Schema:
+        """The schema in a TOML text.
+
+        Raises:
+            ConfigError: for a text that is no TOML, or states no schema.
+        """
+        try:
+            return cls.from_dict(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"the schema is not TOML: {error}") from error
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person says of one column: its kind, or that it is left out, and entries that go with it."""
+
+    name: str
+    kind: ColumnKind | None
+    categories: tuple[str, ...] = ()
+    format: str | None = None
+
+
+def wishes(stated: Sequence[str], names: Sequence[str]) -> dict[str, Wish]:
+    """What ``--column age=count`` and the like say, by column.
+
+    Forms: ``name=kind`` for every kind, ``name=drop``, ``name=ordered(low,medium,high)``, ``name=date(%d/%m/%Y)``.
+
+    Raises:
+        ConfigError: for a column that is not there, an unknown kind, or a column named twice.
+
+    >>> wishes(["age=count", "grade=ordered(low,high)"], ["age", "grade"])["grade"].categories
+    ('low', 'high')
+    """
+    found: dict[str, Wish] = {}
+    kinds = [*map(str, ColumnKind), "drop"]
+    for text in stated:
+        name, equals, said = text.rpartition("=") if "(" not in text else text.partition("=")
+        if not equals:
+            raise ConfigError(f"--column {text!r}: expected NAME=KIND, with a kind of {', '.join(kinds)}")
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f": there are {', '.join(map(repr, names[:12]))}"
+            raise ConfigError(f"--column {text!r}: there is no column {name!r}{hint}")
+        kind, bracket, inner = said.strip().partition("(")
+        if kind not in kinds:
+            raise ConfigError(f"--column {text!r}: {unknown_name('kind', kind, kinds)}")
+        if name in found:
+            raise ConfigError(f"--column says two things of {name!r}: expected one")
+        inside = inner.removesuffix(")") if bracket else ""
+        if inside and kind not in ("ordered", "category", "date"):
+            raise ConfigError(f"--column {text!r}: only ordered(...), category(...) and date(...) take brackets")
+        found[name] = Wish(
+            name,
+            None if kind == "drop" else ColumnKind(kind),
+            tuple(part.strip() for part in inside.split(",")) if inside and kind != "date" else (),
+            inside if inside and kind == "date" else None,
+        )
+    return found

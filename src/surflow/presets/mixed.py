@@ -1,0 +1,54 @@
+"""The preset for tables of mixed columns."""
+
+from __future__ import annotations
+
+from surflow._internal.random import seeded
+from surflow._internal.shapes import Shape, as_shape
+from surflow.distributions.any_order import AnyOrder
+from surflow.flow import ContextNet, Flow
+from surflow.presets.start import context_width
+from surflow.supports import Support, real
+
+
+def table(
+    event_shape: int | Shape,
+    context_shape: int | Shape | None = None,
+    *,
+    context_net: ContextNet | None = None,
+    support: Support = real,
+    seed: int | None = None,
+    width: int = 64,
+    layers: int = 3,
+    heads: int = 4,
+    components: int = 8,
+    orders: int = 8,
+) -> Flow:
+    """For tables of numbers, categories, dates and holes, any column given any others, by a causal transformer.
+
+    :class:`~surflow.AnyOrder` alone: exact masses of what has a probability, densities of the rest.
+
+    Args:
+        event_shape: number of columns.
+        context_shape: shape of the context, a vector of any length; None for none.
+        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
+        support: of the columns, as the schema of a table says it.
+        seed: initial weights are a function of it; without one they come from torch's global generator.
+        width, layers, heads: of the transformer.
+        components: logistics of which a column's numbers are a mixture, given others.
+        orders: how many orders of the columns the density is the mean of.
+
+    Raises:
+        ShapeError: for events that are no vectors, or a context that is no vector.
+        SupportError: for a support of another kind than that of columns.
+
+    >>> import surflow as sf
+    >>> table(2, support=sf.product([sf.Integers(3), sf.real]), width=16, seed=0).exact
+    True
+    """
+    with seeded(seed):
+        width_of_context = context_width(context_shape, context_net) or None
+        base = AnyOrder(
+            as_shape(event_shape), width_of_context, support=support, width=width, layers=layers, heads=heads,
+            components=components, orders=orders,
+        )  # fmt: skip
+        return Flow([], base=base, context_net=context_net)
