@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from surflow._internal.configurable import Configurable
@@ -327,8 +328,8 @@ class On(Transform):
         return self.layer._path(inverse=inverse)._replace(keeps=True)
 
     def _put(self, x: Tensor, value: Tensor) -> Tensor:
-        whole = x.to(value.dtype, copy=True)
-        whole[:, self.part] = value
+        whole = x.to(torch.promote_types(x.dtype, value.dtype), copy=True)
+        whole[:, self.part] = value.to(whole.dtype)
         return whole
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -9,19 +10,23 @@ import torch
 from torch import Tensor
 
 from surflow._internal.number_types import KeepsTypes
-from surflow._internal.numbers import finite_rows, spread
+from surflow._internal.numbers import not_finite, spread
 from surflow._internal.shapes import Shape, flat, sum_event
 from surflow.errors import DataError
 
 # From so many robust deviations on, coordinates of a robust scale are compressed.
 TAIL = 4.0
+# By so many scales, or so much of a scale's logarithm, do other data differ that are not other rows of the same.
+_OTHER = 0.2
+# What is trained on without fitting should be of unit size, to such a factor.
+_FAR = 10.0
 _LEAST = torch.finfo(torch.float64).tiny
 
 
 class Standardizer(KeepsTypes):
     r"""u = (x - m) / s in double precision, handed on in the type of the networks around it.
 
-    Where the standard deviation is made by few values, m is the median and s the robust deviation
+    Where the standard deviation is made by few values, m and s are those of clipped values
     (:func:`surflow._internal.numbers.spread`), and what lies more than t = 4 of these away is compressed to
     sign(u) t (1 + log(abs(u) / t)): else one outlier would be all that a loss and its gradients see.
 
@@ -51,6 +56,7 @@ class Standardizer(KeepsTypes):
         self.register_buffer("z_like", torch.empty(0), persistent=False)
         self.tails = False  # whether any coordinate is robust, without a wait for the device
         self.saw_others = False  # whether it was shown other data than those that it was fitted to
+        self.looked = False  # whether it looked if what it is trained on needs fitting
 
     @torch.no_grad()
     def fit(self, x: Tensor, weight: Tensor | None, owner: str) -> None:
@@ -63,8 +69,11 @@ class Standardizer(KeepsTypes):
             x, weight = x[weight > 0], weight[weight > 0]
         if not len(x):
             return
-        bad = ~finite_rows(x)
+        bad = not_finite(x)
         if bad.any():
+            if self.fitted:
+                self.saw_others = True
+                return
             raise DataError(
                 f"{owner} is fitted to finite data, got NaN or infinite values in {int(bad.sum())} of {len(x)} rows, "
                 f"the first row {int(bad.nonzero()[0])}"
@@ -74,11 +83,8 @@ class Standardizer(KeepsTypes):
         # A constant coordinate, or a single row, tells nothing about a scale.
         log_scale = torch.where(found.scale > 0, found.scale.clamp(min=_LEAST).log(), 0.0).reshape(self.shift.shape)
         if self.fitted:
-            # To the rounding of sums in another order.
-            self.saw_others = not (
-                torch.allclose(log_scale, self.log_scale.double(), rtol=0, atol=1e-6)
-                and bool(((shift - self.shift).abs() <= 1e-6 * log_scale.exp() + 1e-12 * shift.abs()).all())
-            )
+            off = (shift - self.shift).abs() * (-self.log_scale).exp()
+            self.saw_others = bool(((off > _OTHER) | ((log_scale - self.log_scale).abs() > _OTHER)).any())
             return
         self.shift.copy_(shift)
         self.log_scale.copy_(log_scale)
@@ -86,6 +92,7 @@ class Standardizer(KeepsTypes):
         self.tails = bool(found.robust.any())
         self.x_like = self.x_like.to(torch.float64 if x.dtype == torch.float64 else torch.float32)
         self.fitted.fill_(True)
+        self.looked = True
 
     def exactly(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """u, and V, its log-slope summed over the event, (batch,); in double precision."""
@@ -99,6 +106,8 @@ class Standardizer(KeepsTypes):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The same in the type of the networks."""
+        if self.training and not self.looked and torch.is_grad_enabled():
+            self._look(x)
         u, V = self.exactly(x)
         return u.to(self.z_like.dtype), V.to(self.z_like.dtype)
 
@@ -113,6 +122,23 @@ class Standardizer(KeepsTypes):
         kind = self.z_like.dtype
         return x.to(torch.float64 if self.x_like.dtype == torch.float64 else kind), V.to(kind)
 
+    @torch.no_grad()
+    def _look(self, x: Tensor) -> None:
+        """Warn, once, who trains on data of another size without fitting this to them."""
+        self.looked = True
+        if self.fitted or len(x) < 2:
+            return
+        found = spread(flat(x))
+        far = (found.location.abs() > _FAR) | (found.scale > _FAR) | ((found.scale > 0) & (found.scale < 1 / _FAR))
+        if far.any():
+            warnings.warn(
+                "training begins on data that are far from unit size, and the layer that standardises was not fitted "
+                "to them: call flow.initialize(x, context) with training data before the first step, as surflow.fit "
+                "does",
+                UserWarning,
+                stacklevel=3,
+            )
+
     def _contribution(self, x: Tensor) -> Tensor:
         positions = x.shape[1:].numel() // max(1, self.log_scale.numel())
         return (-positions * self.log_scale.sum()).expand(x.shape[0])
@@ -121,4 +147,4 @@ class Standardizer(KeepsTypes):
         if prefix + "x_like" in state_dict:  # which copying would leave as it is
             self.x_like = self.x_like.to(state_dict[prefix + "x_like"].dtype)
         super()._load_from_state_dict(state_dict, prefix, *rest)
-        self.tails = bool(self.robust.any())
+        self.tails, self.looked = bool(self.robust.any()), bool(self.fitted)

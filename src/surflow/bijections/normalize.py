@@ -21,9 +21,9 @@ class Standardize(Transform):
     data of any size, and far from zero, are right; z is of the type that ``flow.to`` sets, and draws of float64 data
     are float64. Constant coordinates, those with one value in all rows, keep their scale.
 
-    Where the standard deviation is more than five times 1.4826 times the median of :math:`|x - \mathrm{median}|`, which
-    for normal data would be the same, few values make it: an outlier, or heavy tails. There, and ``robust`` says where,
-    m is the median and s the second number, and :math:`u = (x - m) / s` beyond t = 4 is compressed:
+    Where the standard deviation is more than five times that of the same values clipped to their quantiles of 2.5 and
+    97.5 percent, few values make it: an outlier, or heavy tails. There, and ``robust`` says where, m and s are mean and
+    standard deviation of the clipped values, and :math:`u = (x - m) / s` beyond t = 4 is compressed:
 
     .. math:: z = \mathrm{sign}(u)\, t\, (1 + \log(|u| / t)), \qquad V = -\log s - \log(|u| / t).
 
@@ -80,8 +80,9 @@ class ActNorm(Transform):
 
     .. math:: z_c = (u_c - b_c) e^{-a_c}, \quad u_c = (x_c - m_c) / s_c, \qquad V = -n \sum_c (\log s_c + a_c)
 
-    at n positions. m and s, over rows and positions, are those of :class:`Standardize`, robust ones included, and like there kept in
-    double precision; b and a are learned, from 0. A step of learning is so of the same effect whatever the unit of x.
+    at n positions. m and s, over rows and positions, are those of :class:`Standardize`, with its compression where they
+    are the robust ones, and like there kept in double precision; b and a are learned, from 0. A step of learning is so
+    of the same effect whatever the unit of x.
 
     Args:
         event_shape: shape of one event; entries of the first axis have each a shift and a scale.

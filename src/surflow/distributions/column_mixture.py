@@ -48,9 +48,9 @@ class ColumnMixture(Mixture, ColumnDistribution):
                 raise DataError(f"expected distributions of rows such as AnyOrder, got {type(part).__name__}")
         super().__init__(components)
 
-    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
         for part in self.components:
-            part.initialize(x, part._own(context))
+            part.initialize(x, part._own(context), weight=weight)
 
     @torch.no_grad()
     def weigh(self, x: Tensor, context: Tensor | None = None) -> None:

@@ -25,7 +25,8 @@ class Summary(Configurable, KeepsTypes):
 
     with m the mean of the training observations, and P their standardisation, coordinate by coordinate, or their
     projection on the leading principal components, each scaled to unit variance; in double precision, and with the
-    robust location and scale, and the tails, of :class:`surflow.Standardize` where few values make the deviation. ``fit`` sets both before training.
+    robust location and scale, and the compression, of :class:`surflow.Standardize` where few values make the deviation.
+    ``fit`` sets both before training.
     Components are for long observations of few parameters, such as time series: noise fills all directions alike,
     and a network that sees only those in which observations differ learns from far fewer simulations.
 
