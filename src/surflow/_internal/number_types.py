@@ -56,14 +56,13 @@ class KeepsTypes(nn.Module):
     kept: ClassVar[tuple[str, ...]] = ()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 -- torch's
-        before = {name: self._buffers[name] for name in self.kept}
-        for name in self.kept:
-            self._buffers[name] = before[name].float()  # type: ignore[union-attr]  # some devices have no doubles
+        before = {name: buffer for name in self.kept if (buffer := self._buffers[name]) is not None}
+        for name, buffer in before.items():
+            self._buffers[name] = buffer.float()  # some devices have no doubles
         super()._apply(fn, recurse)
-        for name, tensor in before.items():
-            moved = self._buffers[name]
-            if moved.device.type != "mps":  # type: ignore[union-attr]
-                self._buffers[name] = (
-                    torch.empty_like(tensor, device=moved.device) if tensor.is_meta else tensor.to(moved.device)  # type: ignore[union-attr,arg-type]
-                )
+        for name, buffer in before.items():
+            device = self.get_buffer(name).device
+            if device.type != "mps":
+                empty = torch.empty_like(buffer, device=device)
+                self._buffers[name] = empty if buffer.is_meta else buffer.to(device)
         return self

@@ -71,7 +71,7 @@ def spread(x: Tensor, weight: Tensor | None = None, *, center: bool = True) -> S
     (1.0, True)
     """
     x = x.double()
-    share = None if weight is None else (weight / weight.max()).double()
+    share = None if weight is None else weight.double() / weight.max()
     share = None if share is None else share / share.sum()
     location, scale = _moments(x, share, center=center)
     clipped = _clipped(x, share, center=center)
