@@ -139,6 +139,15 @@ class Distribution(Configurable, nn.Module):
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         """Let what is fitted to data before training see rows of them; ``fit`` calls it."""
 
+    def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Let what is chosen by rows that were not trained on, such as weights of a mixture of distributions of rows,
+        see them; here nothing. ``fit`` calls it at the end, with up to 2000 rows of the validation set.
+
+        Args:
+            x: rows, (batch, *event), at least one.
+            context: one of each row, or None.
+        """
+
     # -- scoring ------------------------------------------------------------------------------------
 
     def log_prob(self, x: Tensor, context: Tensor | None = None, *, importance_samples: int | None = None) -> Tensor:

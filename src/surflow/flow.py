@@ -290,6 +290,14 @@ class Flow(Distribution):
             x, _ = layer(x, context)
         self.base.initialize(x, self.base._own(context))
 
+    @torch.no_grad()
+    def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
+        x, context, _ = self._rows(x, context)
+        context = self._embed(context)
+        for layer in self.transforms:
+            x, _ = layer(x, context)
+        self.base.weigh(x, self.base._own(context))
+
     # -- explanations -------------------------------------------------------------------------------
 
     @torch.no_grad()

@@ -7,14 +7,14 @@ import re
 from datetime import datetime
 
 import numpy as np
+import torch
 
+from surflow.column_supports import atoms_of
 from surflow.data.tables import patterns
 from surflow.data.tables.columns import EIGHT_DIGITS
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.schema import Column, ColumnKind, Wish
 
-# A value is a spike from this share of the rows on, and from so many rows; there are at most so many.
-_SPIKE, _SPIKE_ROWS, _SPIKES = 0.003, 10, 100
 # A grid coarser than the digits needs so many different values as evidence.
 _GRID_VALUES = 50
 # Numbers with more digits than this, or on a grid finer than this beside their range, have full resolution.
@@ -44,7 +44,8 @@ def numbers_of(column: Column, facts: Facts, rows: int, wish: Wish | None) -> Co
         return column
     if column.kind.numeric:
         _bound(column, facts)
-        column.atoms = _atoms(column, facts)
+        shown = np.asarray(list(facts.numbers.elements()))
+        column.atoms = spikes(column, shown - column.offset)
     if column.step is not None and column.kind is ColumnKind.NUMBER:
         _say(column, f"on a grid of {column.step:g}")
     return column
@@ -173,13 +174,17 @@ def _bound(column: Column, facts: Facts) -> None:
             column.high = 1.0 if facts.high <= 1 else 100.0 if facts.high > 20 else None
 
 
-def _atoms(column: Column, facts: Facts) -> list[float]:
-    """Values that hold more than a small share of the rows, the most frequent first."""
-    total = sum(facts.numbers.values())
-    if column.offset or not total:
+def spikes(column: Column, values: np.ndarray) -> list[float]:
+    """Values that are met more often than their neighbours say, ascending: 0 dollars, 40 hours, 1.00 carat.
+
+    >>> hours = Column("hours", ColumnKind.COUNT, step=1.0)
+    >>> spikes(hours, np.r_[np.arange(20.0, 60.0), np.full(30, 40.0)])
+    [40.0]
+    """
+    there = torch.from_numpy(values[np.isfinite(values)])
+    if column.offset or not len(there):
         return []
-    least = max(_SPIKE * total, min(_SPIKE_ROWS, _SPIKE_ROWS * total / max(facts.filled, 1)))
-    often = [(number, n) for number, n in facts.numbers.most_common(_SPIKES) if n >= least]
-    if column.step is None and column.low == 0.0 and facts.low == 0.0 and all(number != 0.0 for number, _ in often):
-        often.append((0.0, 1))  # a density on the positive numbers holds no zero
-    return [float(number) for number, _ in often]
+    found = list(atoms_of(there, column.step or 0.0))
+    if column.step is None and column.low == 0.0 and there.min() == 0.0 and 0.0 not in found:
+        found.insert(0, 0.0)  # a density on the positive numbers holds no zero
+    return found
