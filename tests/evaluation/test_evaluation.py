@@ -45,7 +45,9 @@ def splits_of(train, validation, test, **others):
         "event_shape": shape,
         "description": "made for a test",
     }
-    return SimpleNamespace(train=train, validation=validation, test=test, simulator=None, **(fields | others))
+    return SimpleNamespace(
+        train=train, validation=validation, test=test, simulator=None, schema=None, **(fields | others)
+    )
 
 
 def by_metric(rows):

@@ -167,6 +167,9 @@ def _schema_of(raw: Raw, schema: Schema | str | Path | None, column: Sequence[st
 def read_schema(path: str | Path) -> Schema:
     """The schema in a TOML file.
 
+    Args:
+        path: of the file, as ``surflow inspect DATA -o schema.toml`` writes it.
+
     Raises:
         FileError: if it cannot be read.
         ConfigError: if it states no schema.
