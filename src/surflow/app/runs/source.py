@@ -28,7 +28,7 @@ def load_splits(config: Config) -> Splits:
         drop=data.drop or (),
         column=data.column or (),
         schema=data.schema_file,
-        sets=data.sets,
+        sets=bool(data.sets),
         seed=config.seed,
         rows=data.rows,
         data_dir=data.data_dir,

@@ -46,7 +46,7 @@ def numbers_of(column: Column, facts: Facts, rows: int, wish: Wish | None) -> Co
         _bound(column, facts)
         shown = np.asarray(list(facts.numbers.elements()))
         column.atoms = spikes(column, shown - column.offset)
-    if column.step is not None and column.kind is ColumnKind.NUMBER:
+    if column.step not in (None, 1.0) and column.kind is ColumnKind.NUMBER:
         _say(column, f"on a grid of {column.step:g}")
     return column
 
