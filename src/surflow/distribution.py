@@ -136,8 +136,14 @@ class Distribution(Configurable, nn.Module):
 
     # -- before training ----------------------------------------------------------------------------
 
-    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Let what is fitted to data before training see rows of them; ``fit`` calls it."""
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
+        """Let what is fitted to data before training see rows of them; ``fit`` calls it.
+
+        Args:
+            x: rows, (batch, *event).
+            context: their contexts.
+            weight: (batch,), not negative: a row of weight w counts as w rows; None for ones.
+        """
 
     def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
         """Let what is chosen by rows that were not trained on, such as weights of a mixture of distributions of rows,
@@ -221,9 +227,22 @@ class Distribution(Configurable, nn.Module):
                 context = context.expand(leading).reshape(-1, *context.shape[1:])
         check_rows(self, "events", x, self.event_shape)
         if not x.is_floating_point():
-            x = x.to(type_for(number_type(self), self.support.largest))
+            x = x.to(self._type_of_rows(x.dtype))
         check_integers(self, "events", x, self.support)
         return x, check_context(self, context, self.context_shape, x.shape[0]), batch
+
+    @property
+    def _any_precision(self) -> bool:
+        """Whether events may be of any floating type, whatever that of the parameters."""
+        return False
+
+    def _type_of_rows(self, kind: torch.dtype) -> torch.dtype:
+        """The floating type in which events of a type enter: the parameters', or one that keeps all integers."""
+        return type_for(number_type(self), self.support.largest)
+
+    def _type_of_contexts(self, kind: torch.dtype) -> torch.dtype:
+        """The type in which contexts of a type enter; integers stay, for they may be labels."""
+        return number_type(self) if kind.is_floating_point else kind
 
     def _refuse_stray(self, context: Tensor | None) -> None:
         """Who passes a context believes the model to be conditional, and should hear that it is not."""

@@ -16,12 +16,12 @@ from surflow import gradients
 from surflow._internal.bridges import bridge
 from surflow._internal.chunks import rows_at_once
 from surflow._internal.held_draws import hold_draws
-from surflow._internal.number_types import type_for
+from surflow._internal.number_types import parameter_type, type_for
 from surflow._internal.shapes import Shape, check_context, check_rows
 from surflow.distribution import Distribution, Jumps
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
 from surflow.pieces import shared_context
-from surflow.supports import Product, Support
+from surflow.supports import Integers, Product, Support
 from surflow.transform import Transform, layer_name
 
 T = TypeVar("T")  # what a direction of a layer returns
@@ -117,6 +117,9 @@ class Flow(Distribution):
         self.transforms: Sequence[Transform] = nn.ModuleList(transforms)  # type: ignore[assignment]
         self.base = base
         self.context_net = cast("nn.Module | None", context_net)
+        # Up to here events keep their own precision, and from here they are of the networks' type: the first part with
+        # floats of its own, such as what follows a Standardize.
+        self._door = next((i for i, part in enumerate(parts) if not part._any_precision), len(parts))
         # Layers and pieces do not change after they are built, and scoring asks each time.
         self._exact = all(layer.exact for layer in transforms) and base.exact
         self._estimator = self.estimator()
@@ -150,7 +153,7 @@ class Flow(Distribution):
     def _embed(self, context: Tensor | None) -> Tensor | None:
         if context is None:
             return None
-        self._check_type("contexts", context)
+        context = context.to(self._type_of_contexts(context.dtype))
         return context if self.context_net is None else self.context_net(context)
 
     # -- scoring ------------------------------------------------------------------------------------
@@ -162,18 +165,38 @@ class Flow(Distribution):
             "use flow.elbo(x), or flow.log_prob(x, importance_samples=k)"
         )
 
-    def _rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, Shape]:
-        x, context, batch = super()._rows(x, context)
-        self._check_type("events", x, self.support.largest)
-        return x, context, batch
+    @property
+    def _any_precision(self) -> bool:
+        return True  # it casts where it has to
 
-    def _check_type(self, what: str, x: Tensor, largest: int = 0) -> None:
-        weight = next(self.parameters(), None)
-        if weight is not None and x.is_floating_point() and type_for(weight.dtype, largest) != x.dtype:
-            raise DataError(
-                f"the flow's parameters are {weight.dtype}, the {what} {x.dtype}: "
-                f"pass .to({type_for(weight.dtype, largest)}), or change the flow with flow.to({x.dtype})"
-            )
+    def _type_of_rows(self, kind: torch.dtype) -> torch.dtype:
+        own = super()._type_of_rows(kind)
+        if isinstance(self.support, Integers):
+            return own
+        if self._door == 0:
+            return own
+        if kind.is_floating_point:
+            return torch.promote_types(kind, own) if self.support.largest else kind
+        return own if kind.itemsize < 4 else torch.float64  # which holds them
+
+    def _type_of_contexts(self, kind: torch.dtype) -> torch.dtype:
+        if not kind.is_floating_point or getattr(self.context_net, "any_precision", False):
+            return kind
+        return parameter_type(self) or kind
+
+    def _at(self, position: int, x: Tensor) -> Tensor:
+        """What the part at a position is given: from the door on it is of the type of the parameters."""
+        if position != self._door:
+            return x
+        own = parameter_type(self)
+        part = self.transforms[position] if position < len(self.transforms) else self.base
+        support = part.domain if isinstance(part, Transform) else part.support
+        return x if own is None else x.to(type_for(own, support.largest))
+
+    def _summed(self, terms: list[Tensor]) -> Tensor:
+        """The sum of log-densities and contributions, in the type of the parameters."""
+        total = torch.stack(terms).sum(0)
+        return total.to(parameter_type(self) or total.dtype)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         if not self.exact:
@@ -204,7 +227,7 @@ class Flow(Distribution):
         if torch.is_grad_enabled():  # it is their gradients that need not be finite
             x = self.support.without(x, outside)
         z, V, log_q = self._chain(x, given, self._held())
-        log_w = torch.stack([*V, self.base.elbo(z, self.base._own(given))]).sum(0)
+        log_w = self._summed([*V, self.base.elbo(z, self.base._own(given))])
         # A layer may be finite beyond its domain (a clamped logarithm); the density there is zero. NaN stays NaN.
         log_w = log_w.masked_fill(outside, -math.inf)
         if self._estimator.refusal and log_w.requires_grad and (refusal := self.estimator().refusal):
@@ -228,13 +251,14 @@ class Flow(Distribution):
         """The latent, the contributions, and the log-densities of what the layers ``held`` draw."""
         contributions, log_qs = [], []
         for i, layer in enumerate(self.transforms):
+            x = self._at(i, x)
             if i in held:
                 x, V, log_q = self._through(partial(_hold, layer), x, context)
                 log_qs.append(log_q)
             else:
                 x, V = self._through(partial(_release, layer) if layer.random_forward else layer, x, context)
             contributions.append(V)
-        return x, contributions, log_qs
+        return self._at(len(self.transforms), x), contributions, log_qs
 
     def _through(self, direction: Callable[..., T], x: Tensor, context: Tensor | None) -> T:
         """One direction of a layer, which ``recompute`` takes once more in the backward pass.
@@ -254,7 +278,7 @@ class Flow(Distribution):
         for layer in reversed([*self.transforms]):  # as a list: a ModuleList counts slowly
             x, V = self._through(layer.inverse, x, context)
             contributions.append(V)
-        return x, torch.stack(contributions).sum(0)
+        return x, self._summed(contributions)
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
         context = self._embed(context)
@@ -281,25 +305,43 @@ class Flow(Distribution):
     # -- before training ----------------------------------------------------------------------------
 
     @torch.no_grad()
-    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Let what is fitted to data (Standardize, ActNorm, a Summary of contexts) see it, each in its place."""
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
+        """Let what is fitted to data (Standardize, ActNorm, a Summary of contexts) see it, each in its place.
+
+        What was fitted before keeps what it has.
+
+        Args:
+            x: rows, (batch, *event).
+            context: their contexts.
+            weight: (batch,), not negative: a row of weight w counts as w rows, one of weight 0 is absent; None for
+                ones.
+
+        Raises:
+            DataError: for other weights, or data that are not finite.
+        """
         x, context, _ = self._rows(x, context)
+        if weight is not None:
+            there = _weighted(weight, len(x))
+            x, weight = x[there], weight[there]
+            context = None if context is None else context[there]
+        more = {} if weight is None else {"weight": weight}
         fitted = getattr(self.context_net, "initialize", None)
         if fitted is not None and context is not None:
-            fitted(context)
+            fitted(context, **more)
         context = self._embed(context)
-        for layer in self.transforms:
-            layer.initialize(x, context)
+        for i, layer in enumerate(self.transforms):
+            x = self._at(i, x)
+            layer.initialize(x, context, **more)
             x, _ = layer(x, context)
-        self.base.initialize(x, self.base._own(context))
+        self.base.initialize(self._at(len(self.transforms), x), self.base._own(context), **more)
 
     @torch.no_grad()
     def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
         x, context, _ = self._rows(x, context)
         context = self._embed(context)
-        for layer in self.transforms:
-            x, _ = layer(x, context)
-        self.base.weigh(x, self.base._own(context))
+        for i, layer in enumerate(self.transforms):
+            x, _ = layer(self._at(i, x), context)
+        self.base.weigh(self._at(len(self.transforms), x), self.base._own(context))
 
     # -- explanations -------------------------------------------------------------------------------
 
@@ -317,9 +359,10 @@ class Flow(Distribution):
         x, context, _ = self._rows(x, context)
         given = self._embed(context)
         rows = []
-        for layer in self.transforms:
-            x, V = layer(x, given)
+        for i, layer in enumerate(self.transforms):
+            x, V = layer(self._at(i, x), given)
             rows.append(Term(layer_name(layer), V.mean().item(), layer.exact))
+        x = self._at(len(self.transforms), x)
         base = self.base.elbo(x, self.base._own(given)).mean().item()
         return [*rows, Term(type(self.base).__name__, base, self.base.exact)]
 
@@ -400,6 +443,15 @@ def _space(shape: Shape, support: Support) -> str:
     if len(text) > _LONGEST and isinstance(support, Product):
         text = f"{len(support.parts)} different columns"
     return f"{shape} {text}"
+
+
+def _weighted(weight: Tensor, rows: int) -> Tensor:
+    """Which rows have a weight; booleans."""
+    if tuple(weight.shape) != (rows,):
+        raise DataError(f"expected one weight a row, shape ({rows},), got {tuple(weight.shape)}")
+    if not (weight.isfinite() & (weight >= 0)).all():
+        raise DataError("expected weights that are finite and not negative: weights count rows")
+    return weight > 0
 
 
 def _count(module: nn.Module) -> int:

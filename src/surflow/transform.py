@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from surflow._internal.configurable import Configurable
+from surflow._internal.number_types import floats_in
 from surflow._internal.shapes import Shape, as_axes, as_shape, check_context, check_rows
 from surflow.distribution import Distribution, Jumps, check_integers
 from surflow.errors import BoundError, ShapeError
@@ -178,8 +180,19 @@ class Transform(Configurable, nn.Module):
         check_integers(self, "z", z, self.codomain)
         return self._generate(z, check_context(self, context, self.context_shape, z.shape[0]))
 
-    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Fit whatever the layer takes from the data before training; most layers take nothing."""
+    @property
+    def _any_precision(self) -> bool:
+        """Whether events may be of any floating type; else they are of the type of the layer's own floats."""
+        return not floats_in(self)
+
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
+        """Fit whatever the layer takes from the data before training; most layers take nothing.
+
+        Args:
+            x: rows, (batch, *in_shape).
+            context: their contexts.
+            weight: (batch,), not negative: a row of weight w counts as w rows; None for ones.
+        """
 
     def extra_repr(self) -> str:
         shape = f"{self.in_shape}" if self.in_shape == self.out_shape else f"{self.in_shape} -> {self.out_shape}"
@@ -247,9 +260,13 @@ class Inverse(Transform):
         x, V = self.layer.forward(z, context)
         return x, -V
 
-    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+    @property
+    def _any_precision(self) -> bool:
+        return self.layer._any_precision
+
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
         if isinstance(self.layer, Inverse):
-            self.layer.layer.initialize(x, context)
+            self.layer.layer.initialize(x, context, weight=weight)
 
 
 class On(Transform):
@@ -311,8 +328,8 @@ class On(Transform):
         return self.layer._path(inverse=inverse)._replace(keeps=True)
 
     def _put(self, x: Tensor, value: Tensor) -> Tensor:
-        whole = x.to(value.dtype, copy=True)
-        whole[:, self.part] = value
+        whole = x.to(torch.promote_types(x.dtype, value.dtype), copy=True)
+        whole[:, self.part] = value.to(whole.dtype)
         return whole
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -326,8 +343,12 @@ class On(Transform):
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
         return self._put(z, self.layer.generate(z[:, self.part], context))
 
-    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        self.layer.initialize(x[:, self.part], context)
+    @property
+    def _any_precision(self) -> bool:
+        return self.layer._any_precision
+
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
+        self.layer.initialize(x[:, self.part], context, weight=weight)
 
 
 def layer_name(layer: Transform) -> str:

@@ -1,9 +1,12 @@
-"""Floating types: the one that a module computes in, and one that is wide enough for integers."""
+"""Floating types: the one that a module computes in, one that is wide enough for integers, and some that are kept."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar, Self
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def type_for(kind: torch.dtype, largest: int) -> torch.dtype:
@@ -18,9 +21,49 @@ def type_for(kind: torch.dtype, largest: int) -> torch.dtype:
     return torch.float64
 
 
+def parameter_type(module: nn.Module) -> torch.dtype | None:
+    """The floating type of a module's parameters; None for a module without."""
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
+
+
 def number_type(module: nn.Module) -> torch.dtype:
-    """The floating type that a module computes in: its first parameter's or buffer's."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.is_floating_point():
-            return tensor.dtype
+    """The floating type that a module computes in: its first parameter's, or buffer's that follows ``module.to``."""
+    kind = parameter_type(module)
+    if kind is not None:
+        return kind
+    for part in module.modules():
+        kept = part.kept if isinstance(part, KeepsTypes) else ()
+        for name, buffer in part.named_buffers(recurse=False):
+            if buffer.is_floating_point() and name not in kept:
+                return buffer.dtype
     return torch.get_default_dtype()
+
+
+def floats_in(module: nn.Module) -> bool:
+    """Whether a module computes in a type of its own; one without parameters and such buffers takes what comes."""
+    return any(
+        tensor.is_floating_point()
+        for part in module.modules()
+        if not isinstance(part, KeepsTypes)
+        for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False))
+    )
+
+
+class KeepsTypes(nn.Module):
+    """A module whose buffers ``kept`` follow to other devices, and to no other floating type: half is no place for a
+    mean of 1.7e9."""
+
+    kept: ClassVar[tuple[str, ...]] = ()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 -- torch's
+        before = {name: self._buffers[name] for name in self.kept}
+        for name in self.kept:
+            self._buffers[name] = before[name].float()  # type: ignore[union-attr]  # some devices have no doubles
+        super()._apply(fn, recurse)
+        for name, tensor in before.items():
+            moved = self._buffers[name]
+            if moved.device.type != "mps":  # type: ignore[union-attr]
+                self._buffers[name] = (
+                    torch.empty_like(tensor, device=moved.device) if tensor.is_meta else tensor.to(moved.device)  # type: ignore[union-attr,arg-type]
+                )
+        return self

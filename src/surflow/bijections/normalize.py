@@ -2,59 +2,39 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from surflow._internal.shapes import Shape, as_axes
-from surflow.errors import DataError
+from surflow._internal.standardizer import Standardizer
 from surflow.transform import Transform
 
 
-class _ShiftScale(Transform):
-    """z = (x - shift) exp(-log_scale), with ``shift`` and ``log_scale`` set by ``initialize`` once."""
-
-    shift: Tensor
-    log_scale: Tensor
-    fitted: Tensor
-
-    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
-
-    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        if self.fitted or x.shape[0] == 0:
-            return
-        mean, std = self._statistics(x)
-        if not (mean.isfinite().all() and std.isfinite().all()):
-            raise DataError(f"{type(self).__name__} is fitted to finite data, got NaN or infinite values")
-        # A constant coordinate, or a single row, tells nothing about a scale.
-        log_scale = std.log().where(std > 1e-6 * mean.abs().clamp(min=1e-12), 0.0)
-        with torch.no_grad():
-            self.shift.copy_(mean)
-            self.log_scale.copy_(log_scale)
-            self.fitted.fill_(True)
-
-    def _contribution(self, x: Tensor) -> Tensor:
-        positions = x[0].numel() // self.log_scale.numel() if x.shape[0] else 1
-        return (-positions * self.log_scale.sum()).expand(x.shape[0])
-
-    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return (x - self.shift) * (-self.log_scale).exp(), self._contribution(x)
-
-    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self.shift + z * self.log_scale.exp(), self._contribution(z)
-
-
-class Standardize(_ShiftScale):
+class Standardize(Transform):
     r"""Every coordinate minus its mean, over its standard deviation, both taken from the training data by ``fit``.
 
     .. math:: z = (x - m) / s, \qquad V = -\sum_i \log s_i
 
-    The numbers are not trained. Constant coordinates keep their scale.
+    The numbers are not trained. They are kept and used in double precision whatever the type of the networks, so that
+    data of any size, and far from zero, are right; z is of the type that ``flow.to`` sets, and draws of float64 data
+    are float64. Constant coordinates, those with one value in all rows, keep their scale.
+
+    Where the standard deviation is more than five times that of the same values clipped to their quantiles of 2.5 and
+    97.5 percent, few values make it: an outlier, or heavy tails. There, and ``robust`` says where, m and s are mean and
+    standard deviation of the clipped values, and :math:`u = (x - m) / s` beyond t = 4 is compressed:
+
+    .. math:: z = \mathrm{sign}(u)\, t\, (1 + \log(|u| / t)), \qquad V = -\log s - \log(|u| / t).
 
     Args:
         event_shape: event shape.
         center: subtract the mean; without it m is 0 and s the root of the mean square, and zero, about which data may
             be symmetric, stays where it is. A constant coordinate that is not zero is then scaled to 1.
+
+    Attributes:
+        shift, log_scale: m and log s, float64.
+        robust: for which coordinates they are the robust ones.
 
     >>> import torch, surflow as sf
     >>> layer = sf.Standardize(2)
@@ -67,22 +47,49 @@ class Standardize(_ShiftScale):
     def __init__(self, event_shape: int | Shape, *, center: bool = True) -> None:
         super().__init__(event_shape)
         self.center = center
-        self.register_buffer("shift", torch.zeros(self.in_shape))
-        self.register_buffer("log_scale", torch.zeros(self.in_shape))
-        self.register_buffer("fitted", torch.tensor(False))
+        self.standardizer = Standardizer(self.in_shape, center=center)
 
-    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean = x.mean(0) if self.center else torch.zeros_like(x[0])
-        return mean, (x - mean).square().mean(0).sqrt()
+    @property
+    def shift(self) -> Tensor:
+        return self.standardizer.shift
+
+    @property
+    def log_scale(self) -> Tensor:
+        return self.standardizer.log_scale
+
+    @property
+    def robust(self) -> Tensor:
+        return self.standardizer.robust
+
+    @property
+    def _any_precision(self) -> bool:
+        return True
+
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
+        self.standardizer.fit(x, weight, type(self).__name__)
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.standardizer(x)
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.standardizer.invert(z)
 
 
-class ActNorm(_ShiftScale):
-    r"""A learned shift and scale per entry of the first event axis, starting from the first data it sees.
+class ActNorm(Transform):
+    r"""A shift and a scale per entry of the first event axis: from the first data it sees, then learned.
 
-    .. math:: z_c = (x_c - b_c) e^{-s_c}, \qquad V = -n_{\text{positions}} \sum_c s_c
+    .. math:: z_c = (u_c - b_c) e^{-a_c}, \quad u_c = (x_c - m_c) / s_c, \qquad V = -n \sum_c (\log s_c + a_c)
+
+    at n positions. m and s, over rows and positions, are those of :class:`Standardize`, with its compression where they
+    are the robust ones, and like there kept in double precision; b and a are learned, from 0. A step of learning is so
+    of the same effect whatever the unit of x.
 
     Args:
         event_shape: shape of one event; entries of the first axis have each a shift and a scale.
+
+    Attributes:
+        shift, log_scale: b and a.
+        robust: for which entries m and s are the robust ones.
 
     Source: Kingma and Dhariwal, "Glow", arXiv 1807.03039.
 
@@ -94,11 +101,28 @@ class ActNorm(_ShiftScale):
     def __init__(self, event_shape: int | Shape) -> None:
         super().__init__(as_axes(self, event_shape))
         parameters = (self.in_shape[0], *[1] * (len(self.in_shape) - 1))
+        self.positions = math.prod(self.in_shape[1:])
         self.shift = nn.Parameter(torch.zeros(parameters))
         self.log_scale = nn.Parameter(torch.zeros(parameters))
-        self.register_buffer("fitted", torch.tensor(False))
+        self.standardizer = Standardizer(parameters)
 
-    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        values = x.transpose(0, 1).flatten(1)
-        shape = self.shift.shape
-        return values.mean(1).reshape(shape), values.std(1, correction=0).reshape(shape)
+    @property
+    def robust(self) -> Tensor:
+        return self.standardizer.robust
+
+    @property
+    def _any_precision(self) -> bool:
+        return True
+
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
+        if weight is not None:
+            weight = weight.repeat_interleave(self.positions)
+        self.standardizer.fit(x.movedim(1, -1).reshape(-1, x.shape[1]), weight, type(self).__name__)
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        u, V = self.standardizer(x)
+        return (u - self.shift) * (-self.log_scale).exp(), V - self.positions * self.log_scale.sum()
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x, V = self.standardizer.invert(self.shift + z * self.log_scale.exp())
+        return x, V - self.positions * self.log_scale.sum()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from surflow._internal.numbers import as_rows
 from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape
 from surflow.distributions.column_conditionals import ColumnConditionals
@@ -107,10 +108,10 @@ class AnyOrder(ColumnDistribution):
         self.register_load_state_dict_post_hook(_count)
 
     @torch.no_grad()
-    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
         """Take the columns' frequencies and scales from rows of the training data; only once."""
         x, _, _ = self._rows(x, context)
-        self.layout.initialize(x)
+        self.layout.initialize(as_rows(x, weight))
 
     @torch.no_grad()
     def weigh(self, x: Tensor, context: Tensor | None = None) -> None:

@@ -56,9 +56,9 @@ class ColumnMixture(Mixture, ColumnDistribution):
         learn = [part for part in self.components if any(p.requires_grad for p in part.parameters())]
         return torch.stack([part.elbo(x, part._own(context)) for part in learn or self.components]).mean(0)
 
-    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
         for part in self.components:
-            part.initialize(x, part._own(context))
+            part.initialize(x, part._own(context), weight=weight)
 
     @torch.no_grad()
     def weigh(self, x: Tensor, context: Tensor | None = None) -> None:

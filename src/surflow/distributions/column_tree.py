@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from surflow._internal.numbers import as_rows
 from surflow._internal.shapes import Shape
 from surflow.distributions.column_conditionals import ColumnConditionals
 from surflow.distributions.column_distribution import ColumnDistribution
@@ -127,9 +128,10 @@ class ColumnTree(DoubleBuffers, ColumnDistribution):
     # -- what the data say ----------------------------------------------------------------------------
 
     @torch.no_grad()
-    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
         """Count rows of the training data; only once."""
         x, _, _ = self._rows(x, context)
+        x = as_rows(x, weight)
         if self.layout.fitted or not len(x):
             return
         self.layout.initialize(x)

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from surflow._internal.number_types import type_for
 from surflow.distribution import Distribution
 from surflow.flow import Flow, Term
 
@@ -92,7 +91,7 @@ def draws(model: Distribution, n: int, context: Tensor | None = None) -> Tensor:
     with evaluating(model):
         if model.context_shape is None or context is None:
             return model.sample(n).cpu()
-        return model.sample((), _to(context[:n], *_home(model))).cpu()
+        return model.sample((), _to(context[:n], model)).cpu()
 
 
 def draws_given(model: Distribution, n: int, context: Tensor, seed: int = 0) -> Tensor:
@@ -106,7 +105,7 @@ def draws_given(model: Distribution, n: int, context: Tensor, seed: int = 0) -> 
     """
     at_once = max(1, _DRAWS_AT_ONCE // len(context))
     sizes = [min(at_once, n - i) for i in range(0, n, at_once)]
-    given = _to(context, *_home(model))
+    given = _to(context, model)
     with evaluating(model):
         parts = [model.sample((size,), given, seed=seed + i).cpu() for i, size in enumerate(sizes)]
     return torch.cat(parts)
@@ -154,22 +153,19 @@ def _rows_at_once(elements_per_row: int) -> int:
 
 
 def _chunks(model: Distribution, x: Tensor, context: Tensor | None, k: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Pieces of x and of the context, where the model is and in its dtype; k copies of a piece fit in memory."""
-    device, dtype = _home(model)
+    """Pieces of x and of the context, where the model is, of types that enter; k copies of a piece fit in memory."""
+    device = _home(model)
     at_once = _rows_at_once(k * math.prod(x.shape[1:]))
     for start in range(0, x.shape[0], at_once):
         given = None
         if model.context_shape is not None and context is not None:
-            given = _to(context[start : start + at_once], device, dtype)
-        yield x[start : start + at_once].to(device, type_for(dtype, model.support.largest)), given
+            given = _to(context[start : start + at_once], model)
+        yield x[start : start + at_once].to(device, model._type_of_rows(x.dtype)), given
 
 
-def _home(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    for tensor in [*model.parameters(), *model.buffers()]:
-        if tensor.is_floating_point():
-            return tensor.device, tensor.dtype
-    return torch.device("cpu"), torch.get_default_dtype()
+def _home(model: nn.Module) -> torch.device:
+    return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
-def _to(context: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return context.to(device, dtype) if context.is_floating_point() else context.to(device)
+def _to(context: Tensor, model: Distribution) -> Tensor:
+    return context.to(_home(model), model._type_of_contexts(context.dtype))

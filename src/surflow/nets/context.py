@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from surflow._internal.configurable import Configurable
+from surflow._internal.number_types import KeepsTypes
 from surflow.errors import ConfigError
 
 
@@ -32,6 +34,8 @@ class OneHot(Configurable, nn.Module):
             [1., 0., 0.]])
     """
 
+    any_precision = True
+
     classes: Tensor
 
     def __init__(self, classes: int) -> None:
@@ -48,14 +52,15 @@ class OneHot(Configurable, nn.Module):
         return (x.unsqueeze(-1) == self.classes).to(x.dtype)
 
 
-class ContextColumns(Configurable, nn.Module):
+class ContextColumns(Configurable, KeepsTypes):
     """Columns of a raw context side by side: categories one-hot, numbers standardised.
 
     Args:
         levels: for every column its number of categories, or None for a number.
         mean, scale: a number x becomes (x - mean) / scale; the entries of categories are not used.
 
-    Shapes: (batch, columns) to (batch, sum of one-hot widths and numbers).
+    Shapes: (batch, columns) to (batch, sum of one-hot widths and numbers). Mean and scale are kept, and used, in double
+    precision, and contexts may be of either; what comes out is of the type that ``to`` sets.
 
     Raises:
         ConfigError: if the three lists differ in length or a scale is not positive.
@@ -64,8 +69,12 @@ class ContextColumns(Configurable, nn.Module):
     tensor([[0., 1., 0., 2.]])
     """
 
+    kept: ClassVar[tuple[str, ...]] = ("mean", "scale")
+    any_precision = True
+
     mean: Tensor
     scale: Tensor
+    z_like: Tensor
 
     def __init__(
         self,
@@ -93,12 +102,12 @@ class ContextColumns(Configurable, nn.Module):
         numeric = [level is None for level in levels]
         means = [m if n else 0.0 for m, n in zip(mean, numeric, strict=True)]
         scales = [s if n else 1.0 for s, n in zip(scale, numeric, strict=True)]
-        self.register_buffer("mean", torch.tensor(means, dtype=torch.float32), persistent=False)
-        self.register_buffer("scale", torch.tensor(scales, dtype=torch.float32), persistent=False)
+        self.register_buffer("mean", torch.tensor(means, dtype=torch.float64), persistent=False)
+        self.register_buffer("scale", torch.tensor(scales, dtype=torch.float64), persistent=False)
+        self.register_buffer("z_like", torch.empty(0), persistent=False)  # for the type of the networks
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, columns) to (batch, *out_shape)."""
-        x = _floating(x)
-        x = (x - self.mean.to(x.dtype)) / self.scale.to(x.dtype)
+        x = ((x - self.mean) / self.scale).to(self.z_like.dtype)
         parts = [encoder(x[:, i]) for i, encoder in enumerate(self.encoders)]
         return torch.cat([p if p.ndim == 2 else p.unsqueeze(1) for p in parts], 1)

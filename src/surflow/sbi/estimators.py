@@ -143,9 +143,11 @@ class Embedded(nn.Module):
             raise ShapeError(f"{expected}, but {len(some)} rows became shape {tuple(out.shape)}")
         self.out_shape = tuple(out.shape[1:])
 
-    def initialize(self, x: Tensor) -> None:
-        """Fit the standardisation, once."""
-        self.standardise.initialize(x)
+    any_precision = True
+
+    def initialize(self, x: Tensor, *, weight: Tensor | None = None) -> None:
+        """Fit the standardisation, once; rows of weight w count as w rows."""
+        self.standardise.initialize(x, weight=weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, *shape) to (batch, features)."""

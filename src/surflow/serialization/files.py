@@ -18,6 +18,7 @@ from surflow.errors import FileError, SurflowError
 from surflow.flow import Flow
 from surflow.serialization.architecture import build, describe
 from surflow.serialization.budget import Budget
+from surflow.serialization.old_names import state_today
 
 FORMAT = 1
 _KEY = "surflow"
@@ -109,6 +110,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Flow:
         budget = None if trusted else Budget(sum(tensor.numel() for tensor in state.values()), len(state))
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             flow = build(architecture, budget)
+        state = state_today(flow, state)
         lines = _differences(_shapes(flow.state_dict()), _shapes(state))
         if lines:
             raise FileError(f"{path}: its tensors do not fit its architecture:\n  " + "\n  ".join(lines))

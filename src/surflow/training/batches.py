@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default_collate
 
-from surflow._internal.number_types import type_for
+from surflow._internal.number_types import number_type
+from surflow._internal.numbers import constant, not_finite
 from surflow._internal.random import mix, reseed
-from surflow._internal.shapes import check_context, check_rows, flat
+from surflow._internal.shapes import check_context, check_rows
 from surflow.distribution import Distribution
 from surflow.errors import DataError, ShapeError
-from surflow.supports import Support, real
+from surflow.supports import real
 
 # Salts that keep the streams of random numbers of one run apart.
 ORDER, DRAW, NOISE, FIRST, HOLD_OUT = range(5)
@@ -36,19 +37,20 @@ class Batch(NamedTuple):
         x, context, weight = self
         return Batch(f(x), None if context is None else f(context), None if weight is None else f(weight))
 
-    def to(self, device: torch.device, dtype: torch.dtype, largest: int = 0) -> Batch:
-        """Where and as what the flow computes, whose events have integers up to ``largest``.
+    def to(self, device: torch.device, flow: Distribution) -> Batch:
+        """On a device, of the types that enter the flow: what standardises in double precision is given it."""
 
-        Integer contexts stay integers, for they may be labels.
-        """
-
-        def move(part: Tensor | None, kind: torch.dtype) -> Tensor | None:
-            return None if part is None else part.to(device, kind, non_blocking=True)
+        def move(part: Tensor, kind: torch.dtype) -> Tensor:
+            if device.type == "mps" and kind == torch.float64:  # has no doubles
+                kind = torch.float32
+            return part.to(device, kind, non_blocking=True)
 
         x, context, weight = self
-        kind = dtype if context is None or context.is_floating_point() else context.dtype
-        x = x.to(device, type_for(dtype, largest), non_blocking=True)
-        return Batch(x, move(context, kind), move(weight, dtype))
+        return Batch(
+            move(x, flow._type_of_rows(x.dtype)),
+            None if context is None else move(context, flow._type_of_contexts(context.dtype)),
+            None if weight is None else move(weight, number_type(flow)),
+        )
 
 
 def as_batch(value: Any, *, conditional: bool) -> Batch:
@@ -103,7 +105,7 @@ def check(batch: Batch, flow: Distribution, what: str) -> None:
     check_context(flow, context, flow.context_shape, x.shape[0])
     for name, part in (("x", x), ("context", context), ("weight", weight)):
         if part is not None:
-            _refuse(not_finite(part, flow.support if name == "x" else real), what, name,
+            _refuse(not_finite(part, flow.support.undefined if name == "x" else None), what, name,
                     "NaN or infinite values", "drop or fill them")  # fmt: skip
     inside = torch.cat([flow.support.contains(rows) for rows in x.split(10_000)])
     _refuse(~inside, what, "x", f"values outside the flow's support {flow.support!r}",
@@ -114,11 +116,6 @@ def check(batch: Batch, flow: Distribution, what: str) -> None:
         _refuse(weight < 0, what, "weight", "negative values", "weights count rows")
         if not weight.sum() > 0:
             raise DataError(f"{what}: all weights are zero")
-
-
-def not_finite(part: Tensor, support: Support) -> Tensor:
-    """Which rows hold infinite values, or NaN that is no missing value of the support; (rows,), bool."""
-    return support.undefined(part) | flat(part).isinf().any(1)
 
 
 def _refuse(bad: Tensor, what: str, name: str, trouble: str, cure: str) -> None:
@@ -134,10 +131,10 @@ def refuse_constant(x: Tensor, flow: Distribution) -> None:
     """Raise DataError for a coordinate that is the same in all rows: its density, and so the likelihood, has no end."""
     if x.ndim != 2 or x.shape[0] < 2 or flow.support != real:
         return
-    constant = (x == x[0]).all(0).nonzero().flatten().tolist()
-    if constant:
+    same = constant(x).nonzero().flatten().tolist()
+    if same:
         raise DataError(
-            f"training data: the columns {constant} hold one value in all {x.shape[0]} rows, and a constant has no "
+            f"training data: the columns {same} hold one value in all {x.shape[0]} rows, and a constant has no "
             "density: leave them out"
         )
 

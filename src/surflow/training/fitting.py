@@ -23,7 +23,8 @@ from surflow.errors import BoundError, ConfigError, DataError, unknown_name
 from surflow.flow import Flow
 from surflow.training.batches import FIRST, Loaded, Table, table_of
 from surflow.training.checkpoints import SafetensorsIO, read
-from surflow.training.loop import CountedSteps, Plan, Steps, Training, number_type
+from surflow.training.diagnosis import warn_of_others
+from surflow.training.loop import CountedSteps, Plan, Steps, Training
 from surflow.training.quiet import quiet
 from surflow.training.record import CHECKPOINT, Bar, Record, Row, latest_checkpoint
 from surflow.training.sources import Source, source_of, split
@@ -129,13 +130,14 @@ def fit(
             rows.
 
     Raises:
-        DataError: NaN, infinite values, values outside the flow's support, nothing at all.
+        DataError: NaN, infinite values, values outside the flow's support, nothing at all; in validation data too, and
+            in any batch of a DataLoader, with the batch and the rows.
         ShapeError: data or contexts of another shape than the flow's, or a missing context.
         ConfigError: an option that does not exist or contradicts another.
         BoundError: the flow's bound has no unbiased gradient (:mod:`surflow.gradients`); says which layer is to blame.
         FileError: a folder that cannot be written to, or holds a finished run, another run, or a damaged one.
-        NonFiniteError: the loss is NaN or infinite; says at which step, and which layer is first to blame. The flow
-            keeps its last good weights.
+        NonFiniteError: the loss is NaN or infinite, or that of rows of the validation data, which are listed; says
+            at which step, and which layer is first to blame. The flow keeps its last good weights.
 
     Source: Kingma and Ba, "Adam", arXiv 1412.6980; Loshchilov and Hutter, "SGDR", arXiv 1608.03983 (cosine).
 
@@ -162,10 +164,12 @@ def fit(
         path = None if folder is None else Path(folder)
         resumed = path is not None and latest_checkpoint(path, settings, flow) is not None
         if not resumed:
-            first = source.first.to(home, number_type(flow), flow.support.largest)
+            first = source.first.to(home, flow)
             reseed(mix(seed, FIRST), home)
             flow.train()
-            flow.initialize(first.x, first.context)
+            # A distribution of one's own may have no use for weights.
+            flow.initialize(first.x, first.context, **({} if first.weight is None else {"weight": first.weight}))
+            warn_of_others(flow)
         record = Record(plan, snapshots, held_out, path, settings)
         # Mixed precision and clipping do not go with the fused optimiser, which unscales gradients itself.
         fused = not (clip and str(precision).endswith("-mixed"))

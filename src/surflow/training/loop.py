@@ -94,7 +94,6 @@ class Training(LightningModule):
         super().__init__()
         self.flow, self.source, self.plan, self.fused, self.compile_step = flow, source, plan, fused, compile
         self.elbo = flow.elbo
-        self.number_type = number_type(flow)
         self.loss = math.nan
         self.seconds = self.seconds_before = 0.0
         self.started = time.monotonic()
@@ -114,7 +113,6 @@ class Training(LightningModule):
         return torch.optim.Adam(parameters, lr=self.plan.lr, betas=BETAS, fused=fused or None)
 
     def on_train_start(self) -> None:
-        self.number_type = number_type(self.flow)  # the precision may have changed it
         self.seconds = self.seconds_before
         self.source.to(self.device)
         if self.compile_step and self.device.type == "cuda":
@@ -124,9 +122,7 @@ class Training(LightningModule):
 
     def batch(self, step: int) -> Batch:
         trainer = self.trainer
-        return self.source.batch(step, trainer.global_rank, trainer.world_size).to(
-            self.device, self.number_type, self.flow.support.largest
-        )
+        return self.source.batch(step, trainer.global_rank, trainer.world_size).to(self.device, self.flow)
 
     def seed_noise(self, step: int) -> None:
         reseed(mix(self.plan.seed, NOISE, step, self.trainer.global_rank), self.device)
@@ -189,8 +185,3 @@ class Training(LightningModule):
 def copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights that further training does not change, on the CPU."""
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
-
-
-def number_type(flow: Distribution) -> torch.dtype:
-    """The dtype a flow computes in."""
-    return next((p.dtype for p in flow.parameters() if p.is_floating_point()), torch.get_default_dtype())

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -17,10 +17,11 @@ from torch import Tensor
 
 from surflow._internal.random import mix, reseed
 from surflow.distribution import Distribution
-from surflow.errors import FileError
+from surflow.errors import FileError, NonFiniteError
 from surflow.supports import Integers
-from surflow.training.batches import HOLD_OUT, Loaded, Table
+from surflow.training.batches import HOLD_OUT, Batch, Loaded, Table, check
 from surflow.training.checkpoints import read, write
+from surflow.training.diagnosis import explain
 from surflow.training.loop import Plan, Training, copy_of
 from surflow.training.quiet import hush
 
@@ -35,6 +36,9 @@ _LOG_SECONDS = 1.0
 _VALIDATIONS = 30
 _TRAIN_ROWS = 200
 _VALIDATION_CHUNK = 1000
+
+# Rows that an error lists.
+_LISTED = 10
 
 # Between refreshes of the progress bar.
 _BAR_SECONDS = 0.25
@@ -156,16 +160,29 @@ class Record(Callback):
         for i, batch in enumerate(self.validation.chunks(_VALIDATION_CHUNK)):
             if i % trainer.world_size != trainer.global_rank:
                 continue
-            batch = batch.to(module.device, module.number_type, module.flow.support.largest)
             reseed(mix(self.plan.seed, HOLD_OUT, i), module.device)
             with trainer.precision_plugin.val_step_context():
-                nll = module.nll(batch).cpu().double()
+                nll = module.nll(batch.to(module.device, module.flow)).cpu().double()
             weight = torch.ones_like(nll) if batch.weight is None else batch.weight.cpu().double()
+            nll = nll.masked_fill(weight == 0, 0.0)
+            if not nll.isfinite().all():
+                self._refuse(batch, i, nll, module)
             total += torch.stack([(nll * weight).sum(), weight.sum()])
         module.train()
         if trainer.world_size > 1:
             total = trainer.strategy.reduce(total.to(module.device), reduce_op="sum").cpu()
         return (total[0] / total[1]).item()
+
+    def _refuse(self, batch: Batch, number: int, nll: Tensor, module: Training) -> NoReturn:
+        """Raise DataError for rows that are no data, NonFiniteError for others without a finite loss."""
+        what = f"validation data, batch {number}"
+        check(batch, module.flow, what)
+        bad = (~nll.isfinite()).nonzero().flatten().tolist()
+        listed = ", ".join(map(str, bad[:_LISTED])) + (", ..." if len(bad) > _LISTED else "")
+        raise NonFiniteError(
+            f"{what}, after step {self.steps}: the loss of {len(bad)} of {len(nll)} rows is not finite (rows {listed}; "
+            f"the first {nll[bad[0]].item()}): {explain(module.flow, batch.to(module.device, module.flow))}"
+        )
 
     # -- the log ----------------------------------------------------------------------------------------------
 
