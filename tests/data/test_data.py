@@ -609,8 +609,16 @@ def spoil(column: str, row: int, value: object) -> dict[str, list[Any]]:
     [
         (spoil("height", 3, "inf"), {}, "'height' of the file people.csv .*not a finite number.*row 4, line 5,.*'inf'"),
         (spoil("height", 3, "-Infinity"), {}, "'height' .*not a finite number.*row 4, line 5,.*--column height=drop"),
-        ({**table(), "flat": [1] * 40}, {"columns": ["flat"]}, "'flat' is taken for a constant .*--column flat=category"),
-        ({**table(), "id": list(range(40))}, {"columns": ["id"]}, r"'id' is taken for an identifier \(numbers the rows"),
+        (
+            {**table(), "flat": [1] * 40},
+            {"columns": ["flat"]},
+            "'flat' is taken for a constant .*--column flat=category",
+        ),
+        (
+            {**table(), "id": list(range(40))},
+            {"columns": ["id"]},
+            r"'id' is taken for an identifier \(numbers the rows",
+        ),
         (table(), {"columns": ["hight", "weight"]}, "unknown column 'hight'; did you mean 'height'"),
         (table(10), {"context": "city"}, "has 10 rows: expected at least 20"),
         ({**table(), "flat": [1] * 40}, {"context": ["city", "flat"]}, "'flat' .* has the one category '1'"),

@@ -45,21 +45,35 @@ def number_sql(frame: Frame, column: Column) -> str:
         return _date_sql(frame, column)
     if kind == "BOOLEAN":
         return f"CAST(CAST({name} AS TINYINT) AS DOUBLE)"
-    text = name
-    if kind == "VARCHAR":
-        form = column.number_format
-        for affix in (form.prefix, form.suffix):
-            text = f"replace({text}, {quoted(affix)}, '')" if affix else text
-        # Texts such as nan are names, and 1.5 is none where points separate thousands.
-        number = f"regexp_full_match({text}, {quoted(form.pattern + _INFINITE)})"
-        text = f"replace({text}, {quoted(form.thousands)}, '')" if form.thousands else text
-        text = f"replace({text}, ',', '.')" if form.decimal == "," else text
-        text = f"CASE WHEN {number} THEN {text} END"
     if column.offset:
-        return f"CAST(TRY_CAST({text} AS HUGEINT) - CAST('{column.offset}' AS HUGEINT) AS DOUBLE)"
+        return f"CAST({whole_sql(frame, column)} - CAST('{column.offset}' AS HUGEINT) AS DOUBLE)"
+    text = _digits_sql(frame, column)
     number = f"TRY_CAST({text} AS DOUBLE)"
     # NaN in a column of floats says that a value is missing.
     return f"CASE WHEN isnan({number}) THEN NULL ELSE {number} END" if kind in ("DOUBLE", "FLOAT") else number
+
+
+def whole_sql(frame: Frame, column: Column) -> str:
+    """The SQL of a column's values as HUGEINT; NULL where they are not whole as they are written."""
+    digits = _digits_sql(frame, column)
+    if frame.types[column.name] != "VARCHAR":
+        return f"CAST({digits} AS HUGEINT)"
+    return f"CASE WHEN regexp_full_match({digits}, '\\s*[+-]?[0-9]+\\s*') THEN TRY_CAST({digits} AS HUGEINT) END"
+
+
+def _digits_sql(frame: Frame, column: Column) -> str:
+    """The SQL of a column's numbers as SQL writes them, if they are text; NULL where they are none."""
+    text = frame.sql(column.name)
+    if frame.types[column.name] != "VARCHAR":
+        return text
+    form = column.number_format
+    for affix in (form.prefix, form.suffix):
+        text = f"replace({text}, {quoted(affix)}, '')" if affix else text
+    # Texts such as nan are names, and 1.5 is none where points separate thousands.
+    number = f"regexp_full_match({text}, {quoted(form.pattern + _INFINITE)})"
+    text = f"replace({text}, {quoted(form.thousands)}, '')" if form.thousands else text
+    text = f"replace({text}, ',', '.')" if form.decimal == "," else text
+    return f"CASE WHEN {number} THEN {text} END"
 
 
 def _date_sql(frame: Frame, column: Column) -> str:
@@ -180,7 +194,9 @@ def decode(column: Column, x: np.ndarray) -> np.ma.MaskedArray:
     if column.step is None:
         return np.ma.masked_array(values, missing)
     if float(column.step).is_integer() and np.abs(values).max(initial=0.0) < 2.0**53:
-        return np.ma.masked_array(np.rint(values).astype(np.int64) + column.offset, missing)
+        whole = np.rint(values).astype(np.int64)
+        beyond = column.offset.bit_length() > 62  # the sum may be no int64
+        return np.ma.masked_array((whole.astype(object) if beyond else whole) + column.offset, missing)
     return np.ma.masked_array(np.round(values, column.decimals), missing)
 
 
@@ -208,7 +224,7 @@ def texts(column: Column, values: np.ma.MaskedArray) -> list[str]:
     if column.kind.named or column.kind is ColumnKind.DATE:
         quote = column.kind.named
         cells = [f'"{str(v).replace(chr(34), chr(34) * 2)}"' if quote or "," in str(v) else str(v) for v in raw]
-    elif raw.dtype.kind in "iu":
+    elif raw.dtype.kind in "iuO":
         cells = [str(v) for v in raw.tolist()]
     elif column.step is None:
         cells = [repr(v) for v in raw.tolist()]
@@ -308,4 +324,5 @@ __all__ = [
     "text_sql",
     "texts",
     "typed_format",
+    "whole_sql",
 ]
