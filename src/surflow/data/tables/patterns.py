@@ -100,7 +100,7 @@ PLAIN = NumberFormat()
 
 
 def number_format(texts: Sequence[str], least: float = 1.0) -> NumberFormat | None:
-    """The format that reads the most texts as numbers, the plainest of such; None where less than a share ``least`` are.
+    """The format that reads the most texts as numbers, the plainest of such; None for less than a share ``least``.
 
     >>> number_format(["1.234,5", "17,25"])
     NumberFormat(decimal=',', thousands='.', prefix='', suffix='')
