@@ -195,7 +195,7 @@ def fit(
         _run(trainer, training, record, path / CHECKPOINT if resumed and path else None)
         if isinstance(held_out, Table):
             rows = held_out.take(torch.arange(min(held_out.size, _WEIGHING_ROWS)))
-            rows = rows.to(home, number_type(flow), flow.support.largest)
+            rows = rows.to(home, flow)
             flow.weigh(rows.x, rows.context)
     if record.stopped == "interrupted":
         again = "" if path is None else "; the same call goes on from its last checkpoint"
