@@ -289,7 +289,7 @@ def _compare(flow: sf.Flow, context: Tensor | None, n: int, found: Agreement) ->
         found.wrong.append(f"leak: {lost.sum().item()} of {n} draws have no finite elbo")
     if outside.any():
         return
-    y, log_r = broad._draw_for(n, None)
+    y, log_r = broad.draw(n)
     if not flow.support.contains(y).all():
         raise AssertionError(f"a broad law leaves {flow.support!r}")
     elbo = flow.elbo(y, given)

@@ -145,6 +145,15 @@ class Distribution(Configurable, nn.Module):
             weight: (batch,), not negative: a row of weight w counts as w rows; None for ones.
         """
 
+    def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Let what is chosen by rows that were not trained on, such as weights of a mixture of distributions of rows,
+        see them; here nothing. ``fit`` calls it at the end, with up to 2000 rows of the validation set.
+
+        Args:
+            x: rows, (batch, *event), at least one.
+            context: one of each row, or None.
+        """
+
     # -- scoring ------------------------------------------------------------------------------------
 
     def log_prob(self, x: Tensor, context: Tensor | None = None, *, importance_samples: int | None = None) -> Tensor:

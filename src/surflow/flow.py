@@ -21,10 +21,13 @@ from surflow._internal.shapes import Shape, check_context, check_rows
 from surflow.distribution import Distribution, Jumps
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
 from surflow.pieces import shared_context
-from surflow.supports import Integers, Support
+from surflow.supports import Integers, Product, Support
 from surflow.transform import Transform, layer_name
 
 T = TypeVar("T")  # what a direction of a layer returns
+
+# A support that takes more letters is too long for a line of the summary.
+_LONGEST = 60
 
 
 class Term(NamedTuple):
@@ -332,6 +335,14 @@ class Flow(Distribution):
             x, _ = layer(x, context)
         self.base.initialize(self._at(len(self.transforms), x), self.base._own(context), **more)
 
+    @torch.no_grad()
+    def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
+        x, context, _ = self._rows(x, context)
+        context = self._embed(context)
+        for i, layer in enumerate(self.transforms):
+            x, _ = layer(self._at(i, x), context)
+        self.base.weigh(self._at(len(self.transforms), x), self.base._own(context))
+
     # -- explanations -------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -373,8 +384,8 @@ class Flow(Distribution):
                 (
                     f"{i} {layer_name(layer)}",
                     layer.kind,
-                    f"{layer.in_shape} {layer.domain!r}",
-                    f"{layer.out_shape} {layer.codomain!r}",
+                    _space(layer.in_shape, layer.domain),
+                    _space(layer.out_shape, layer.codomain),
                     "yes" if layer.exact else "bound",
                     f"{_count(layer):,}",
                 )
@@ -382,7 +393,7 @@ class Flow(Distribution):
         base = self.base
         exact = "yes" if base.exact else "bound"
         rows.append(
-            (type(base).__name__, "base", "", f"{base.event_shape} {base.support!r}", exact, f"{_count(base):,}")
+            (type(base).__name__, "base", "", _space(base.event_shape, base.support), exact, f"{_count(base):,}")
         )
         if self.context_net is not None:
             rows.append((type(self.context_net).__name__, "context", "", "", "", f"{_count(self.context_net):,}"))
@@ -424,6 +435,14 @@ def _score_function(log_q: Tensor, gain: Tensor) -> Tensor:
 
 def _refuse_gradient(refusal: str) -> None:
     raise BoundError(f"the bound of this flow has no unbiased gradient: {refusal}")
+
+
+def _space(shape: Shape, support: Support) -> str:
+    """A shape and a support in a cell of the summary; of many different columns only how many there are."""
+    text = repr(support)
+    if len(text) > _LONGEST and isinstance(support, Product):
+        text = f"{len(support.parts)} different columns"
+    return f"{shape} {text}"
 
 
 def _weighted(weight: Tensor, rows: int) -> Tensor:

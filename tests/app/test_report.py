@@ -3,6 +3,7 @@
 import math
 import re
 import sys
+from dataclasses import replace
 from html import unescape
 
 import pytest
@@ -174,7 +175,8 @@ def test_other_events(tmp_path):
     line = sf.Flow([sf.Reverse(1)], base=sf.Normal(1))
     assert "pairs" in make(tmp_path / "line", line, table(torch.randn(60, 1), ["a"]), rows=NLL)[1]
     cloud = sf.Flow([sf.Reverse((2, 5))], base=sf.Normal((2, 5)))
-    assert "samples" in make(tmp_path / "cloud", cloud, table(torch.randn(60, 2, 5), []), rows=NLL)[1]
+    sets = replace(table(torch.randn(60, 2, 5), []), sets=True)
+    assert "samples" in make(tmp_path / "cloud", cloud, sets, rows=NLL)[1]
     box = sf.Flow([], base=sf.Uniform(2))
     assert "latents" not in make(tmp_path / "box", box, table(torch.rand(60, 2), ["a", "b"]), rows=NLL)[1]
 

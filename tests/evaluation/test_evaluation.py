@@ -45,7 +45,8 @@ def splits_of(train, validation, test, **others):
         "event_shape": shape,
         "description": "made for a test",
     }
-    return SimpleNamespace(train=train, validation=validation, test=test, simulator=None, **(fields | others))
+    known = {"simulator": None, "schema": None}
+    return SimpleNamespace(train=train, validation=validation, test=test, **(known | fields | others))
 
 
 def by_metric(rows):

@@ -200,7 +200,7 @@ def _make(name: str, shape: int | tuple[int, ...], support: sf.Support | None = 
 
 
 def test_every_preset_has_one_name_and_is_a_public_function_with_the_common_head() -> None:
-    assert sorted(presets.names()) == sorted([*VECTORS, *IMAGES, *POINTS])
+    assert sorted(presets.names()) == sorted([*VECTORS, *IMAGES, *POINTS, "table"])
     assert len(set(PRESETS.values())) == len(PRESETS)
     for name, make in PRESETS.items():
         function = "abs_fair" if name == "abs" else name.replace("-", "_")
@@ -211,7 +211,7 @@ def test_every_preset_has_one_name_and_is_a_public_function_with_the_common_head
         assert presets.names()[name] and not presets.names()[name].endswith(".")
 
 
-@pytest.mark.parametrize("name", [*VECTORS, *IMAGES, *POINTS])
+@pytest.mark.parametrize("name", [*VECTORS, *IMAGES, *POINTS, "table"])
 def test_a_seed_decides_the_weights_and_leaves_the_global_generator_alone(name: str) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()

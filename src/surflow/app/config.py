@@ -36,7 +36,7 @@ class DataConfig(_Section):
     drop: list[str] | None = None
     column: list[str] | None = None
     schema_file: str | None = Field(default=None, alias="schema")
-    sets: bool = False
+    sets: bool | None = None
     rows: int | None = Field(default=None, gt=0)
     data_dir: str | None = None
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from surflow import plots, presets
 from surflow.app.page import Picture, PictureWriter
-from surflow.data import Column, Splits
+from surflow.data import Column, Part, Splits
 from surflow.data.tables.support import plain, support_of
 from surflow.errors import ConfigError
 from surflow.supports import Integers, Ragged, Real, Support
@@ -26,6 +26,9 @@ Options = dict[str, Any]
 # that validation must be frequent there, and what comes after the best is in vain.
 _TABLE: Options = {"steps": 3000, "batch_size": 256, "lr": 2e-3, "clip": 5.0}
 _SMALL_TABLE: Options = _TABLE | {"steps": 1000, "lr": 5e-3, "validate_every": 10, "patience": 20}
+# Tables of mixed columns: a validation costs as much as many steps.
+_MIXED: Options = {"steps": 3000, "batch_size": 128, "clip": 5.0, "validate_every": 300, "patience": 4}
+_MANY_ROWS, _VALIDATION = 12_000, 1500
 _IMAGES: Options = {"steps": 3000, "batch_size": 128, "lr": 2e-3, "clip": 20.0}
 _FEW_IMAGES: Options = _IMAGES | {"steps": 800, "lr": 3e-3, "patience": 10}
 _MANY_IMAGES = 5000
@@ -73,6 +76,11 @@ class Kind:
     def training(self, *, fresh: bool) -> Options:
         """Options of :func:`surflow.fit` that are right for most data of this kind."""
         raise NotImplementedError
+
+    @property
+    def validation(self) -> Part:
+        """The rows that choose the weights during training."""
+        return self.splits.validation
 
     def support(self, preset: str | None) -> Support:
         """The support that a model of a preset is built on; None stands for a chain of layers."""
@@ -126,10 +134,25 @@ class Table(Kind):
         return support_of(self._columns) if preset == "table" else self.splits.support
 
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
-        return _numbers(self.splits) if plain(self._columns) else ("table", {})
+        if plain(self._columns):
+            return _numbers(self.splits)
+        rows = len(self.splits.train.x)
+        return "table", {"dropout": 0.5 if rows < presets.FEW_ROWS else 0.2 if rows < _MANY_ROWS else 0.0}
 
     def training(self, *, fresh: bool) -> Options:
-        return _SMALL_TABLE if len(self.splits.train.x) < presets.FEW_ROWS else _TABLE
+        rows = len(self.splits.train.x)
+        if plain(self._columns):
+            return _SMALL_TABLE if rows < presets.FEW_ROWS else _TABLE
+        if rows < presets.FEW_ROWS:
+            return _MIXED | {"steps": 1500, "batch_size": 64, "lr": 2e-3, "validate_every": 100}
+        return _MIXED | {"lr": 4e-3 if rows > _MANY_ROWS else 3e-3}
+
+    @property
+    def validation(self) -> Part:
+        part = self.splits.validation  # every validation scores them under all orders
+        if plain(self._columns):
+            return part
+        return Part(part.x[:_VALIDATION], None if part.context is None else part.context[:_VALIDATION])
 
     def pictures(self, shown: Shown, show: PictureWriter) -> list[Picture]:
         if plain(self._columns) and isinstance(self.splits.support, Real):

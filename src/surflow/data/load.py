@@ -117,7 +117,7 @@ def load(
         chosen = data_columns(raw, known, columns, wanted)
         if raw.frame is None:
             raise DataError(f"{raw.origin} has neither events nor columns")
-        made = ready(raw.frame, chosen)
+        made = ready(raw.frame, chosen, indices[0] if schema is None else None)
         x, support, data = made.x, made.support, made.schema
         refuse_constant(raw, data, x[indices[0]])
     encoding, given = fit_context(raw, known, wanted, indices[0])
@@ -166,6 +166,9 @@ def _schema_of(raw: Raw, schema: Schema | str | Path | None, column: Sequence[st
 
 def read_schema(path: str | Path) -> Schema:
     """The schema in a TOML file.
+
+    Args:
+        path: of the file, as ``surflow inspect DATA -o schema.toml`` writes it.
 
     Raises:
         FileError: if it cannot be read.

@@ -56,6 +56,7 @@ def read_rows(
         DataError: for values that are none of the model's: text for numbers, a missing one where there never was one,
             an unknown category of the context, a value beyond the levels.
 
+    >>> from surflow.data import load
     >>> splits = load("iris", context="species")
     >>> read_rows("iris", splits.columns, splits.context).context.shape
     torch.Size([150, 1])

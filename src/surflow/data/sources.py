@@ -11,7 +11,7 @@ import numpy as np
 from surflow.data.readers.arrays import ARRAYS, read_array
 from surflow.data.readers.builtin import read_named, table_names
 from surflow.data.readers.folders import read_folder
-from surflow.data.readers.frame import is_table, read_table
+from surflow.data.readers.frame import is_table, no_file, read_table
 from surflow.data.readers.raw import Raw
 from surflow.data.simulators.base import Simulator
 from surflow.data.simulators.names import simulator, simulator_names
@@ -66,7 +66,7 @@ def _read_own(source: Source, *, sets: bool) -> Raw:
             return read_folder(path)
         if path.suffix.lower() in ARRAYS:
             if not path.exists():
-                raise FileError(f"no file {path}: check the name and the folder")
+                raise FileError(no_file(path))
             return read_array(path, sets=sets)
         if not path.exists() and not path.suffix and len(path.parts) == 1 and not is_table(source):
             known = [*synthetic_names(), *table_names(), *simulator_names()]

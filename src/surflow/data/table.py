@@ -13,6 +13,7 @@ from surflow.data.readers.raw import Raw
 from surflow.data.tables.columns import encode, text_sql
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import names_of
+from surflow.data.tables.numbers import spikes
 from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
 from surflow.data.tables.support import plain, support_of
 from surflow.errors import ConfigError, DataError, unknown_name
@@ -91,9 +92,15 @@ def _noun(kind: ColumnKind) -> str:
     return {ColumnKind.IDENTIFIER: "an identifier", ColumnKind.TEXT: "free text"}.get(kind, "a constant")
 
 
-def ready(frame: Frame, schema: Schema) -> Ready:
-    """The rows of a table as numbers, and their support."""
+def ready(frame: Frame, schema: Schema, train: np.ndarray | None) -> Ready:
+    """The rows of a table as numbers, and their support.
+
+    Which values stand out as atoms is asked of the rows of the numbers ``train`` alone; None keeps the schema's.
+    """
     x = encode(frame, schema.columns)
+    for i, column in enumerate(schema.columns):
+        if train is not None and column.kind.numeric:
+            column.atoms = spikes(column, x[train, i])
     for i, column in enumerate(schema.columns):  # holes that the schema, which may be a person's, did not count
         column.missing = max(column.missing, int(np.isnan(x[:, i]).sum()))
     return Ready(x, schema, real if plain(schema.columns) else support_of(schema.columns))
@@ -147,8 +154,8 @@ def fit_context(
 def location_and_scale(values: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation in double precision, for numbers of any size.
 
-    >>> location_and_scale(np.array([1e-300, 3e-300]))
-    (2e-300, 1e-300)
+    >>> location_and_scale(np.array([2.0**-1000, 3 * 2.0**-1000]))[1] == 2.0**-1000
+    True
     """
     first = float(values[0])
     largest = float(np.abs(values - first).max()) or 1.0

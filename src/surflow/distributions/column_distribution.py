@@ -52,14 +52,6 @@ class ColumnDistribution(Distribution):
     def _filled(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
         raise NotImplementedError
 
-    def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Let what rows decide that were not trained on, such as a validation set, see them; here nothing.
-
-        Args:
-            x: rows (n, D), at least one.
-            context: one of each row, or None.
-        """
-
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x = self._sample(n, context)
         return x, self._log_prob(x, context)

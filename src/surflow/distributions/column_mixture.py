@@ -21,6 +21,7 @@ class ColumnMixture(Mixture, ColumnDistribution):
         p(x_{of} \mid x_{given}) = \sum_k \frac{w_k\, p_k(x_{given})}{\sum_j w_j\, p_j(x_{given})}\,
         p_k(x_{of} \mid x_{given})
 
+    In training mode with gradients, as in ``fit``, ``elbo`` is the mean of those of the components that learn.
     Of a component that is itself a mean over orders, the likelihood of what is known is that of the orders in which it
     comes first.
 
@@ -47,6 +48,13 @@ class ColumnMixture(Mixture, ColumnDistribution):
             if not isinstance(part, ColumnDistribution):
                 raise DataError(f"expected distributions of rows such as AnyOrder, got {type(part).__name__}")
         super().__init__(components)
+
+    def elbo(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        if not (self.training and torch.is_grad_enabled()):
+            return super().elbo(x, context)
+        # By Jensen's inequality a bound of the mixture of equal weights; what learns nothing has no part in it.
+        learn = [part for part in self.components if any(p.requires_grad for p in part.parameters())]
+        return torch.stack([part.elbo(x, part._own(context)) for part in learn or self.components]).mean(0)
 
     def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
         for part in self.components:

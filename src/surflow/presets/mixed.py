@@ -5,6 +5,8 @@ from __future__ import annotations
 from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape, as_shape
 from surflow.distributions.any_order import AnyOrder
+from surflow.distributions.column_mixture import ColumnMixture
+from surflow.distributions.column_tree import ColumnTree
 from surflow.flow import ContextNet, Flow
 from surflow.presets.start import context_width
 from surflow.supports import Support, real
@@ -19,13 +21,16 @@ def table(
     seed: int | None = None,
     width: int = 64,
     layers: int = 3,
-    heads: int = 4,
+    heads: int = 2,
     components: int = 8,
+    dropout: float = 0.1,
     orders: int = 8,
 ) -> Flow:
     """For tables of numbers, categories, dates and holes, any column given any others, by a causal transformer.
 
-    :class:`~surflow.AnyOrder` alone: exact masses of what has a probability, densities of the rest.
+    :class:`~surflow.AnyOrder`, without a context in a :class:`~surflow.ColumnMixture` with a
+    :class:`~surflow.ColumnTree`, the simple model that it should never fall behind: exact masses of what has a
+    probability, densities of the rest.
 
     Args:
         event_shape: number of columns.
@@ -35,6 +40,7 @@ def table(
         seed: initial weights are a function of it; without one they come from torch's global generator.
         width, layers, heads: of the transformer.
         components: logistics of which a column's numbers are a mixture, given others.
+        dropout: share of the transformer's hidden values that is dropped in training; more for fewer rows.
         orders: how many orders of the columns the density is the mean of.
 
     Raises:
@@ -47,8 +53,10 @@ def table(
     """
     with seeded(seed):
         width_of_context = context_width(context_shape, context_net) or None
-        base = AnyOrder(
-            as_shape(event_shape), width_of_context, support=support, width=width, layers=layers, heads=heads,
-            components=components, orders=orders,
+        shape = as_shape(event_shape)
+        net = AnyOrder(
+            shape, width_of_context, support=support, width=width, layers=layers, heads=heads, components=components,
+            dropout=dropout, orders=orders,
         )  # fmt: skip
+        base = net if width_of_context else ColumnMixture([net, ColumnTree(shape, support=support)])
         return Flow([], base=base, context_net=context_net)

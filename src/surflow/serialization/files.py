@@ -29,6 +29,8 @@ _MOST_HEADER_BYTES = 2**22
 # An error may name what it got, and that may be long.
 _MOST_LETTERS = 2000
 
+# The model in the folder of a run.
+_MODEL = "model.safetensors"
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
 __all__ = ["build", "describe", "load", "save"]
@@ -81,7 +83,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Flow:
     work that the file's own weights set (:mod:`surflow.serialization.budget`). The global random state stays as it was.
 
     Args:
-        path: of the file.
+        path: of the file, or of the folder of a run, which holds it as model.safetensors.
         trusted: lift these limits, for a file of your own that needs more.
 
     Raises:
@@ -96,6 +98,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Flow:
     True
     """
     path = Path(path)
+    path = path / _MODEL if path.is_dir() else path
     header = _read_header(path)
     try:
         architecture, dtypes = header["architecture"], header["buffers"]

@@ -36,6 +36,8 @@ SCHEDULES = ("constant", "cosine", "step")
 # Steps of a run for which neither steps nor minutes are given.
 DEFAULT_STEPS = 2000
 
+# Rows of the validation set that weigh the parts of a distribution of rows.
+_WEIGHING_ROWS = 2000
 # Runs of this length repay the seconds that compilation takes.
 _LONG_STEPS, _LONG_MINUTES = 20_000, 5
 
@@ -191,6 +193,10 @@ def fit(
             use_distributed_sampler=False,
         )
         _run(trainer, training, record, path / CHECKPOINT if resumed and path else None)
+        if isinstance(held_out, Table):
+            rows = held_out.take(torch.arange(min(held_out.size, _WEIGHING_ROWS)))
+            rows = rows.to(home, flow)
+            flow.weigh(rows.x, rows.context)
     if record.stopped == "interrupted":
         again = "" if path is None else "; the same call goes on from its last checkpoint"
         print(f"fit: interrupted after {record.steps} steps{again}", file=sys.stderr)

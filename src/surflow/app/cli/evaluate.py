@@ -37,6 +37,12 @@ def evaluate(
         print_figures(rows, "held-out rows")
         return
     test = runs.other_rows(folder, data, seed)
+    if runs.trained_on(folder, data):
+        typer.echo(
+            f"note: {data} is what the model was trained on: most of its rows are no held-out ones, and figures on "
+            f"them flatter it; surflow evaluate {run} alone takes the held-out rows",
+            err=True,
+        )
     try:
         splits = runs.reload_splits(folder)
     except FileError as error:

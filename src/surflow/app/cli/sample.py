@@ -121,7 +121,7 @@ def _context_rows(path: Path, encoding: ContextEncoding, n: int) -> Tensor:
     given = read_context(path, encoding)
     if len(given) not in (1, n):
         raise ConfigError(
-            f"{path} has {len(given):,} rows: expected one, the context of all {n:,} draws, or one a draw "
-            f"(-n {len(given)})"
+            f"{path} expects one row, the context of all {n:,} draws, or one a draw, got {len(given):,}: pass "
+            f"-n {len(given)} to draw once for each"
         )
     return given.expand(n, -1)

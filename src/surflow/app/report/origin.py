@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from torch import Tensor
 
 from surflow.app.page import Section, plus_minus
 from surflow.app.report.text import shape_text
-from surflow.data import Splits
+from surflow.data import Column, Schema, Splits
+from surflow.data.tables.columns import decode
 from surflow.evaluation.results import machine, versions
 from surflow.supports import Integers
 
@@ -19,7 +23,10 @@ def data(splits: Splits) -> Section:
     section.tables.append({"head": ["part", "rows", "shape of an event"], "rows": lines, "numbers": [1]})
     if isinstance(splits.support, Integers):
         section.texts.append(f"The data are integers from 0 to {splits.support.levels - 1}.")
-    if splits.columns:
+    if splits.schema is not None:
+        section.tables.append(columns_table(splits.schema))
+        section.notes += splits.schema.warnings
+    elif splits.columns:
         x = splits.train.x.flatten(1).double()
         lines = [
             [str(name)]
@@ -38,6 +45,28 @@ def data(splits: Splits) -> Section:
                 lines.append([str(column.name), "number", f"mean {column.mean:.4g}, scale {column.scale:.4g}"])
         section.tables.append({"head": ["context", "kind", "values"], "rows": lines, "numbers": []})
     return section
+
+
+def columns_table(schema: Schema) -> dict[str, Any]:
+    """What every column is, between which ends its values lie, and why it is taken for that."""
+    lines = []
+    for column in schema:
+        ends = ["", ""]
+        if column.kind.numeric and column.least is not None and column.most is not None:
+            ends = [_end(column, value) for value in (column.least, column.most)]
+        elif column.kind.named:
+            shown = ", ".join(column.categories[:6]) + (", …" if len(column.categories) > 6 else "")
+            ends = [shown, ""]
+        missing = f"{100 * column.missing / max(schema.rows, 1):.1f} %" if column.missing else ""
+        kind = f"{column.type}, in {column.unit}" if column.unit else column.type
+        lines.append([column.name, kind, *ends, missing, column.evidence])
+    head = ["column", "is", "from", "to", "missing", "because"]
+    return {"head": head, "rows": lines, "numbers": [4]}
+
+
+def _end(column: Column, value: float) -> str:
+    decoded = decode(column, np.asarray([value]))[0]
+    return f"{decoded:.6g}" if isinstance(decoded, float) else str(decoded)
 
 
 def made(command: str, config_text: str) -> Section:

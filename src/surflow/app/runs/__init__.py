@@ -1,7 +1,7 @@
 """Runs: the folder that a training leaves behind, and the steps that fill it."""
 
 from surflow.app.runs.folder import DataSpec, RunFolder, next_folder
-from surflow.app.runs.rows import other_rows, reload_splits, splits_without_data
+from surflow.app.runs.rows import other_rows, reload_splits, splits_without_data, trained_on
 from surflow.app.runs.source import load_splits
 from surflow.app.runs.steps import build, evaluate, report, train
 
@@ -17,4 +17,5 @@ __all__ = [
     "report",
     "splits_without_data",
     "train",
+    "trained_on",
 ]

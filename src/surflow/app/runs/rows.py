@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ def reload_splits(run: RunFolder) -> Splits:
     if relative is None:
         return load_splits(config)
     places = [relative] if trained_on is None else [relative, Path(trained_on["path"])]
-    found = [place for place in places if place.exists()]
+    found = [place for place in places if place.exists() or glob.glob(str(place))]
     if not found:
         raise FileError(
             f"the data of {run.path} are needed, to hold out the same rows again, but there is no file "
@@ -31,6 +32,8 @@ def reload_splits(run: RunFolder) -> Splits:
         )
     for place in found:
         if same_content(trained_on, fingerprint(place)):
+            if place == relative:
+                return load_splits(config)
             data = config.data.model_copy(update={"source": str(place)})
             return load_splits(config.model_copy(update={"data": data}))
     assert trained_on is not None  # no fingerprint differs from none
@@ -48,6 +51,12 @@ def splits_without_data(run: RunFolder) -> Splits:
     return Splits(
         facts.name, none, none, none, facts.columns, facts.support, facts.context, facts.name, schema=facts.schema
     )
+
+
+def trained_on(run: RunFolder, data: str) -> bool:
+    """Whether a file has the very content of the one that a run was trained on."""
+    file, path = run.facts().file, Path(data).expanduser()
+    return file is not None and path.exists() and same_content(file, fingerprint(path))
 
 
 def other_rows(run: RunFolder, data: str, seed: int) -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from surflow.app.config import Config
 from surflow.data import Splits, simulator_names, synthetic_names, table_names
 from surflow.data import load as load_data
 from surflow.data.readers.folders import image_files
+from surflow.data.readers.formats import is_query
 from surflow.errors import FileError
 
 # Bytes of a file that are read at once.
@@ -26,7 +28,7 @@ def load_splits(config: Config) -> Splits:
         drop=data.drop or (),
         column=data.column or (),
         schema=data.schema_file,
-        sets=data.sets,
+        sets=bool(data.sets),
         seed=config.seed,
         rows=data.rows,
         data_dir=data.data_dir,
@@ -34,19 +36,24 @@ def load_splits(config: Config) -> Splits:
 
 
 def source_path(config: Config) -> Path | None:
-    """The file that the data are from, or None for data that have a name."""
+    """The file that the data are from, or the pattern of several; None for data that have a name, and for queries."""
     source = config.data.source
-    return None if source in (*synthetic_names(), *table_names(), *simulator_names()) else Path(source).expanduser()
+    if source in (*synthetic_names(), *table_names(), *simulator_names()) or is_query(source):
+        return None
+    path = Path(source).expanduser()
+    file, colon, _ = source.rpartition(":")  # a sheet of a workbook
+    return Path(file).expanduser() if colon and not path.exists() and Path(file).expanduser().is_file() else path
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
     """Where a file or a folder of images is, and what tells its content from any other."""
     try:
-        files = image_files(path) if path.is_dir() else [path]
+        several = [] if path.exists() else sorted(map(Path, glob.glob(str(path))))
+        files = image_files(path) if path.is_dir() else several or [path]
         digest = hashlib.sha256()
         for part in files:
-            if path.is_dir():
-                digest.update(f"{part.relative_to(path)}\0".encode())
+            if path.is_dir() or several:
+                digest.update(f"{part.relative_to(path) if path.is_dir() else part.name}\0".encode())
             with part.open("rb") as file:
                 while block := file.read(_BLOCK):
                     digest.update(block)

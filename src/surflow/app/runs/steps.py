@@ -28,13 +28,14 @@ def build(config: Config, splits: Splits) -> Flow:
 
 def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progress: bool = False) -> Flow:
     """Train ``flow`` and save it in the run; a run that has its model already is only read."""
+    from surflow.app.kinds import kind_of
     from surflow.training.fitting import fit  # brings Lightning, which sampling and scoring do without
 
     if run.trained:
         return run.flow()
     data = _fresh(splits) if config.fresh(splits) else _pair(splits.train)
     options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": progress}
-    history = fit(flow, data, validation=_pair(splits.validation), **options)
+    history = fit(flow, data, validation=_pair(kind_of(splits).validation), **options)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # the checkpoint is kept: the same call goes on from there
     flow.save(run.model_path)

@@ -192,7 +192,7 @@ def _read_file(
     path: Path, part: str | None, connection: duckdb.DuckDBPyConnection, folder: Path, table: str = _TABLE
 ) -> Frame:
     if not path.exists():
-        raise FileError(_missing(path))
+        raise FileError(no_file(path))
     if path.is_dir():
         raise FileError(f"{path} is a folder: expected a file, or a pattern such as {str(path / '*.csv')!r}")
     suffix = _suffix(path)
@@ -226,7 +226,8 @@ def _read_file(
     return _frame(name, origin, connection, names, notes, table=table)
 
 
-def _missing(path: Path) -> str:
+def no_file(path: Path) -> str:
+    """The message for a file that is not there, with the nearest name of one that is."""
     if not path.parent.is_dir():
         return f"no file {path}: the folder {path.parent} does not exist"
     names = [p.name for p in path.parent.iterdir() if p.is_file()]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from surflow.data.readers.frame import Frame
-from surflow.data.tables.patterns import EIGHT_DIGITS
+from surflow.data.tables.patterns import EIGHT_DIGITS, PLAIN
 from surflow.data.tables.schema import OTHER, Column, ColumnKind
 from surflow.errors import DataError
 
@@ -17,6 +17,8 @@ _EPOCH = datetime(1970, 1, 1)
 # Formats of dates without a time of day, which are counted in days, and of times without a day.
 _CLOCK = ("%H", "%I")
 _DAYS = ("%d", "%m", "%Y", "%y", "%b", "%B")
+# Infinite numbers are read, to be refused as such: they are not missing.
+_INFINITE = r"|\s*[+-]?(?i:inf|infinity)\s*"
 
 
 def quoted(text: str) -> str:
@@ -43,18 +45,35 @@ def number_sql(frame: Frame, column: Column) -> str:
         return _date_sql(frame, column)
     if kind == "BOOLEAN":
         return f"CAST(CAST({name} AS TINYINT) AS DOUBLE)"
-    text = name
-    if kind == "VARCHAR":
-        for affix in (column.prefix, column.suffix, column.thousands):
-            text = f"replace({text}, {quoted(affix)}, '')" if affix else text
-        text = f"replace({text}, ',', '.')" if column.decimal == "," else text
-        # Underscores are no part of numbers, and texts such as nan are names.
-        text = f"CASE WHEN {text} SIMILAR TO '\\s*[-+]?([0-9]|\\.[0-9])[^_]*' THEN {text} END"
     if column.offset:
-        return f"CAST(TRY_CAST({text} AS HUGEINT) - CAST('{column.offset}' AS HUGEINT) AS DOUBLE)"
+        return f"CAST({whole_sql(frame, column)} - CAST('{column.offset}' AS HUGEINT) AS DOUBLE)"
+    text = _digits_sql(frame, column)
     number = f"TRY_CAST({text} AS DOUBLE)"
     # NaN in a column of floats says that a value is missing.
     return f"CASE WHEN isnan({number}) THEN NULL ELSE {number} END" if kind in ("DOUBLE", "FLOAT") else number
+
+
+def whole_sql(frame: Frame, column: Column) -> str:
+    """The SQL of a column's values as HUGEINT; NULL where they are not whole as they are written."""
+    digits = _digits_sql(frame, column)
+    if frame.types[column.name] != "VARCHAR":
+        return f"CAST({digits} AS HUGEINT)"
+    return f"CASE WHEN regexp_full_match({digits}, '\\s*[+-]?[0-9]+\\s*') THEN TRY_CAST({digits} AS HUGEINT) END"
+
+
+def _digits_sql(frame: Frame, column: Column) -> str:
+    """The SQL of a column's numbers as SQL writes them, if they are text; NULL where they are none."""
+    text = frame.sql(column.name)
+    if frame.types[column.name] != "VARCHAR":
+        return text
+    form = column.number_format
+    for affix in (form.prefix, form.suffix):
+        text = f"replace({text}, {quoted(affix)}, '')" if affix else text
+    # Texts such as nan are names, and 1.5 is none where points separate thousands.
+    number = f"regexp_full_match({text}, {quoted(form.pattern + _INFINITE)})"
+    text = f"replace({text}, {quoted(form.thousands)}, '')" if form.thousands else text
+    text = f"replace({text}, ',', '.')" if form.decimal == "," else text
+    return f"CASE WHEN {number} THEN {text} END"
 
 
 def _date_sql(frame: Frame, column: Column) -> str:
@@ -67,7 +86,8 @@ def _date_sql(frame: Frame, column: Column) -> str:
         return f"epoch({name})"
     if kind != "VARCHAR":  # 20240131
         name = f"CAST({name} AS VARCHAR)"
-    moment = f"try_strptime(trim({name}), {quoted(form)})"
+    text = f"trim({name})" if "%z" not in form else f"regexp_replace(trim({name}), '[Zz]$', '+00:00')"
+    moment = f"try_strptime({text}, {quoted(form)})"
     if not has_clock(form):
         return f"epoch({moment}) / {_DAY}"
     return f"epoch_us({moment}) / 1e6" if has_day(form) else f"(epoch({moment}) + 2208988800)"  # from 1900-01-01
@@ -174,7 +194,9 @@ def decode(column: Column, x: np.ndarray) -> np.ma.MaskedArray:
     if column.step is None:
         return np.ma.masked_array(values, missing)
     if float(column.step).is_integer() and np.abs(values).max(initial=0.0) < 2.0**53:
-        return np.ma.masked_array(np.rint(values).astype(np.int64) + column.offset, missing)
+        whole = np.rint(values).astype(np.int64)
+        beyond = column.offset.bit_length() > 62  # the sum may be no int64
+        return np.ma.masked_array((whole.astype(object) if beyond else whole) + column.offset, missing)
     return np.ma.masked_array(np.round(values, column.decimals), missing)
 
 
@@ -202,7 +224,7 @@ def texts(column: Column, values: np.ma.MaskedArray) -> list[str]:
     if column.kind.named or column.kind is ColumnKind.DATE:
         quote = column.kind.named
         cells = [f'"{str(v).replace(chr(34), chr(34) * 2)}"' if quote or "," in str(v) else str(v) for v in raw]
-    elif raw.dtype.kind in "iu":
+    elif raw.dtype.kind in "iuO":
         cells = [str(v) for v in raw.tolist()]
     elif column.step is None:
         cells = [repr(v) for v in raw.tolist()]
@@ -241,15 +263,28 @@ def number_of(column: Column, value: object) -> float:
             moment = value if isinstance(value, datetime) else datetime.strptime(str(value).strip(), python)
         except ValueError:
             raise DataError(f"{column.name!r} expects a date written as {python}, got {value!r}") from None
+        moment = moment if moment.tzinfo is None else moment.astimezone(UTC)
         since = moment.replace(tzinfo=None) - (_EPOCH if has_day(form) else datetime(1900, 1, 1))
         return since.total_seconds() / (1 if has_clock(form) else _DAY)
-    try:
-        number = float(value) if isinstance(value, int | float) else float(column.number_format.plain(str(value)))
-    except ValueError:
-        raise DataError(f"{column.name!r} expects a number, got {value!r}") from None
-    if not np.isfinite(number):
+    if isinstance(value, str):
+        value = _number_in(column, value)
+    elif not isinstance(value, int | float):
+        raise DataError(f"{column.name!r} expects a number, got {value!r}")
+    if not np.isfinite(value):
         raise DataError(f"{column.name!r} expects a finite number, got {value!r}")
-    return number - column.offset
+    return float(value - column.offset)
+
+
+def _number_in(column: Column, text: str) -> int | float:
+    """The number that a text is, as the column writes it, or, where that can be no other number, as programs do."""
+    form = column.number_format
+    if not form.reads(text) and form.thousands != ".":
+        form = PLAIN
+    if not form.reads(text):
+        words = f" ({form.words})" if form.words else ""
+        raise DataError(f"{column.name!r} expects a number{words}, got {text!r}")
+    plain = form.plain(text)
+    return int(plain) if column.offset and plain.lstrip("+-").isdigit() else float(plain)
 
 
 def category_name(value: object) -> str:
@@ -289,4 +324,5 @@ __all__ = [
     "text_sql",
     "texts",
     "typed_format",
+    "whole_sql",
 ]

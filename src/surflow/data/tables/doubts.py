@@ -19,6 +19,7 @@ _ROW_NUMBER = 0.999
 _FAR = 50.0
 _CODES_OF_MISSING = {-1.0, -9.0, -99.0, -999.0, -9999.0, 99.0, 999.0, 9999.0, 99999.0}
 _ROWS, _COMPARED, _COLUMNS = 20_000_000, 20_000, 60
+_FEWEST = 20
 
 
 def doubts(frame: Frame, columns: Sequence[Column], facts: Mapping[str, Facts]) -> list[str]:
@@ -51,6 +52,8 @@ def _of_column(column: Column, facts: Facts, rows: int) -> list[str]:
     shown = sum(facts.texts.values())
     if most and most[0][1] > _NEAR_CONSTANT * shown and facts.distinct > 1:
         said.append(f"{name} hardly varies: {100 * most[0][1] / shown:.1f} % of its values are {most[0][0]!r}")
+    if column.offset and facts.high >= 2.0**53:
+        said.append(f"{name} has whole numbers that double precision cannot tell apart: is it an identifier?")
     if facts.numeric and facts.infinite:
         said.append(f"{name} has {facts.infinite:,} infinite values")
     if facts.numeric and abs(facts.rank) > _ROW_NUMBER and facts.distinct > 0.9 * rows:
@@ -97,12 +100,16 @@ def _copies(frame: Frame, numeric: Sequence[Column]) -> list[str]:
     values = frame.arrays(f"SELECT {selected} FROM {frame.relation} LIMIT {_COMPARED}")
     x = np.stack([np.ma.filled(values[f"v{i}"].astype(float), np.nan) for i in range(len(numeric))], 1)
     x[~np.isfinite(x)] = np.nan
+    enough = np.isfinite(x).sum(0) >= _FEWEST
+    x, numeric = x[:, enough], [column for column, some in zip(numeric, enough, strict=True) if some]
     with np.errstate(all="ignore"):
-        x = (x - np.nanmean(x, 0)) / np.nanstd(x, 0)
+        x = x - np.nanmean(x, 0)
+        x = x / np.nanmax(np.abs(x), 0, initial=0.0)  # squares of tiny and huge numbers are none
+        x = x / np.nanstd(x, 0)
     said = []
     for i, j in combinations(range(len(numeric)), 2):
         both = np.isfinite(x[:, i]) & np.isfinite(x[:, j])
-        if both.sum() < 20:
+        if both.sum() < _FEWEST:
             continue
         sign = np.sign((x[both, i] * x[both, j]).sum())
         if np.abs(x[both, i] - sign * x[both, j]).max() < 1e-6:

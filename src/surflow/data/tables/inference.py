@@ -11,7 +11,7 @@ import numpy as np
 
 from surflow.data.readers.frame import Frame
 from surflow.data.tables import patterns
-from surflow.data.tables.columns import number_sql, text_sql, typed_format
+from surflow.data.tables.columns import number_sql, text_sql, typed_format, whole_sql
 from surflow.data.tables.doubts import doubts
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import names_of
@@ -50,7 +50,7 @@ def infer(frame: Frame, said: Mapping[str, Wish] | None = None) -> Schema:
         raise DataError(f"{frame.origin} has no columns")
     samples = _sample(frame)
     guesses = {name: _guess(frame, name, samples[name], said.get(name)) for name in frame.types}
-    facts = _count(frame, guesses, samples)
+    facts = _count(frame, guesses, samples, {name for name, wish in said.items() if wish.kind is not None})
     columns = []
     for name, guess in guesses.items():
         wish, found = said.get(name), facts[name]
@@ -92,7 +92,8 @@ def _guess(frame: Frame, name: str, sample: Facts, wish: Wish | None) -> Column:
             seen = patterns.date_format(texts)
             form = seen[0] if seen else "%Y-%m-%d"
         column = Column(name, wish.kind, evidence="as was said", format=form if wish.kind is ColumnKind.DATE else None)
-        return _written(column, texts, 0.5) if wish.kind.numeric and kind == "VARCHAR" else column
+        written = wish.kind.numeric and wish.kind is not ColumnKind.DATE and kind == "VARCHAR"
+        return _written(column, texts, 0.5) if written else column
     if kind == "BOOLEAN":
         return Column(name, ColumnKind.BOOLEAN, categories=["false", "true"])
     if typed_format(kind):
@@ -122,13 +123,15 @@ def _written(column: Column, texts: list[str], least: float) -> Column:
         return column
     return replace(
         column, decimal=form.decimal, thousands=form.thousands, prefix=form.prefix, suffix=form.suffix,
-        evidence=form.words,
+        evidence="; ".join(filter(None, (column.evidence, form.words))),
     )  # fmt: skip
 
 
-def _count(frame: Frame, guesses: dict[str, Column], samples: dict[str, Facts]) -> dict[str, Facts]:
-    """What all rows say; a guess that they refute becomes a column of names."""
+def _count(frame: Frame, guesses: dict[str, Column], samples: dict[str, Facts], said: set[str]) -> dict[str, Facts]:
+    """What all rows say; a guess that they refute, unless a person made it, becomes a column of names."""
     _ask(frame, guesses, samples)
+    large = {name: guess for name, guess in guesses.items() if _set_offset(frame, guess, samples[name])}
+    _ask(frame, large, samples)
     refuted = []
     for name, guess in guesses.items():
         good = samples[name].sampled  # of numeric columns: values that are numbers, as _ask left it
@@ -140,19 +143,32 @@ def _count(frame: Frame, guesses: dict[str, Column], samples: dict[str, Facts]) 
             f"GROUP BY t ORDER BY n DESC LIMIT {_MOST_TOKENS + 1}"
         )
         tokens = [str(text) for text, _ in rows]
-        if guess.kind is ColumnKind.DATE and guess.evidence == "as was said":
+        if guess.kind is ColumnKind.DATE and name in said:
             continue
         if len(tokens) <= _MOST_TOKENS and good >= 0.5 * samples[name].filled:
-            said = ", ".join(f"{text!r} ({n:,} rows)" for text, n in rows)
-            guess.tokens, guess.evidence = tokens, f"{guess.evidence}; {said} read as missing".removeprefix("; ")
+            listed = ", ".join(f"{text!r} ({n:,} rows)" for text, n in rows)
+            guess.tokens, guess.evidence = tokens, f"{guess.evidence}; {listed} read as missing".removeprefix("; ")
             samples[name].filled = good
-        elif guess.evidence != "as was said":
+        elif name not in said:
             guesses[name] = Column(name, ColumnKind.CATEGORY)
             samples[name].numeric = False
             refuted.append(name)
     if refuted:
         _ask(frame, {name: guesses[name] for name in refuted}, samples)
     return samples
+
+
+def _set_offset(frame: Frame, guess: Column, facts: Facts) -> bool:
+    """Whether a column holds whole numbers that double precision does not, which are counted from the smallest then."""
+    kind = frame.types[guess.name]
+    if not facts.numeric or guess.kind is ColumnKind.DATE or kind not in (*_INTEGERS, "VARCHAR"):
+        return False
+    if not max(abs(facts.low), abs(facts.high)) >= 2.0**53:
+        return False
+    whole = whole_sql(frame, guess)
+    ((smallest, n),) = frame.query(f"SELECT min({whole}), count({whole}) FROM {frame.relation}")
+    guess.offset = smallest if n == facts.sampled else 0
+    return guess.offset != 0
 
 
 def _ask(frame: Frame, guesses: Mapping[str, Column], facts: dict[str, Facts]) -> None:
@@ -220,6 +236,8 @@ def _read_sample(frame: Frame, guess: Column, facts: Facts) -> None:
         )
         facts.numbers = Counter(dict(rows))
         return
+    facts.numbers = Counter()
     for text, n in facts.texts.items():
         if form.reads(text) or text.lower().lstrip("+-") in ("inf", "infinity"):
-            facts.numbers[float(form.plain(text))] += n
+            plain = form.plain(text)
+            facts.numbers[float(int(plain) - guess.offset) if guess.offset else float(plain)] += n

@@ -50,7 +50,6 @@ DATE_FORMATS = (
 EIGHT_DIGITS = "%Y%m%d"
 _SWAPPED = {"%m/%d": "%d/%m"}
 
-_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _AFFIX = re.compile(
     r"^([$€£¥₹]|[A-Z]{0,2}\$|USD|EUR|GBP|CHF|Rs\.?)?\s?[+-]?[\d.,'\u2019\u00a0\u202f ]*\d\s?"
     r"([$€£¥₹%‰°]|USD|EUR|GBP|CHF|mm|cm|m|km|in|ft|mi|mg|g|kg|lbs?|oz|ml|l|s|ms|min|hrs?|h|years?|yrs?|days?|mpg|kWh|kW)?$"
@@ -77,16 +76,16 @@ class NumberFormat:
 
     def reads(self, text: str) -> bool:
         """Whether a text is such a number."""
-        text = text.strip()
-        if self.thousands and self.thousands in text and not self._grouped(text):
-            return False
-        return bool(_PLAIN.fullmatch(self.plain(text)))
+        for affix in (self.prefix, self.suffix):
+            text = text.replace(affix, "") if affix else text
+        return bool(re.fullmatch(self.pattern, text))
 
-    def _grouped(self, text: str) -> bool:
-        """Whether what stands between separators of thousands are three digits."""
-        whole = text.removeprefix(self.prefix).removesuffix(self.suffix).strip().lstrip("+-").split(self.decimal)[0]
-        first, *rest = whole.split(self.thousands)
-        return len(first) <= 3 and all(len(group) == 3 and group.isdigit() for group in rest)
+    @property
+    def pattern(self) -> str:
+        """The regular expression of such a number without what stands before and behind it, for Python and for SQL."""
+        point, apart, digits = re.escape(self.decimal), re.escape(self.thousands), "[0-9]+"
+        whole = f"(?:[1-9][0-9]{{0,2}}(?:{apart}[0-9]{{3}})+|{digits})" if apart else digits
+        return rf"\s*[+-]?(?:{whole}(?:{point}[0-9]*)?|{point}{digits})(?:[eE][+-]?{digits})?\s*"
 
     @property
     def words(self) -> str:
@@ -101,7 +100,7 @@ PLAIN = NumberFormat()
 
 
 def number_format(texts: Sequence[str], least: float = 1.0) -> NumberFormat | None:
-    """The format in which at least a share ``least`` of some texts are numbers, the plainest first; or None.
+    """The format that reads the most texts as numbers, the plainest of such; None for less than a share ``least``.
 
     >>> number_format(["1.234,5", "17,25"])
     NumberFormat(decimal=',', thousands='.', prefix='', suffix='')
@@ -114,16 +113,19 @@ def number_format(texts: Sequence[str], least: float = 1.0) -> NumberFormat | No
         affixes += [pair for pair in sorted(found) if any(pair)][:3]
     marks = [(".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (",", "\u00a0"), (",", "\u202f")]
     marks += [(".", "'"), (".", "\u2019")]
+    best, most = None, 0
     for prefix, suffix in affixes:
         for decimal, thousands in marks:
             candidate = NumberFormat(decimal, thousands, prefix, suffix)
             read = [text for text in texts if candidate.reads(text)]
-            if len(read) < least * len(texts) or not read:
+            if len(read) <= most or len(read) < least * len(texts):
                 continue
             if thousands and not any(thousands in text for text in read):
                 continue  # there is a plainer one
-            return candidate
-    return None
+            best, most = candidate, len(read)
+            if most == len(texts):
+                return best
+    return best
 
 
 def leading_zeros(texts: Iterable[str]) -> bool:
@@ -258,7 +260,7 @@ _ANGLES = re.compile(
 )
 _IDS = re.compile(
     r"^(|unnamed.*|index|idx|row|rows|rownames|row_?names|row_?id|row_?number|nr|no\.?|number|num|id|ids|key|uuid|guid|case"
-    r"|case_?id|case_?no|obs|observation|record|serial|x)$|(^|[_\s.])(id|uuid|guid|key|ssn|isbn|hash|index)$|[a-z](Id|ID)$",
+    r"|case_?id|case_?no|obs|observation|record|serial)$|(^|[_\s.])(id|uuid|guid|key|ssn|isbn|hash|index)$|[a-z](Id|ID)$",
 )
 _CODES = re.compile(
     r"(^|[_\s.])(code|codes|type|class|category|cat|group|zip|zipcode|postcode|zone|region|district|cluster|label|sector|sex"
