@@ -159,7 +159,7 @@ def abs_fair(
 ) -> Flow:
     """For data symmetric about zero in every coordinate: absolute value with fair signs, then the plain flow.
 
-    Abs, Inverse(Softplus), then the chain of :func:`nf`.
+    Standardize without a centre, Abs, Inverse(Softplus), then the chain of :func:`nf`.
 
     Args:
         event_shape: shape of one event; its n numbers are laid out as a vector.
@@ -181,7 +181,11 @@ def abs_fair(
     """
     with seeded(seed):
         start = on_vectors("abs", event_shape, context_shape, context_net, support)
-        fold: list[Transform] = [Abs(start.size, signs=Bernoulli(start.size)), _positive_to_real(start.size)]
+        fold: list[Transform] = [
+            Standardize(start.size, center=False),
+            Abs(start.size, signs=Bernoulli(start.size)),
+            _positive_to_real(start.size),
+        ]
         return start.flow([*fold, *_plain(start, layers, hidden)], Normal(start.size))
 
 
@@ -197,7 +201,7 @@ def abs_learned(
 ) -> Flow:
     """For data skewed to one side: absolute value with one learned probability per sign, then the plain flow.
 
-    Abs, Inverse(Softplus), then the chain of :func:`nf`.
+    Standardize without a centre, Abs, Inverse(Softplus), then the chain of :func:`nf`.
 
     Args:
         event_shape: shape of one event; its n numbers are laid out as a vector.
@@ -218,7 +222,11 @@ def abs_learned(
     with seeded(seed):
         start = on_vectors("abs-learned", event_shape, context_shape, context_net, support)
         signs = Bernoulli(start.size, learned=True)
-        fold: list[Transform] = [Abs(start.size, signs=signs), _positive_to_real(start.size)]
+        fold: list[Transform] = [
+            Standardize(start.size, center=False),
+            Abs(start.size, signs=signs),
+            _positive_to_real(start.size),
+        ]
         return start.flow([*fold, *_plain(start, layers, hidden)], Normal(start.size))
 
 
@@ -234,7 +242,7 @@ def abs_joint(
 ) -> Flow:
     """For checkerboards and labels: absolute value with all signs drawn together, given what is left and the context.
 
-    Abs, Inverse(Softplus), then the chain of :func:`nf`.
+    Standardize without a centre, Abs, Inverse(Softplus), then the chain of :func:`nf`.
 
     Args:
         event_shape: shape of one event; its n numbers are laid out as a vector.
@@ -255,7 +263,11 @@ def abs_joint(
     """
     with seeded(seed):
         start = on_vectors("abs-joint", event_shape, context_shape, context_net, support)
-        fold: list[Transform] = [Abs(start.size, signs=_joint_signs(start)), _positive_to_real(start.size)]
+        fold: list[Transform] = [
+            Standardize(start.size, center=False),
+            Abs(start.size, signs=_joint_signs(start)),
+            _positive_to_real(start.size),
+        ]
         return start.flow([*fold, *_plain(start, layers, hidden)], Normal(start.size))
 
 

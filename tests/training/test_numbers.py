@@ -1,0 +1,115 @@
+"""Training on numbers of any size: units, weights, double precision through a flow, validation that is not finite."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+import surflow as sf
+from surflow import presets
+from surflow.errors import DataError, NonFiniteError
+from surflow.evaluation import log_probs
+
+OPTIONS = {"autoregressive": {}, "spline": {}, "nf": {}, "max": {}, "augment": {}, "vae": {}, "posterior": {}}
+CENTRED = [*OPTIONS, "abs-middle"]
+ABOUT_ZERO = ["abs", "abs-joint", "abs-learned", "abs-spline"]
+
+
+def _pairs(n: int = 400) -> Tensor:
+    g = torch.Generator().manual_seed(0)
+    mix = torch.tensor([[1.0, 0.4], [0.0, 0.8]], dtype=torch.float64)
+    return torch.randn(n, 2, generator=g, dtype=torch.float64) @ mix
+
+
+def _trained(name: str, x: Tensor) -> float:
+    flow = presets.build(name, 2, seed=0, hidden=(8, 8))
+    sf.fit(flow, x[:300], steps=5, batch_size=100, progress=False)
+    torch.manual_seed(1)
+    return -log_probs(flow, x[300:]).mean().item()
+
+
+@pytest.mark.parametrize("name", [*CENTRED, *ABOUT_ZERO])
+def test_units_shift_the_likelihood_of_presets_by_their_logarithm(name: str) -> None:
+    x = _pairs()
+    plain = _trained(name, x)
+    for scale in (1e-30, 1e-20, 1e20, 1e30):
+        assert _trained(name, x * scale) == pytest.approx(plain + 2 * math.log(scale), abs=1e-3)
+    if name in CENTRED:
+        assert _trained(name, x + 1e9) == pytest.approx(plain, abs=1e-3)
+
+
+def test_doubles_enter_flows_of_single_precision_and_come_out() -> None:
+    x = 1.7e9 + _pairs()
+    flow = presets.build("spline", 2, layers=1, hidden=[8], bins=4, seed=0)
+    sf.fit(flow, x, steps=2, progress=False)
+    assert next(flow.parameters()).dtype == torch.float32
+    draws, log_prob = flow.sample_and_log_prob(2000, seed=0)
+    assert draws.dtype == torch.float64 and log_prob.dtype == flow.log_prob(x).dtype == torch.float32
+    torch.testing.assert_close(flow.log_prob(draws), log_prob, rtol=0, atol=1e-3)
+    assert draws.std(0).log().allclose(x.std(0).log(), atol=0.5)
+    single = presets.build("spline", 2, layers=1, hidden=[8], bins=4, seed=0)
+    single.initialize(_pairs().float())
+    assert single.sample(2).dtype == torch.float32
+
+
+def test_a_flow_without_standardisation_casts_at_its_door() -> None:
+    flow = sf.Flow([sf.Coupling(2, 1, hidden=(8,))], base=sf.Normal(2))
+    x, context = _pairs(10), torch.ones(10, 1, dtype=torch.float64)
+    torch.testing.assert_close(flow.log_prob(x, context), flow.log_prob(x.float(), context.float()))
+
+
+def test_saved_flows_keep_double_precision(tmp_path: object) -> None:
+    x = 1.7e9 + _pairs()
+    flow = presets.build("spline", 2, layers=1, hidden=[8], bins=4, seed=0)
+    flow.initialize(x)
+    flow.eval().save(f"{tmp_path}/flow.safetensors")
+    again = sf.load(f"{tmp_path}/flow.safetensors")
+    assert torch.equal(again.log_prob(x), flow.log_prob(x))
+    draws = again.sample(5, seed=0)
+    assert draws.dtype == torch.float64 and torch.equal(draws, flow.sample(5, seed=0))
+
+
+def test_weights_count_rows_before_training() -> None:
+    x, count = _pairs(60), torch.arange(60) % 3
+    weighted, repeated = (presets.build("spline", 2, layers=1, hidden=[8], bins=4, seed=0) for _ in range(2))
+    sf.fit(weighted, (x, None, count.float()), steps=1, lr=1e-9, progress=False)
+    sf.fit(repeated, x.repeat_interleave(count, 0), steps=1, lr=1e-9, progress=False)
+    for name in ("shift", "log_scale"):
+        a, b = getattr(weighted.transforms[0], name), getattr(repeated.transforms[0], name)
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_second_fit_on_other_data_says_what_it_keeps() -> None:
+    flow = presets.build("spline", 2, layers=1, hidden=[8], bins=4, seed=0)
+    sf.fit(flow, _pairs(), steps=1, progress=False)
+    sf.fit(flow, _pairs(), steps=1, seed=5, progress=False)  # warnings are errors
+    with pytest.warns(UserWarning, match=r"keeps their shift and scale in Standardize \(position 0\)"):
+        sf.fit(flow, _pairs() * 100, steps=1, progress=False)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_validation_batches_that_are_not_finite_are_named(batch: int) -> None:
+    v = _pairs(30).float()
+    v[10 * batch + 7, 1] = math.nan
+    flow = presets.build("spline", 2, layers=1, hidden=[8], bins=4, seed=0)
+    loader = DataLoader(TensorDataset(v), batch_size=10)
+    with pytest.raises(DataError, match="row 7" if batch == 0 else f"batch {batch}: 1 of 10 rows .* at row 7"):
+        sf.fit(flow, _pairs().float(), validation=loader, steps=2, progress=False)
+
+
+def test_validation_rows_of_density_zero_are_named() -> None:
+    class Bump(sf.Distribution):
+        def __init__(self) -> None:
+            super().__init__(1)
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
+            return torch.where(x[:, 0].abs() < 10, -math.log(20) + 0 * self.weight, -math.inf)
+
+    v = torch.tensor([[1.0], [20.0], [2.0], [-30.0]])
+    with pytest.raises(NonFiniteError, match=r"2 of 4 rows is not finite \(rows 1, 3"):
+        sf.fit(Bump(), torch.rand(50, 1), validation=v, steps=2, progress=False)
