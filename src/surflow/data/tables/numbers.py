@@ -19,7 +19,9 @@ from surflow.data.tables.schema import Column, ColumnKind, Wish
 _GRID_VALUES = 50
 # Numbers with more digits than this, or on a grid finer than this beside their range, have full resolution.
 _MOST_DIGITS, _FINEST = 12, 1e-8
-_MOST_CODES = 50
+# Whole numbers under the name of a code are its categories up to so many; others under the name of an identifier are
+# one from so many on.
+_MOST_CODES, _FEWEST_IDENTIFIERS = 3000, 50
 _IDENTIFIER_SHARE = 0.95
 _EXACT = 2.0**53  # beyond it whole numbers are not all there in double precision
 _YEAR = re.compile(r"year|yr|born|birth", re.IGNORECASE)
@@ -77,7 +79,7 @@ def _decide(column: Column, facts: Facts, rows: int) -> None:
         if patterns.names_an_id(name):
             _as(column, ColumnKind.IDENTIFIER, "a number of its own in every row, and the name of an identifier")
             return
-    if facts.whole and _STRONG_ID.search(name) and facts.distinct > _MOST_CODES:
+    if facts.whole and _STRONG_ID.search(name) and facts.distinct > _FEWEST_IDENTIFIERS:
         _as(column, ColumnKind.IDENTIFIER, f"{facts.distinct:,} whole numbers under the name of an identifier")
         return
     if facts.whole and facts.distinct == 2:

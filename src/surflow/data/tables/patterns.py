@@ -181,7 +181,8 @@ def _parses(text: str, form: str) -> bool:
 _SCALES = (
     "very low,low,medium low,medium,moderate,average,medium high,high,very high,extreme",
     "none,never,rarely,seldom,occasionally,sometimes,often,frequently,usually,always,daily",
-    "very poor,poor,fair,good,very good,excellent,premium,ideal",
+    "very poor,poor,below average,fair,average,typical,above average,good,very good,excellent,very excellent",
+    "poor,fair,good,very good,premium,ideal",
     "strongly disagree,disagree,somewhat disagree,neither agree nor disagree,somewhat agree,agree,strongly agree",
     "strongly disagree,disagree,neutral,agree,strongly agree",
     "very unsatisfied,unsatisfied,neutral,satisfied,very satisfied",
@@ -216,7 +217,10 @@ def order_of(categories: Sequence[str]) -> list[str] | None:
     words = {category: re.sub(r"[\s_.-]+", " ", category.strip().lower()) for category in categories}
     for scale in _SCALES:
         rank = {word: i for i, word in enumerate(scale.split(","))}
-        if all(word in rank for word in words.values()) and len(set(words.values())) == len(words):
+        # "No basement" is less than any quality of one.
+        rank |= {word: -1 for word in words.values() if word.startswith("no ") and word not in rank}
+        known = len({rank.get(word, -2) for word in words.values()}) == len(words) > 2
+        if known and all(word in rank for word in words.values()):
             return sorted(categories, key=lambda category: rank[words[category]])
     starts = {category: _start(category) for category in categories}
     if all(start is not None for start in starts.values()) and len(set(starts.values())) == len(starts):
@@ -264,7 +268,7 @@ _IDS = re.compile(
 )
 _CODES = re.compile(
     r"(^|[_\s.])(code|codes|type|class|category|cat|group|zip|zipcode|postcode|zone|region|district|cluster|label|sector|sex"
-    r"|gender|race|ethnicity|state|country|id|school|house|site|block|arm|treatment|status)([_\s.]|$)",
+    r"|gender|race|ethnicity|state|country|id|school|house|site|block|arm|treatment|status|flight|agent|company)([_\s.]|$)",
     re.IGNORECASE,
 )
 _SIGNED = re.compile(
