@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from surflow.errors import ConfigError, DataError, FileError
 ROWS = 60
 
 
-def written(folder: Path, columns: dict[str, Sequence[str]], *, mark: str = ",", name: str = "a.csv") -> Path:
+def written(folder: Path, columns: Mapping[str, Sequence[str]], *, mark: str = ",", name: str = "a.csv") -> Path:
     """A file of cells, each as it stands in the file."""
     lines = [mark.join(columns), *(mark.join(row) for row in zip(*columns.values(), strict=True))]
     path = folder / name
@@ -375,7 +375,7 @@ def test_a_schema_with_characters_that_toml_escapes() -> None:
         ({"a": FULL, "b": PHRASES}, "'b' is taken for free text and left out"),
     ],
 )
-def test_what_is_doubtful_is_said(columns: dict[str, Sequence[str]], said: str, tmp_path: Path) -> None:
+def test_what_is_doubtful_is_said(columns: Mapping[str, Sequence[str]], said: str, tmp_path: Path) -> None:
     warnings = infer(read_table(written(tmp_path, columns))).warnings
     assert [said in warning for warning in warnings].count(True) == 1
 

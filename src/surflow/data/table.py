@@ -10,11 +10,12 @@ import numpy as np
 from surflow.data.encoding import ContextColumn, ContextEncoding
 from surflow.data.readers.frame import Frame
 from surflow.data.readers.raw import Raw
-from surflow.data.tables.columns import encode, text_sql
+from surflow.data.tables.columns import encode
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import names_of
 from surflow.data.tables.numbers import spikes
 from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
+from surflow.data.tables.sql import text_sql
 from surflow.data.tables.support import plain, support_of
 from surflow.errors import ConfigError, DataError, unknown_name
 from surflow.supports import Support, real

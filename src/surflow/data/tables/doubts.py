@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 
 from surflow.data.readers.frame import Frame
-from surflow.data.tables.columns import number_sql
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.schema import Column, ColumnKind
+from surflow.data.tables.sql import number_sql
 
 _MANY_MISSING = 0.9
 _NEAR_CONSTANT = 0.995

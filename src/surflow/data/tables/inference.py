@@ -11,12 +11,12 @@ import numpy as np
 
 from surflow.data.readers.frame import Frame
 from surflow.data.tables import patterns
-from surflow.data.tables.columns import number_sql, text_sql, typed_format, whole_sql
 from surflow.data.tables.doubts import doubts
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import names_of
 from surflow.data.tables.numbers import numbers_of
 from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
+from surflow.data.tables.sql import number_sql, text_sql, typed_format, whole_sql
 from surflow.errors import DataError
 
 # What a column looks like is asked of so many rows, drawn from all; what it is, of every row.

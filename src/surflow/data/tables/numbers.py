@@ -11,9 +11,9 @@ import torch
 
 from surflow.column_supports import atoms_of
 from surflow.data.tables import patterns
-from surflow.data.tables.columns import EIGHT_DIGITS, has_clock
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.schema import Column, ColumnKind, Wish
+from surflow.data.tables.sql import has_clock
 
 # A grid coarser than the digits needs so many different values as evidence.
 _GRID_VALUES = 50
@@ -64,7 +64,7 @@ def _decide(column: Column, facts: Facts, rows: int) -> None:
     first, last = (f"{low:g}", f"{high:g}") if not column.offset else (str(int(v) + column.offset) for v in (low, high))
     unique = facts.filled == rows and facts.distinct >= _IDENTIFIER_SHARE * rows and rows >= 20
     if facts.whole and not column.offset and _eight_digits(facts):
-        column.format, column.step = EIGHT_DIGITS, 1.0
+        column.format, column.step = patterns.EIGHT_DIGITS, 1.0
         _as(column, ColumnKind.DATE, "eight digits that are days")
         column.least = column.most = None
         return
@@ -113,7 +113,7 @@ def _eight_digits(facts: Facts) -> bool:
         return False
     for number in list(facts.numbers)[:1000]:
         try:
-            datetime.strptime(str(int(number)), EIGHT_DIGITS)
+            datetime.strptime(str(int(number)), patterns.EIGHT_DIGITS)
         except ValueError:
             return False
     return True
