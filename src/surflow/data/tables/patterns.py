@@ -54,6 +54,8 @@ _AFFIX = re.compile(
     r"^([$€£¥₹]|[A-Z]{0,2}\$|USD|EUR|GBP|CHF|Rs\.?)?\s?[+-]?[\d.,'\u2019\u00a0\u202f ]*\d\s?"
     r"([$€£¥₹%‰°]|USD|EUR|GBP|CHF|mm|cm|m|km|in|ft|mi|mg|g|kg|lbs?|oz|ml|l|s|ms|min|hrs?|h|years?|yrs?|days?|mpg|kWh|kW)?$"
 )
+# Infinite numbers are read, to be refused as such: they are neither missing nor names.
+INFINITE = r"\s*[+-]?(?i:inf|infinity)\s*"
 _LEADING_ZERO = re.compile(r"[+-]?0\d")
 
 
@@ -126,6 +128,11 @@ def number_format(texts: Sequence[str], least: float = 1.0) -> NumberFormat | No
             if most == len(texts):
                 return best
     return best
+
+
+def infinite(text: str) -> bool:
+    """Whether a text is an infinite number."""
+    return bool(re.fullmatch(INFINITE, text))
 
 
 def leading_zeros(texts: Iterable[str]) -> bool:

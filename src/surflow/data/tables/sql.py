@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from surflow.data.readers.frame import Frame
+from surflow.data.tables.patterns import INFINITE
 from surflow.data.tables.schema import Column, ColumnKind
 
 DAY = 86400
 # Formats of dates without a time of day, which are counted in days, and of times without a day.
 _CLOCK = ("%H", "%I")
 _DAYS = ("%d", "%m", "%Y", "%y", "%b", "%B")
-# Infinite numbers are read, to be refused as such: they are not missing.
-_INFINITE = r"|\s*[+-]?(?i:inf|infinity)\s*"
 
 
 def quoted(text: str) -> str:
@@ -62,7 +61,7 @@ def _digits_sql(frame: Frame, column: Column) -> str:
     for affix in (form.prefix, form.suffix):
         text = f"replace({text}, {quoted(affix)}, '')" if affix else text
     # Texts such as nan are names, and 1.5 is none where points separate thousands.
-    number = f"regexp_full_match({text}, {quoted(form.pattern + _INFINITE)})"
+    number = f"regexp_full_match({text}, {quoted(f'{form.pattern}|{INFINITE}')})"
     text = f"replace({text}, {quoted(form.thousands)}, '')" if form.thousands else text
     text = f"replace({text}, ',', '.')" if form.decimal == "," else text
     return f"CASE WHEN {number} THEN {text} END"
