@@ -817,6 +817,21 @@ def test_values_that_are_missing_and_categories_are_data(tmp_path: Path) -> None
     assert splits.support.contains(x).all()
 
 
+def test_rows_of_which_the_model_knows_no_holes(tmp_path: Path) -> None:
+    columns = table()
+    columns["weight"][6] = ""
+    splits = load(write_csv(tmp_path / "people.csv", columns))
+    columns["weight"][7], columns["height"][3], columns["city"][4] = "", "", ""
+    wrong = write_csv(tmp_path / "wrong.csv", columns)
+    with pytest.raises(DataError, match=r"'height' is missing in 1 rows, first in row 4; 'city' .* in row 5: remove"):
+        read_rows(wrong, splits.columns, schema=splits.schema, support=splits.support)
+    columns["height"][3], columns["city"][4] = 160, "Rom"
+    some = write_csv(tmp_path / "some.csv", columns)
+    x = read_rows(some, splits.columns, schema=splits.schema, support=splits.support).x
+    assert x[:, 1].isnan().sum() == 2 and x[4, 3] == 3  # behind the last of the three that the schema knows
+    assert splits.support.contains(x).all()
+
+
 def test_numbers_of_any_size_are_kept(tmp_path: Path) -> None:
     columns = spoil("height", 3, "1e60")
     columns["weight"][4] = "4e-310"

@@ -86,7 +86,7 @@ KINDS: dict[str, tuple[str, Sequence[str], ColumnKind, dict[str, object], str]] 
     "minutes": ("at", moments("%Y-%m-%d %H:%M"), ColumnKind.DATE, {"step": 60.0}, "%Y-%m-%d %H:%M"),
     "Zulu": ("at", moments("%Y-%m-%dT%H:%M:%SZ"), ColumnKind.DATE, {"format": "%Y-%m-%dT%H:%M:%S%z"}, "%z"),
     "zone": ("at", moments("%Y-%m-%d %H:%M:%S+05:30"), ColumnKind.DATE, {"format": "%Y-%m-%d %H:%M:%S%z"}, "%z"),
-    "clock": ("at", moments("%H:%M"), ColumnKind.DATE, {"format": "%H:%M", "step": 60.0}, "written as %H:%M"),
+    "clock": ("at", moments("%H:%M"), ColumnKind.DATE, {"step": 60.0, "low": 0.0, "high": 86340.0}, "written as %H:%M"),
     "eight digits": ("day", moments("%Y%m%d"), ColumnKind.DATE, {"format": "%Y%m%d", "step": 1.0}, "eight digits"),
     "degrees": (
         "wind_direction", shuffled(range(0, 360, 7)), ColumnKind.ANGLE, {"period": 360.0, "low": 0.0}, "a direction",

@@ -97,7 +97,7 @@ def _guess(frame: Frame, name: str, sample: Facts, wish: Wish | None) -> Column:
     if kind == "BOOLEAN":
         return Column(name, ColumnKind.BOOLEAN, categories=["false", "true"])
     if typed_format(kind):
-        return Column(name, ColumnKind.DATE, format=typed_format(kind))
+        return Column(name, ColumnKind.DATE, format=typed_format(kind), evidence=f"values of the type {kind}")
     if kind in _INTEGERS or kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
         return Column(name, ColumnKind.NUMBER)
     if kind != "VARCHAR" and not kind.startswith("ENUM"):

@@ -13,7 +13,7 @@ from surflow.column_supports import atoms_of
 from surflow.data.tables import patterns
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.schema import Column, ColumnKind, Wish
-from surflow.data.tables.sql import has_clock
+from surflow.data.tables.sql import DAY, has_clock, has_day
 
 # A grid coarser than the digits needs so many different values as evidence.
 _GRID_VALUES = 50
@@ -164,6 +164,8 @@ def _bound(column: Column, facts: Facts) -> None:
     elif column.kind is ColumnKind.ANGLE:
         column.low = 0.0 if facts.low >= 0 else -(column.period or 360.0) / 2
         column.period = column.period or 360.0
+    elif column.kind is ColumnKind.DATE and column.format is not None and not has_day(column.format):
+        column.low, column.high = 0.0, DAY - (column.step or 0.0)
     elif column.kind is ColumnKind.NUMBER and facts.low >= 0 and not column.offset:
         if not patterns.may_be_negative(column.name):
             column.low = 0.0
