@@ -612,7 +612,7 @@ def spoil(column: str, row: int, value: object) -> dict[str, list[Any]]:
         (
             {**table(), "flat": [1] * 40},
             {"columns": ["flat"]},
-            "'flat' is taken for a constant .*--column flat=category",
+            "'flat' is taken for a constant .*--column flat=number",
         ),
         (
             {**table(), "id": list(range(40))},

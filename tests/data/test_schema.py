@@ -380,6 +380,17 @@ def test_what_is_doubtful_is_said(columns: Mapping[str, Sequence[str]], said: st
     assert [said in warning for warning in warnings].count(True) == 1
 
 
+def test_columns_that_hardly_hold_numbers_are_compared_with_none(tmp_path: Path) -> None:
+    columns = {
+        "a": ["", "5"] * 30,
+        "b": ["", "7"] * 30,
+        "c": ["1e300", "3e300", "5e299"] * 20,
+        "d": ["4e-300", "1e-300"] * 30,
+    }
+    warnings = infer(read_table(written(tmp_path, columns))).warnings
+    assert not any("one column" in said for said in warnings)
+
+
 def test_nothing_is_said_of_plain_columns(tmp_path: Path) -> None:
     columns = {"a": FULL, "b": CENTS, "c": shuffled(["x", "y", "z"]), "d": shuffled(range(9))}
     assert infer(read_table(written(tmp_path, columns))).warnings == []
@@ -418,6 +429,16 @@ def test_a_context_that_does_not_vary_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=DRAW.normal(size=(ROWS, 2)), context=np.full(ROWS, 0.1))
     with pytest.raises(DataError, match=r"the context 'context' of the file a\.npz"):
         load(tmp_path / "a.npz", context="context")
+
+
+def test_the_number_of_a_row_may_be_a_context(tmp_path: Path) -> None:
+    cells = [str(i * 7 % ROWS) for i in range(ROWS)]
+    path = written(tmp_path, {"x": FULL, "time": cells})
+    assert load(path).columns == ["x"]
+    splits = load(path, context="time")
+    assert splits.context is not None and splits.context.columns[0].categories is None
+    given = read_rows(path, ["x"], splits.context).context
+    assert given is not None and given[:, 0].tolist() == [float(cell) for cell in cells]
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def data_columns(raw: Raw, schema: Schema, columns: Sequence[str] | None, contex
             said = "; ".join(f"{c.name!r} is taken for {_noun(c.kind)} ({c.evidence})" for c in refused)
             raise DataError(
                 f"{said}, of which there is nothing to learn: leave it out of the columns, or say what it is, such as "
-                f"--column {refused[0].name}=category"
+                f"--column {refused[0].name}={'category' if refused[0].least is None else 'number'}"
             )
     else:
         used = [c.name for c in schema.used if c.name not in context and c.name not in raw.targets]
@@ -170,6 +170,8 @@ def _as_context(frame: Frame, column: Column) -> Column:
     """Names as they are; whole numbers of few values become names, as they are written; other numbers stay numbers."""
     if column.kind.named:
         return column
+    if column.kind is ColumnKind.IDENTIFIER and column.least is not None:  # the number of a row may be its time
+        column = replace(column, kind=ColumnKind.NUMBER)
     if not column.kind.numeric:  # an identifier or a constant that a person names is what its values look like
         return names_of(
             frame, Column(column.name, ColumnKind.CATEGORY), Facts(), Wish(column.name, ColumnKind.CATEGORY)
