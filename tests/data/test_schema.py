@@ -129,6 +129,7 @@ KINDS: dict[str, tuple[str, Sequence[str], ColumnKind, dict[str, object], str]] 
         "sum", quoted([f"${float(cell):,.2f}" for cell in CENTS]), ColumnKind.NUMBER,
         {"prefix": "$", "thousands": ","}, "written with '$'",
     ),
+    "minus signs": ("gain", [c.replace("-", "\u2212") for c in FULL], ColumnKind.NUMBER, {"step": None}, "numbers"),
     "euros": ("sum", [f"{cell} €" for cell in CENTS], ColumnKind.NUMBER, {"suffix": "€"}, "written with '€'"),
     "percent": (
         "share", shuffled([f"{v}.5%" for v in range(99)]), ColumnKind.NUMBER, {"suffix": "%", "high": 100.0}, "'%'",
@@ -156,6 +157,7 @@ def test_kinds_and_their_evidence(case: str, tmp_path: Path) -> None:
 NUMBERS = {
     "full resolution": [float(cell) for cell in FULL],
     "cents": [float(cell) for cell in CENTS],
+    "minus signs": [float(cell) for cell in FULL],
     "decimal comma": [float(cell) for cell in CENTS],
     "decimal comma of three digits": [float(f"{v:.3f}") for v in np.linspace(0.05, 9, ROWS)],
     "thousands": [float(cell) for cell in CENTS],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from surflow.data.readers.frame import Frame
-from surflow.data.tables.patterns import INFINITE
+from surflow.data.tables.patterns import INFINITE, MINUS
 from surflow.data.tables.schema import Column, ColumnKind
 
 DAY = 86400
@@ -64,7 +64,7 @@ def _digits_sql(frame: Frame, column: Column) -> str:
     number = f"regexp_full_match({text}, {quoted(f'{form.pattern}|{INFINITE}')})"
     text = f"replace({text}, {quoted(form.thousands)}, '')" if form.thousands else text
     text = f"replace({text}, ',', '.')" if form.decimal == "," else text
-    return f"CASE WHEN {number} THEN {text} END"
+    return f"CASE WHEN {number} THEN replace({text}, '{MINUS}', '-') END"
 
 
 def _date_sql(frame: Frame, column: Column) -> str:
