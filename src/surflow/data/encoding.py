@@ -74,7 +74,7 @@ class ContextEncoding:
     tensor([[ 1., 50.],
             [ 0., 50.]], dtype=torch.float64)
     >>> encoding.network()(encoding.encode({"species": "virginica", "age": 50}))
-    tensor([[0., 1., 1.]], dtype=torch.float64)
+    tensor([[0., 1., 1.]])
     """
 
     columns: list[ContextColumn]
