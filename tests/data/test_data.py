@@ -612,7 +612,7 @@ def spoil(column: str, row: int, value: object) -> dict[str, list[Any]]:
         (
             {**table(), "flat": [1] * 40},
             {"columns": ["flat"]},
-            "'flat' is taken for a constant .*--column flat=category",
+            "'flat' is taken for a constant .*--column flat=number",
         ),
         (
             {**table(), "id": list(range(40))},
@@ -814,6 +814,21 @@ def test_values_that_are_missing_and_categories_are_data(tmp_path: Path) -> None
         for name in columns
         if (value := columns[name][row]) not in ("", "nan", "?", "NA")
     ]
+    assert splits.support.contains(x).all()
+
+
+def test_rows_of_which_the_model_knows_no_holes(tmp_path: Path) -> None:
+    columns = table()
+    columns["weight"][6] = ""
+    splits = load(write_csv(tmp_path / "people.csv", columns))
+    columns["weight"][7], columns["height"][3], columns["city"][4] = "", "", ""
+    wrong = write_csv(tmp_path / "wrong.csv", columns)
+    with pytest.raises(DataError, match=r"'height' is missing in 1 rows, first in row 4; 'city' .* in row 5: remove"):
+        read_rows(wrong, splits.columns, schema=splits.schema, support=splits.support)
+    columns["height"][3], columns["city"][4] = 160, "Rom"
+    some = write_csv(tmp_path / "some.csv", columns)
+    x = read_rows(some, splits.columns, schema=splits.schema, support=splits.support).x
+    assert x[:, 1].isnan().sum() == 2 and x[4, 3] == 3  # behind the last of the three that the schema knows
     assert splits.support.contains(x).all()
 
 

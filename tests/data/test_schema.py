@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from surflow.errors import ConfigError, DataError, FileError
 ROWS = 60
 
 
-def written(folder: Path, columns: dict[str, Sequence[str]], *, mark: str = ",", name: str = "a.csv") -> Path:
+def written(folder: Path, columns: Mapping[str, Sequence[str]], *, mark: str = ",", name: str = "a.csv") -> Path:
     """A file of cells, each as it stands in the file."""
     lines = [mark.join(columns), *(mark.join(row) for row in zip(*columns.values(), strict=True))]
     path = folder / name
@@ -86,7 +86,7 @@ KINDS: dict[str, tuple[str, Sequence[str], ColumnKind, dict[str, object], str]] 
     "minutes": ("at", moments("%Y-%m-%d %H:%M"), ColumnKind.DATE, {"step": 60.0}, "%Y-%m-%d %H:%M"),
     "Zulu": ("at", moments("%Y-%m-%dT%H:%M:%SZ"), ColumnKind.DATE, {"format": "%Y-%m-%dT%H:%M:%S%z"}, "%z"),
     "zone": ("at", moments("%Y-%m-%d %H:%M:%S+05:30"), ColumnKind.DATE, {"format": "%Y-%m-%d %H:%M:%S%z"}, "%z"),
-    "clock": ("at", moments("%H:%M"), ColumnKind.DATE, {"format": "%H:%M", "step": 60.0}, "written as %H:%M"),
+    "clock": ("at", moments("%H:%M"), ColumnKind.DATE, {"step": 60.0, "low": 0.0, "high": 86340.0}, "written as %H:%M"),
     "eight digits": ("day", moments("%Y%m%d"), ColumnKind.DATE, {"format": "%Y%m%d", "step": 1.0}, "eight digits"),
     "degrees": (
         "wind_direction", shuffled(range(0, 360, 7)), ColumnKind.ANGLE, {"period": 360.0, "low": 0.0}, "a direction",
@@ -129,6 +129,7 @@ KINDS: dict[str, tuple[str, Sequence[str], ColumnKind, dict[str, object], str]] 
         "sum", quoted([f"${float(cell):,.2f}" for cell in CENTS]), ColumnKind.NUMBER,
         {"prefix": "$", "thousands": ","}, "written with '$'",
     ),
+    "minus signs": ("gain", [c.replace("-", "\u2212") for c in FULL], ColumnKind.NUMBER, {"step": None}, "numbers"),
     "euros": ("sum", [f"{cell} €" for cell in CENTS], ColumnKind.NUMBER, {"suffix": "€"}, "written with '€'"),
     "percent": (
         "share", shuffled([f"{v}.5%" for v in range(99)]), ColumnKind.NUMBER, {"suffix": "%", "high": 100.0}, "'%'",
@@ -156,6 +157,7 @@ def test_kinds_and_their_evidence(case: str, tmp_path: Path) -> None:
 NUMBERS = {
     "full resolution": [float(cell) for cell in FULL],
     "cents": [float(cell) for cell in CENTS],
+    "minus signs": [float(cell) for cell in FULL],
     "decimal comma": [float(cell) for cell in CENTS],
     "decimal comma of three digits": [float(f"{v:.3f}") for v in np.linspace(0.05, 9, ROWS)],
     "thousands": [float(cell) for cell in CENTS],
@@ -375,9 +377,20 @@ def test_a_schema_with_characters_that_toml_escapes() -> None:
         ({"a": FULL, "b": PHRASES}, "'b' is taken for free text and left out"),
     ],
 )
-def test_what_is_doubtful_is_said(columns: dict[str, Sequence[str]], said: str, tmp_path: Path) -> None:
+def test_what_is_doubtful_is_said(columns: Mapping[str, Sequence[str]], said: str, tmp_path: Path) -> None:
     warnings = infer(read_table(written(tmp_path, columns))).warnings
     assert [said in warning for warning in warnings].count(True) == 1
+
+
+def test_columns_that_hardly_hold_numbers_are_compared_with_none(tmp_path: Path) -> None:
+    columns = {
+        "a": ["", "5"] * 30,
+        "b": ["", "7"] * 30,
+        "c": ["1e300", "3e300", "5e299"] * 20,
+        "d": ["4e-300", "1e-300"] * 30,
+    }
+    warnings = infer(read_table(written(tmp_path, columns))).warnings
+    assert not any("one column" in said for said in warnings)
 
 
 def test_nothing_is_said_of_plain_columns(tmp_path: Path) -> None:
@@ -406,7 +419,7 @@ def test_a_context_that_varies_is_taken_whatever_its_size(values: np.ndarray, tm
     given = splits.train.context[:, 0]
     assert given.dtype == torch.float64 and np.isin(given.numpy(), values).all()
     column = splits.context.columns[0]
-    z = (given - column.mean) / column.scale
+    z = splits.context.network()(given[:, None])[:, 0]
     assert (
         0 < column.scale < math.inf
         and z.mean().abs() < 1e-3 + np.spacing(abs(column.mean)) / column.scale
@@ -418,6 +431,16 @@ def test_a_context_that_does_not_vary_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=DRAW.normal(size=(ROWS, 2)), context=np.full(ROWS, 0.1))
     with pytest.raises(DataError, match=r"the context 'context' of the file a\.npz"):
         load(tmp_path / "a.npz", context="context")
+
+
+def test_the_number_of_a_row_may_be_a_context(tmp_path: Path) -> None:
+    cells = [str(i * 7 % ROWS) for i in range(ROWS)]
+    path = written(tmp_path, {"x": FULL, "time": cells})
+    assert load(path).columns == ["x"]
+    splits = load(path, context="time")
+    assert splits.context is not None and splits.context.columns[0].categories is None
+    given = read_rows(path, ["x"], splits.context).context
+    assert given is not None and given[:, 0].tolist() == [float(cell) for cell in cells]
 
 
 @pytest.mark.parametrize(

@@ -115,16 +115,17 @@ def _table(raw: Raw, columns: Sequence[str], schema: Schema | None, support: Sup
             existing(raw, name)  # says which is near
     known = (infer(frame) if schema is None else schema).only(columns)
     x = encode(frame, known.columns)
-    if support == real:
-        _refuse_missing(raw, known.columns, x)
+    never = [support == real or (schema is not None and not column.missing) for column in known]
+    _refuse_missing(raw, known.columns, x, never)
     return x
 
 
-def _refuse_missing(raw: Raw, columns: Sequence[Column], x: np.ndarray) -> None:
+def _refuse_missing(raw: Raw, columns: Sequence[Column], x: np.ndarray, never: Sequence[bool]) -> None:
+    """Raise for missing values in columns of which the model knows none."""
     wrong = []
     for i, column in enumerate(columns):
         missing = np.flatnonzero(np.isnan(x[:, i]))
-        if len(missing):
+        if len(missing) and never[i]:
             wrong.append(f"{column.name!r} is missing in {len(missing)} rows, first in row {missing[0] + 1}")
     if wrong:
         raise DataError(

@@ -10,11 +10,12 @@ import numpy as np
 from surflow.data.encoding import ContextColumn, ContextEncoding
 from surflow.data.readers.frame import Frame
 from surflow.data.readers.raw import Raw
-from surflow.data.tables.columns import encode, text_sql
+from surflow.data.tables.columns import encode
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import names_of
 from surflow.data.tables.numbers import spikes
 from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
+from surflow.data.tables.sql import text_sql
 from surflow.data.tables.support import plain, support_of
 from surflow.errors import ConfigError, DataError, unknown_name
 from surflow.supports import Support, real
@@ -79,7 +80,7 @@ def data_columns(raw: Raw, schema: Schema, columns: Sequence[str] | None, contex
             said = "; ".join(f"{c.name!r} is taken for {_noun(c.kind)} ({c.evidence})" for c in refused)
             raise DataError(
                 f"{said}, of which there is nothing to learn: leave it out of the columns, or say what it is, such as "
-                f"--column {refused[0].name}=category"
+                f"--column {refused[0].name}={'category' if refused[0].least is None else 'number'}"
             )
     else:
         used = [c.name for c in schema.used if c.name not in context and c.name not in raw.targets]
@@ -169,6 +170,8 @@ def _as_context(frame: Frame, column: Column) -> Column:
     """Names as they are; whole numbers of few values become names, as they are written; other numbers stay numbers."""
     if column.kind.named:
         return column
+    if column.kind is ColumnKind.IDENTIFIER and column.least is not None:  # the number of a row may be its time
+        column = replace(column, kind=ColumnKind.NUMBER)
     if not column.kind.numeric:  # an identifier or a constant that a person names is what its values look like
         return names_of(
             frame, Column(column.name, ColumnKind.CATEGORY), Facts(), Wish(column.name, ColumnKind.CATEGORY)

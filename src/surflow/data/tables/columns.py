@@ -8,99 +8,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from surflow.data.readers.frame import Frame
-from surflow.data.tables.patterns import EIGHT_DIGITS, PLAIN
+from surflow.data.tables.patterns import PLAIN
 from surflow.data.tables.schema import OTHER, Column, ColumnKind
+from surflow.data.tables.sql import DAY, has_clock, has_day, number_sql, quoted, text_sql
 from surflow.errors import DataError
 
-_DAY = 86400
 _EPOCH = datetime(1970, 1, 1)
-# Formats of dates without a time of day, which are counted in days, and of times without a day.
-_CLOCK = ("%H", "%I")
-_DAYS = ("%d", "%m", "%Y", "%y", "%b", "%B")
-# Infinite numbers are read, to be refused as such: they are not missing.
-_INFINITE = r"|\s*[+-]?(?i:inf|infinity)\s*"
-
-
-def quoted(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def text_sql(frame: Frame, name: str) -> str:
-    """The SQL of a column's values as text; NULL where they are missing."""
-    kind = frame.types[name]
-    if kind in ("DOUBLE", "FLOAT"):  # 3.0 is the category 3
-        value = frame.sql(name)
-        return f"CASE WHEN {value} = trunc({value}) AND abs({value}) < 1e15 THEN CAST(CAST({value} AS BIGINT) AS VARCHAR) ELSE CAST({value} AS VARCHAR) END"  # noqa: E501
-    return frame.sql(name) if kind == "VARCHAR" else f"CAST({frame.sql(name)} AS VARCHAR)"
-
-
-def number_sql(frame: Frame, column: Column) -> str:
-    """The SQL of a column's values as numbers, DOUBLE; NULL where they are missing or are no numbers.
-
-    Dates are days since 1970, or seconds where they have a time of day; times of day are seconds.
-    """
-    name, kind = frame.sql(column.name), frame.types[column.name]
-    if column.kind is ColumnKind.DATE:
-        return _date_sql(frame, column)
-    if kind == "BOOLEAN":
-        return f"CAST(CAST({name} AS TINYINT) AS DOUBLE)"
-    if column.offset:
-        return f"CAST({whole_sql(frame, column)} - CAST('{column.offset}' AS HUGEINT) AS DOUBLE)"
-    text = _digits_sql(frame, column)
-    number = f"TRY_CAST({text} AS DOUBLE)"
-    # NaN in a column of floats says that a value is missing.
-    return f"CASE WHEN isnan({number}) THEN NULL ELSE {number} END" if kind in ("DOUBLE", "FLOAT") else number
-
-
-def whole_sql(frame: Frame, column: Column) -> str:
-    """The SQL of a column's values as HUGEINT; NULL where they are not whole as they are written."""
-    digits = _digits_sql(frame, column)
-    if frame.types[column.name] != "VARCHAR":
-        return f"CAST({digits} AS HUGEINT)"
-    return f"CASE WHEN regexp_full_match({digits}, '\\s*[+-]?[0-9]+\\s*') THEN TRY_CAST({digits} AS HUGEINT) END"
-
-
-def _digits_sql(frame: Frame, column: Column) -> str:
-    """The SQL of a column's numbers as SQL writes them, if they are text; NULL where they are none."""
-    text = frame.sql(column.name)
-    if frame.types[column.name] != "VARCHAR":
-        return text
-    form = column.number_format
-    for affix in (form.prefix, form.suffix):
-        text = f"replace({text}, {quoted(affix)}, '')" if affix else text
-    # Texts such as nan are names, and 1.5 is none where points separate thousands.
-    number = f"regexp_full_match({text}, {quoted(form.pattern + _INFINITE)})"
-    text = f"replace({text}, {quoted(form.thousands)}, '')" if form.thousands else text
-    text = f"replace({text}, ',', '.')" if form.decimal == "," else text
-    return f"CASE WHEN {number} THEN {text} END"
-
-
-def _date_sql(frame: Frame, column: Column) -> str:
-    name, kind, form = frame.sql(column.name), frame.types[column.name], column.format or "%Y-%m-%d"
-    if kind == "DATE":
-        return f"epoch({name}) / {_DAY}"
-    if kind.startswith("TIMESTAMP"):
-        return f"epoch_us({name}) / 1e6" if column.format != "date" else f"epoch({name}) / {_DAY}"
-    if kind.startswith("TIME"):
-        return f"epoch({name})"
-    if kind != "VARCHAR":  # 20240131
-        name = f"CAST({name} AS VARCHAR)"
-    text = f"trim({name})" if "%z" not in form else f"regexp_replace(trim({name}), '[Zz]$', '+00:00')"
-    moment = f"try_strptime({text}, {quoted(form)})"
-    if not has_clock(form):
-        return f"epoch({moment}) / {_DAY}"
-    return f"epoch_us({moment}) / 1e6" if has_day(form) else f"(epoch({moment}) + 2208988800)"  # from 1900-01-01
-
-
-def has_clock(form: str) -> bool:
-    """Whether a format of dates says a time of day."""
-    return form in ("timestamp", "time") or any(part in form for part in _CLOCK)
-
-
-def has_day(form: str) -> bool:
-    """Whether a format of dates says a day, and not a time of day alone."""
-    return form in ("date", "timestamp") or any(part in form for part in _DAYS)
 
 
 def encode(frame: Frame, columns: Sequence[Column], *, most: int | None = None) -> np.ndarray:
@@ -203,7 +116,7 @@ def decode(column: Column, x: np.ndarray) -> np.ma.MaskedArray:
 def _moments(column: Column, values: np.ndarray) -> np.ndarray:
     form = column.format or "%Y-%m-%d"
     days = not has_clock(form)
-    micro = np.rint(values * (_DAY * 1e6 if days else 1e6)).astype(np.int64)
+    micro = np.rint(values * (DAY * 1e6 if days else 1e6)).astype(np.int64)
     moments = micro.astype("datetime64[us]")
     if form in ("date", "timestamp"):
         return moments.astype("datetime64[D]") if form == "date" else moments
@@ -265,7 +178,7 @@ def number_of(column: Column, value: object) -> float:
             raise DataError(f"{column.name!r} expects a date written as {python}, got {value!r}") from None
         moment = moment if moment.tzinfo is None else moment.astimezone(UTC)
         since = moment.replace(tzinfo=None) - (_EPOCH if has_day(form) else datetime(1900, 1, 1))
-        return since.total_seconds() / (1 if has_clock(form) else _DAY)
+        return since.total_seconds() / (1 if has_clock(form) else DAY)
     if isinstance(value, str):
         value = _number_in(column, value)
     elif not isinstance(value, int | float):
@@ -299,30 +212,3 @@ def category_name(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value)
-
-
-def typed_format(duckdb_type: str) -> str | None:
-    """The format of a column whose type is that of dates or times; None for another type."""
-    if duckdb_type == "DATE":
-        return "date"
-    if duckdb_type.startswith("TIMESTAMP"):
-        return "timestamp"
-    return "time" if duckdb_type.startswith("TIME") else None
-
-
-__all__ = [
-    "EIGHT_DIGITS",
-    "category_name",
-    "codes_of",
-    "decode",
-    "encode",
-    "has_clock",
-    "has_day",
-    "number_of",
-    "number_sql",
-    "quoted",
-    "text_sql",
-    "texts",
-    "typed_format",
-    "whole_sql",
-]

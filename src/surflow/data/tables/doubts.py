@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 
 from surflow.data.readers.frame import Frame
-from surflow.data.tables.columns import number_sql
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.schema import Column, ColumnKind
+from surflow.data.tables.sql import number_sql
 
 _MANY_MISSING = 0.9
 _NEAR_CONSTANT = 0.995
@@ -101,11 +101,13 @@ def _copies(frame: Frame, numeric: Sequence[Column]) -> list[str]:
     x = np.stack([np.ma.filled(values[f"v{i}"].astype(float), np.nan) for i in range(len(numeric))], 1)
     x[~np.isfinite(x)] = np.nan
     enough = np.isfinite(x).sum(0) >= _FEWEST
-    x, numeric = x[:, enough], [column for column, some in zip(numeric, enough, strict=True) if some]
     with np.errstate(all="ignore"):
-        x = x - np.nanmean(x, 0)
-        x = x / np.nanmax(np.abs(x), 0, initial=0.0)  # squares of tiny and huge numbers are none
+        x[:, enough] -= np.nanmean(x[:, enough], 0)
+        extent = np.nanmax(np.abs(x), 0, initial=0.0)
+        varies = enough & np.isfinite(extent) & (extent > 0)
+        x = x[:, varies] / extent[varies]  # squares of tiny and huge numbers are none
         x = x / np.nanstd(x, 0)
+    numeric = [column for column, some in zip(numeric, varies, strict=True) if some]
     said = []
     for i, j in combinations(range(len(numeric)), 2):
         both = np.isfinite(x[:, i]) & np.isfinite(x[:, j])

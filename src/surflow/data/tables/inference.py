@@ -11,12 +11,12 @@ import numpy as np
 
 from surflow.data.readers.frame import Frame
 from surflow.data.tables import patterns
-from surflow.data.tables.columns import number_sql, text_sql, typed_format, whole_sql
 from surflow.data.tables.doubts import doubts
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import names_of
 from surflow.data.tables.numbers import numbers_of
 from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
+from surflow.data.tables.sql import number_sql, text_sql, typed_format, whole_sql
 from surflow.errors import DataError
 
 # What a column looks like is asked of so many rows, drawn from all; what it is, of every row.
@@ -97,7 +97,7 @@ def _guess(frame: Frame, name: str, sample: Facts, wish: Wish | None) -> Column:
     if kind == "BOOLEAN":
         return Column(name, ColumnKind.BOOLEAN, categories=["false", "true"])
     if typed_format(kind):
-        return Column(name, ColumnKind.DATE, format=typed_format(kind))
+        return Column(name, ColumnKind.DATE, format=typed_format(kind), evidence=f"values of the type {kind}")
     if kind in _INTEGERS or kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
         return Column(name, ColumnKind.NUMBER)
     if kind != "VARCHAR" and not kind.startswith("ENUM"):
@@ -105,9 +105,10 @@ def _guess(frame: Frame, name: str, sample: Facts, wish: Wish | None) -> Column:
     if not texts or {text.lower() for text in texts} in patterns.PAIRS:
         return Column(name, ColumnKind.CATEGORY)
     if not patterns.leading_zeros(texts) and kind == "VARCHAR":
-        column = _written(Column(name, ColumnKind.NUMBER), texts, 1 - _MOST_TOKENS / max(len(texts), 4))
-        numbers = sum(column.number_format.reads(text) for text in texts)
-        if numbers == len(texts) or numbers >= max(_FEWEST_NUMBERS, 0.5 * len(texts)):
+        finite = [text for text in texts if not patterns.infinite(text)]
+        column = _written(Column(name, ColumnKind.NUMBER), finite, 1 - _MOST_TOKENS / max(len(finite), 4))
+        numbers = sum(column.number_format.reads(text) for text in finite)
+        if finite and (numbers == len(finite) or numbers >= max(_FEWEST_NUMBERS, 0.5 * len(finite))):
             return column
     dates = patterns.date_format(texts[:1000])
     if dates is not None:
@@ -238,6 +239,6 @@ def _read_sample(frame: Frame, guess: Column, facts: Facts) -> None:
         return
     facts.numbers = Counter()
     for text, n in facts.texts.items():
-        if form.reads(text) or text.lower().lstrip("+-") in ("inf", "infinity"):
-            plain = form.plain(text)
+        if form.reads(text) or patterns.infinite(text):
+            plain = text if patterns.infinite(text) else form.plain(text)
             facts.numbers[float(int(plain) - guess.offset) if guess.offset else float(plain)] += n

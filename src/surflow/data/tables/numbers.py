@@ -11,9 +11,9 @@ import torch
 
 from surflow.column_supports import atoms_of
 from surflow.data.tables import patterns
-from surflow.data.tables.columns import EIGHT_DIGITS, has_clock
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.schema import Column, ColumnKind, Wish
+from surflow.data.tables.sql import DAY, has_clock, has_day
 
 # A grid coarser than the digits needs so many different values as evidence.
 _GRID_VALUES = 50
@@ -66,7 +66,7 @@ def _decide(column: Column, facts: Facts, rows: int) -> None:
     first, last = (f"{low:g}", f"{high:g}") if not column.offset else (str(int(v) + column.offset) for v in (low, high))
     unique = facts.filled == rows and facts.distinct >= _IDENTIFIER_SHARE * rows and rows >= 20
     if facts.whole and not column.offset and _eight_digits(facts):
-        column.format, column.step = EIGHT_DIGITS, 1.0
+        column.format, column.step = patterns.EIGHT_DIGITS, 1.0
         _as(column, ColumnKind.DATE, "eight digits that are days")
         column.least = column.most = None
         return
@@ -115,7 +115,7 @@ def _eight_digits(facts: Facts) -> bool:
         return False
     for number in list(facts.numbers)[:1000]:
         try:
-            datetime.strptime(str(int(number)), EIGHT_DIGITS)
+            datetime.strptime(str(int(number)), patterns.EIGHT_DIGITS)
         except ValueError:
             return False
     return True
@@ -166,6 +166,8 @@ def _bound(column: Column, facts: Facts) -> None:
     elif column.kind is ColumnKind.ANGLE:
         column.low = 0.0 if facts.low >= 0 else -(column.period or 360.0) / 2
         column.period = column.period or 360.0
+    elif column.kind is ColumnKind.DATE and column.format is not None and not has_day(column.format):
+        column.low, column.high = 0.0, DAY - (column.step or 0.0)
     elif column.kind is ColumnKind.NUMBER and facts.low >= 0 and not column.offset:
         if not patterns.may_be_negative(column.name):
             column.low = 0.0

@@ -54,6 +54,9 @@ _AFFIX = re.compile(
     r"^([$€£¥₹]|[A-Z]{0,2}\$|USD|EUR|GBP|CHF|Rs\.?)?\s?[+-]?[\d.,'\u2019\u00a0\u202f ]*\d\s?"
     r"([$€£¥₹%‰°]|USD|EUR|GBP|CHF|mm|cm|m|km|in|ft|mi|mg|g|kg|lbs?|oz|ml|l|s|ms|min|hrs?|h|years?|yrs?|days?|mpg|kWh|kW)?$"
 )
+MINUS = "\u2212"  # as word processors write it
+# Infinite numbers are read, to be refused as such: they are neither missing nor names.
+INFINITE = r"\s*[+-]?(?i:inf|infinity)\s*"
 _LEADING_ZERO = re.compile(r"[+-]?0\d")
 
 
@@ -72,7 +75,7 @@ class NumberFormat:
         for affix in (self.prefix, self.suffix):
             text = text.replace(affix, "") if affix else text
         text = text.replace(self.thousands, "") if self.thousands else text
-        return text.replace(self.decimal, ".").strip()
+        return text.replace(self.decimal, ".").replace(MINUS, "-").strip()
 
     def reads(self, text: str) -> bool:
         """Whether a text is such a number."""
@@ -85,7 +88,7 @@ class NumberFormat:
         """The regular expression of such a number without what stands before and behind it, for Python and for SQL."""
         point, apart, digits = re.escape(self.decimal), re.escape(self.thousands), "[0-9]+"
         whole = f"(?:[1-9][0-9]{{0,2}}(?:{apart}[0-9]{{3}})+|{digits})" if apart else digits
-        return rf"\s*[+-]?(?:{whole}(?:{point}[0-9]*)?|{point}{digits})(?:[eE][+-]?{digits})?\s*"
+        return rf"\s*[+{MINUS}-]?(?:{whole}(?:{point}[0-9]*)?|{point}{digits})(?:[eE][+-]?{digits})?\s*"
 
     @property
     def words(self) -> str:
@@ -126,6 +129,11 @@ def number_format(texts: Sequence[str], least: float = 1.0) -> NumberFormat | No
             if most == len(texts):
                 return best
     return best
+
+
+def infinite(text: str) -> bool:
+    """Whether a text is an infinite number."""
+    return bool(re.fullmatch(INFINITE, text))
 
 
 def leading_zeros(texts: Iterable[str]) -> bool:
