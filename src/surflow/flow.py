@@ -122,7 +122,7 @@ class Flow(Distribution):
         # floats of its own, such as what follows a Standardize.
         self._door = next((i for i, part in enumerate(parts) if not part._any_precision), len(parts))
         for part in self.modules():
-            if isinstance(part, Standardizer) and not part.fitted:
+            if isinstance(part, Standardizer) and not part.fitted.is_meta and not part.fitted:
                 part.looked = False
         # Layers and pieces do not change after they are built, and scoring asks each time.
         self._exact = all(layer.exact for layer in transforms) and base.exact

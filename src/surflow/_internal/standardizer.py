@@ -106,7 +106,7 @@ class Standardizer(KeepsTypes):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The same in the type of the networks."""
-        if self.training and not self.looked and torch.is_grad_enabled():
+        if self.training and not self.looked and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._look(x)
         u, V = self.exactly(x)
         return u.to(self.z_like.dtype), V.to(self.z_like.dtype)
