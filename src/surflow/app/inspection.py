@@ -13,6 +13,7 @@ from surflow.data import Column, Schema, infer
 from surflow.data.readers.frame import Frame
 from surflow.data.readers.raw import Raw
 from surflow.data.sources import read
+from surflow.data.table import existing
 from surflow.data.tables.columns import decode, encode
 from surflow.data.tables.schema import wishes
 from surflow.errors import ConfigError
@@ -40,7 +41,8 @@ def inspection(source: str, column: Sequence[str] = (), drop: Sequence[str] = ()
     """
     raw = read(source)
     frame = _frame(raw)
-    schema = infer(frame, wishes([*column, *(f"{name}=drop" for name in drop)], raw.columns))
+    dropped = [f"{existing(raw, name)}=drop" for name in drop]
+    schema = infer(frame, wishes([*column, *dropped], raw.columns))
     title = f"{raw.name}: {frame.rows:,} rows, {len(schema.columns)} columns of {raw.origin}"
     return Inspection(title, schema, sketches(frame, schema.columns))
 

@@ -6,15 +6,17 @@ import csv
 
 
 def split_names(names: str | None) -> list[str] | None:
-    """Names separated by commas, as a row of a CSV file: one that holds a comma or ends in a blank is quoted.
+    """Names separated by commas, as a row of a CSV file: one that holds a comma is quoted.
+
+    A blank after a comma stays, as it may belong to the name; who looks the name up does without it if it does not.
 
     >>> split_names('a, b,"x, m"')
-    ['a', 'b', 'x, m']
+    ['a', ' b', 'x, m']
     """
     if names is None:
         return None
-    cells = next(csv.reader([names], skipinitialspace=True), [])
-    return [cell for cell in cells if cell]
+    cells = next(csv.reader([names], skipinitialspace=', "' in names), [])
+    return [cell for cell in cells if cell.strip()]
 
 
 def plain_text(text: str) -> str:

@@ -14,7 +14,7 @@ from surflow.data.simulators.base import Simulator
 from surflow.data.sources import Source, read, simulator_of, synthetic_of
 from surflow.data.splits import Part, Splits
 from surflow.data.synthetic.base import Synthetic
-from surflow.data.table import context_columns, data_columns, fit_context, ready, refuse_constant
+from surflow.data.table import context_columns, data_columns, existing, fit_context, ready, refuse_constant
 from surflow.data.tables.inference import infer
 from surflow.data.tables.schema import Schema, Wish, wishes
 from surflow.errors import ConfigError, DataError, FileError
@@ -146,11 +146,9 @@ def _schema_of(raw: Raw, schema: Schema | str | Path | None, column: Sequence[st
             raise ConfigError(f"{raw.origin} has no columns: leave out schema, column and drop")
         return Schema([])
     said = wishes(column, raw.columns)
-    for name in drop:
+    for name in [existing(raw, name) for name in drop]:
         if name in said:
             raise ConfigError(f"the column {name!r} is both dropped and said to be something: expected one")
-        if name not in raw.columns:
-            raise ConfigError(f"{raw.origin} has no column {name!r} to drop; it has {raw.columns}")
         said[name] = Wish(name, None)
     if schema is None:
         return infer(raw.frame, said)

@@ -39,7 +39,9 @@ class Ready:
 
 
 def existing(raw: Raw, name: str) -> str:
-    """The name of a column, if there is such a one."""
+    """The name of a column, if there is such a one; blanks about it count only where a column has them."""
+    if name not in raw.columns and name.strip() in raw.columns:
+        return name.strip()
     if name not in raw.columns:
         raise ConfigError(f"{unknown_name('column', name, raw.columns)} (in {raw.origin})")
     return name
