@@ -18,6 +18,7 @@ from surflow._internal.chunks import rows_at_once
 from surflow._internal.held_draws import hold_draws
 from surflow._internal.number_types import parameter_type, type_for
 from surflow._internal.shapes import Shape, check_context, check_rows
+from surflow._internal.standardizer import Standardizer
 from surflow.distribution import Distribution, Jumps
 from surflow.errors import BoundError, DataError, ShapeError, SupportError
 from surflow.pieces import shared_context
@@ -120,6 +121,9 @@ class Flow(Distribution):
         # Up to here events keep their own precision, and from here they are of the networks' type: the first part with
         # floats of its own, such as what follows a Standardize.
         self._door = next((i for i, part in enumerate(parts) if not part._any_precision), len(parts))
+        for part in self.modules():
+            if isinstance(part, Standardizer) and not part.fitted.is_meta and not part.fitted:
+                part.looked = False
         # Layers and pieces do not change after they are built, and scoring asks each time.
         self._exact = all(layer.exact for layer in transforms) and base.exact
         self._estimator = self.estimator()

@@ -14,8 +14,7 @@ from surflow import presets
 from surflow.errors import DataError, NonFiniteError
 from surflow.evaluation import log_probs
 
-OPTIONS = {"autoregressive": {}, "spline": {}, "nf": {}, "max": {}, "augment": {}, "vae": {}, "posterior": {}}
-CENTRED = [*OPTIONS, "abs-middle"]
+CENTRED = ["autoregressive", "spline", "nf", "max", "augment", "vae", "posterior", "abs-middle"]
 ABOUT_ZERO = ["abs", "abs-joint", "abs-learned", "abs-spline"]
 
 

@@ -56,7 +56,7 @@ class Standardizer(KeepsTypes):
         self.register_buffer("z_like", torch.empty(0), persistent=False)
         self.tails = False  # whether any coordinate is robust, without a wait for the device
         self.saw_others = False  # whether it was shown other data than those that it was fitted to
-        self.looked = False  # whether it looked if what it is trained on needs fitting
+        self.looked = True  # False in a flow, which may be trained, until it looked if the data need fitting
 
     @torch.no_grad()
     def fit(self, x: Tensor, weight: Tensor | None, owner: str) -> None:
@@ -106,7 +106,7 @@ class Standardizer(KeepsTypes):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The same in the type of the networks."""
-        if self.training and not self.looked and torch.is_grad_enabled():
+        if self.training and not self.looked and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._look(x)
         u, V = self.exactly(x)
         return u.to(self.z_like.dtype), V.to(self.z_like.dtype)
@@ -147,4 +147,4 @@ class Standardizer(KeepsTypes):
         if prefix + "x_like" in state_dict:  # which copying would leave as it is
             self.x_like = self.x_like.to(state_dict[prefix + "x_like"].dtype)
         super()._load_from_state_dict(state_dict, prefix, *rest)
-        self.tails, self.looked = bool(self.robust.any()), bool(self.fitted)
+        self.tails, self.looked = bool(self.robust.any()), self.looked or bool(self.fitted)
