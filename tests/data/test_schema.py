@@ -254,7 +254,6 @@ def test_columns_of_typed_sources_come_back(tmp_path: Path) -> None:
         assert np.array_equal(back, x, equal_nan=True)
 
 
-@pytest.mark.xfail(reason="DuckDB takes no datetime64[D]: the writer of Parquet has to make days of it", strict=False)
 def test_days_of_typed_sources_come_back_from_parquet(tmp_path: Path) -> None:
     day, x = Column("day", ColumnKind.DATE, format="date", step=1.0, missing=1), np.array([19_782.0, math.nan, -1.0])
     write_table(tmp_path / "a.parquet", [(day, decode(day, x))])

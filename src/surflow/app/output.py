@@ -101,10 +101,13 @@ def _write_parquet(path: Path, columns: Sequence[tuple[Column, np.ma.MaskedArray
     selected = []
     for i, (column, values) in enumerate(columns):
         data = np.ma.getdata(values)
+        days = data.dtype == np.dtype("datetime64[D]")  # DuckDB takes moments from NumPy, and no days
+        data = data.astype("datetime64[us]") if days else data
         source[f"v{i}"] = np.asarray([str(v) for v in data], dtype=object) if data.dtype.kind == "O" else data
         source[f"m{i}"] = np.ma.getmaskarray(values)
         name = column.name.replace('"', '""')
-        selected.append(f'CASE WHEN m{i} THEN NULL ELSE v{i} END AS "{name}"')
+        value = f"CAST(v{i} AS DATE)" if days else f"v{i}"
+        selected.append(f'CASE WHEN m{i} THEN NULL ELSE {value} END AS "{name}"')
     with duckdb.connect() as connection:
         connection.register("source", source)
         target = str(path).replace("'", "''")

@@ -13,8 +13,8 @@ from surflow.data.readers.frame import Frame
 from surflow.data.tables import patterns
 from surflow.data.tables.doubts import doubts
 from surflow.data.tables.facts import Facts
-from surflow.data.tables.names import names_of
-from surflow.data.tables.numbers import numbers_of
+from surflow.data.tables.names import counts_of, names_of
+from surflow.data.tables.numbers import codes, numbers_of
 from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
 from surflow.data.tables.sql import number_sql, text_sql, typed_format, whole_sql
 from surflow.errors import DataError
@@ -62,6 +62,8 @@ def infer(frame: Frame, said: Mapping[str, Wish] | None = None) -> Schema:
         else:
             columns.append(names_of(frame, guess, found, wish))
         column = columns[-1]
+        if found.numeric and column.kind.named and not column.categories:
+            column.categories = codes(column, counts_of(frame, name))
         column.missing, column.distinct = frame.rows - found.filled, found.distinct
         column.unit = patterns.unit_of(name)
         if wish is not None and wish.kind is None:

@@ -35,7 +35,7 @@ def names_of(frame: Frame, column: Column, facts: Facts, wish: Wish | None) -> C
         decided = _too_many(column, facts, frame.rows)
         if decided is not None:
             return decided
-    counts = _counts(frame, column.name)
+    counts = counts_of(frame, column.name)
     if wish is not None and wish.categories:
         unknown = [name for name in counts if name not in wish.categories]
         if unknown:
@@ -85,7 +85,7 @@ def _too_many(column: Column, facts: Facts, rows: int) -> Column | None:
     return None
 
 
-def _counts(frame: Frame, name: str) -> dict[str, int]:
+def counts_of(frame: Frame, name: str) -> dict[str, int]:
     """Rows by name, of all rows."""
     text = text_sql(frame, name)
     rows = frame.query(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from datetime import datetime
 
 import numpy as np
@@ -79,17 +80,18 @@ def _decide(column: Column, facts: Facts, rows: int) -> None:
         if patterns.names_an_id(name):
             _as(column, ColumnKind.IDENTIFIER, "a number of its own in every row, and the name of an identifier")
             return
+    if patterns.names_rows(name) and facts.distinct > 0.9 * rows and rows >= 20:
+        _as(column, ColumnKind.IDENTIFIER, "hardly a value twice, under a name of rows")
+        return
     if facts.whole and _STRONG_ID.search(name) and facts.distinct > _FEWEST_IDENTIFIERS:
         _as(column, ColumnKind.IDENTIFIER, f"{facts.distinct:,} whole numbers under the name of an identifier")
         return
     if facts.whole and facts.distinct == 2:
-        column.categories = _codes(column, facts)
         zero_one = (low, high, column.offset) == (0, 1, 0)
         _as(column, ColumnKind.BOOLEAN if zero_one else ColumnKind.CATEGORY, f"only {first} and {last}")
         column.step = None
         return
     if facts.whole and facts.distinct <= _MOST_CODES and patterns.names_a_code(name):
-        column.categories = _codes(column, facts)
         _as(column, ColumnKind.CATEGORY, f"{facts.distinct} whole numbers under the name of a code")
         column.step = None
         return
@@ -104,10 +106,10 @@ def _decide(column: Column, facts: Facts, rows: int) -> None:
     _as(column, ColumnKind.NUMBER, f"{'whole ' if facts.whole else ''}numbers from {first} to {last}")
 
 
-def _codes(column: Column, facts: Facts) -> list[str]:
-    """Whole numbers as the file writes them, in their order."""
+def codes(column: Column, texts: Iterable[str]) -> list[str]:
+    """Whole numbers that are names, as the file writes them, in their order."""
     form = column.number_format
-    return sorted((text for text in facts.texts if form.reads(text)), key=lambda text: float(form.plain(text)))
+    return sorted((text for text in texts if form.reads(text)), key=lambda text: float(form.plain(text)))
 
 
 def _eight_digits(facts: Facts) -> bool:

@@ -274,6 +274,7 @@ _IDS = re.compile(
     r"^(|unnamed.*|index|idx|row|rows|rownames|row_?names|row_?id|row_?number|nr|no\.?|number|num|id|ids|key|uuid|guid|case"
     r"|case_?id|case_?no|obs|observation|record|serial)$|(^|[_\s.])(id|uuid|guid|key|ssn|isbn|hash|index)$|[a-z](Id|ID)$",
 )
+_ROW_NAMES = re.compile(r"^(unnamed: ?\d+|index|row_?names|row_?id|row_?number)$", re.IGNORECASE)
 _CODES = re.compile(
     r"(^|[_\s.])(code|codes|type|class|category|cat|group|zip|zipcode|postcode|zone|region|district|cluster|label|sector|sex"
     r"|gender|race|ethnicity|state|country|id|school|house|site|block|arm|treatment|status|flight|agent|company)([_\s.]|$)",
@@ -306,6 +307,11 @@ def names_an_angle(name: str) -> bool:
 def names_an_id(name: str) -> bool:
     """Whether a column's name is that of an identifier or of a row's number."""
     return name.startswith("__index_level_") or bool(_IDS.search(name)) or bool(_IDS.search(name.lower()))
+
+
+def names_rows(name: str) -> bool:
+    """Whether a column's name is that of the names or numbers of rows, as R and pandas write them."""
+    return bool(_ROW_NAMES.search(name))
 
 
 def names_a_code(name: str) -> bool:
