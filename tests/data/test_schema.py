@@ -571,3 +571,15 @@ def test_numbers_that_a_column_would_not_write_are_refused(tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"'sum' expects a number \(decimal commas.*got '12.5'"):
         codes_of(column, ["12.5"])
     assert codes_of(replace(column, thousands=""), ["12.5", "12,5"]).tolist() == [12.5, 12.5]
+
+
+def test_of_many_rows_about_as_many_as_are_asked_for_are_read_each_by_chance() -> None:
+    rows = read_table({"n": np.arange(100_000), "x": np.arange(100_000) % 7})
+    some = rows.some(0.1, seed=3)
+    n = some.column("n")
+    assert abs(some.rows - 10_000) < 5 * math.sqrt(9000) and len(n) == some.rows
+    assert (np.diff(n) > 0).all() and set(some.column("x").tolist()) == set(range(7))
+    assert np.array_equal(n, rows.some(0.1, seed=3).column("n"))
+    assert not np.array_equal(n[:100], rows.some(0.1, seed=4).column("n")[:100])
+    # Neighbours are not drawn together: of the rows behind a drawn one a tenth is drawn as well.
+    assert abs((np.diff(n) == 1).mean() - 0.1) < 0.02

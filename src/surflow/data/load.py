@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from surflow.supports import Ragged, Support, real
 # Parts of a table in the same order; the rest is for the test.
 _TRAIN, _VALIDATION = 0.7, 0.15
 _FEWEST_ROWS = 20
+# Numbers of a table that are read at most, and up to which all are read whatever the rows asked for.
+_MOST_NUMBERS, _FEWEST_NUMBERS = 50_000_000, 5_000_000
 # How far the box of sets of points reaches beyond the training points, as a share of its side.
 _MARGIN = 0.02
 
@@ -95,6 +98,9 @@ def load(
             return load_synthetic(drawn, columns, wanted, seed, rows)
         return load_simulated(drawn, columns, wanted, seed, rows)
     raw = read(source, data_dir=data_dir, sets=sets)
+    known = _schema_of(raw, schema, column, drop)
+    whole = raw.rows
+    raw = _at_most(raw, rows, seed)
     if raw.rows < _FEWEST_ROWS:
         few = f"{raw.origin} has {raw.rows} rows: expected at least {_FEWEST_ROWS}, to train, validate and test on"
         raise DataError(few)
@@ -102,7 +108,6 @@ def load(
     ends = raw.ends or (round(_TRAIN * raw.rows), round((_TRAIN + _VALIDATION) * raw.rows))
     indices = order[: ends[0]][:rows], order[ends[0] : ends[1]], order[ends[1] :]
     wanted = context_columns(raw, wanted)
-    known = _schema_of(raw, schema, column, drop)
     support: Support
     if raw.events is not None:
         if columns is not None:
@@ -131,12 +136,27 @@ def load(
     description = (
         f"{raw.name}: {sizes[0]} training, {sizes[1]} validation and {sizes[2]} test rows of {raw.origin}, {how}"
     )
+    if raw.rows < whole:
+        description += f"; {raw.rows:,} of {whole:,} rows, drawn by chance, are all that is read"
     if isinstance(support, Ragged):
         support = _box(parts[0].x)
     names = [] if data is None else data.names
     return Splits(
         raw.name, *parts, names, support, encoding, description, schema=data, sets=raw.sets, pixels=raw.pixels
     )
+
+
+def _at_most(raw: Raw, rows: int | None, seed: int) -> Raw:
+    """A source without rows beyond what memory holds, or what is asked for: a table of some of them, in order."""
+    frame = raw.frame
+    if frame is None or raw.events is not None:
+        return raw
+    most = _MOST_NUMBERS // len(frame.types)
+    if rows is not None:
+        most = min(most, round(rows / _TRAIN) + _FEWEST_ROWS)
+    if frame.rows <= max(most, _FEWEST_NUMBERS // len(frame.types)):
+        return raw
+    return replace(raw, frame=frame.some(most / frame.rows, seed))
 
 
 def _schema_of(raw: Raw, schema: Schema | str | Path | None, column: Sequence[str], drop: Sequence[str]) -> Schema:

@@ -6,7 +6,7 @@ import difflib
 import glob
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -99,6 +99,16 @@ class Frame:
     def arrays(self, sql: str, parameters: Sequence[object] = ()) -> dict[str, np.ndarray | np.ma.MaskedArray]:
         """The columns that a query gives, masked where values are missing."""
         return self.connection.execute(sql, list(parameters)).fetchnumpy()
+
+    def some(self, share: float, seed: int) -> Frame:
+        """About a share of the rows, each by chance, in their order, as a table of their own."""
+        chosen = f"hash(rowid + {seed} * 1000003) % 1000000 < {round(share * 1e6)}"
+        columns = ", ".join(map(self.sql, self.types))
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE some AS SELECT {columns} FROM {self.relation} WHERE {chosen}"
+        )
+        rows = count(self.connection, "some")
+        return replace(self, relation="some", rows=rows, line_of=None, where_of=None)
 
     def column(self, name: str) -> np.ndarray | np.ma.MaskedArray:
         """The values of one column, in order, masked where they are missing."""
