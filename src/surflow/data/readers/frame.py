@@ -105,10 +105,10 @@ class Frame:
         chosen = f"hash(rowid + {seed} * 1000003) % 1000000 < {round(share * 1e6)}"
         columns = ", ".join(map(self.sql, self.types))
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE some AS SELECT {columns} FROM {self.relation} WHERE {chosen}"
+            f"CREATE OR REPLACE TEMP TABLE drawn AS SELECT {columns} FROM {self.relation} WHERE {chosen}"
         )
-        rows = count(self.connection, "some")
-        return replace(self, relation="some", rows=rows, line_of=None, where_of=None)
+        rows = count(self.connection, "drawn")
+        return replace(self, relation="drawn", rows=rows, line_of=None, where_of=None)
 
     def column(self, name: str) -> np.ndarray | np.ma.MaskedArray:
         """The values of one column, in order, masked where they are missing."""
