@@ -34,7 +34,8 @@ def test_files_of_points_with_and_without_a_mask(tmp_path: Path) -> None:
         and splits.train.x[:, :2][splits.train.x[:, 2:].expand(-1, 2, -1) == 0].eq(0).all()
     )
     np.save(tmp_path / "points.npy", x)
-    assert sf.data.load(tmp_path / "points.npy").event_shape == (2, 5)
+    assert sf.data.load(tmp_path / "points.npy", sets=True).event_shape == (2, 5)
+    assert sf.data.load(tmp_path / "points.npy").event_shape == (5, 2)  # an array is in order
     np.savez(tmp_path / "wrong.npz", x=x, mask=mask[:, :4])
     with pytest.raises(sf.DataError, match="true where there is one"):
         sf.data.load(tmp_path / "wrong.npz")

@@ -145,7 +145,7 @@ def _context(raw: Raw, encoding: ContextEncoding, sources: dict[str, str]) -> Te
         if missing.any():
             row = int(missing.argmax())
             raise DataError(
-                f"the context {column.name!r} of {raw.origin} is missing in {missing.sum()} rows, first in row "
+                f"the context {column.name!r} of {raw.origin} is missing (NaN) in {missing.sum()} rows, first in row "
                 f"{row + 1}: remove those rows or fill them in"
             )
         if column.categories is not None and (values[:, i] >= len(column.categories)).any():

@@ -216,7 +216,7 @@ def abs_learned(
         ShapeError: for events without a number, or a context that is no vector.
         SupportError: for a support that has no map to the real line.
 
-    >>> abs_learned(2, layers=1).transforms[0].signs.probs.shape
+    >>> abs_learned(2, layers=1).transforms[1].signs.probs.shape
     torch.Size([2])
     """
     with seeded(seed):
@@ -258,7 +258,7 @@ def abs_joint(
         SupportError: for a support that has no map to the real line.
         ConfigError: for more than 12 numbers, whose signs have too many combinations.
 
-    >>> abs_joint(2, 3, layers=1).transforms[0].signs.context_shape
+    >>> abs_joint(2, 3, layers=1).transforms[1].signs.context_shape
     (5,)
     """
     with seeded(seed):
