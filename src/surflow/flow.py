@@ -197,6 +197,13 @@ class Flow(Distribution):
         support = part.domain if isinstance(part, Transform) else part.support
         return x if own is None else x.to(type_for(own, support.largest))
 
+    def _back_at(self, position: int, z: Tensor) -> Tensor:
+        """What the inverse of a layer is given: behind the door, what came out double is cast."""
+        own = parameter_type(self)
+        if own is None or z.dtype in (own, torch.float32) or position < self._door or not z.is_floating_point():
+            return z
+        return z.to(type_for(own, self.transforms[position].codomain.largest))
+
     def _summed(self, terms: list[Tensor]) -> Tensor:
         """The sum of log-densities and contributions, in the type of the parameters."""
         total = torch.stack(terms).sum(0)
@@ -279,8 +286,8 @@ class Flow(Distribution):
         context = self._embed(context)
         x, log_prob = self.base._draw_for(n, context)
         contributions = [log_prob]
-        for layer in reversed([*self.transforms]):  # as a list: a ModuleList counts slowly
-            x, V = self._through(layer.inverse, x, context)
+        for i, layer in reversed([*enumerate(self.transforms)]):
+            x, V = self._through(layer.inverse, self._back_at(i, x), context)
             contributions.append(V)
         return x, self._summed(contributions)
 
@@ -289,8 +296,8 @@ class Flow(Distribution):
         return self._generate(self.base._sample(n, self.base._own(context)), context)
 
     def _generate(self, z: Tensor, context: Tensor | None) -> Tensor:
-        for layer in reversed([*self.transforms]):
-            z = self._through(layer.generate, z, context)
+        for i, layer in reversed([*enumerate(self.transforms)]):
+            z = self._through(layer.generate, self._back_at(i, z), context)
         return z
 
     # -- the latent ---------------------------------------------------------------------------------

@@ -53,3 +53,14 @@ def test_summaries_move_to_other_types_and_back() -> None:
     single = net(_observations() + 1e9)
     torch.testing.assert_close(net.double()(_observations() + 1e9).float(), single, rtol=1e-4, atol=1e-4)
     assert net.bfloat16()(_observations() + 1e9).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_categories_are_told_apart_whatever_the_type_of_the_networks(kind: torch.dtype) -> None:
+    levels = 3000  # beyond 2048 and 256, the integers that these types tell apart
+    net = sf.ContextColumns([levels]).to(kind)
+    index = torch.tensor([257, 2049, levels - 1])
+    out = net(index[:, None].float())
+    assert (
+        out.dtype == kind and torch.equal(out.argmax(1), index) and torch.equal(out.sum(1), torch.ones(3, dtype=kind))
+    )

@@ -112,3 +112,40 @@ def test_validation_rows_of_density_zero_are_named() -> None:
     v = torch.tensor([[1.0], [20.0], [2.0], [-30.0]])
     with pytest.raises(NonFiniteError, match=r"2 of 4 rows is not finite \(rows 1, 3"):
         sf.fit(Bump(), torch.rand(50, 1), validation=v, steps=2, progress=False)
+
+
+def test_flows_fitted_to_doubles_draw_after_their_parameters_became_single() -> None:
+    flow = sf.Flow([sf.Coupling(2, hidden=(8,)), sf.ActNorm(2), sf.Coupling(2, hidden=(8,))], base=sf.Normal(2))
+    flow.double().initialize(_pairs() * 3 + 1)
+    double, z = flow.sample(50, seed=0), flow.encode(_pairs())
+    flow.float()
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(flow.decode(z).double(), _pairs(), rtol=0, atol=1e-4)
+    draws, log_prob = flow.sample_and_log_prob(50, seed=0)
+    torch.testing.assert_close(flow.log_prob(draws), log_prob, rtol=0, atol=1e-4)
+
+
+def test_units_of_contexts_do_not_matter_to_presets_without_a_network_of_ones_own() -> None:
+    theta, noise = _pairs(1500)[:, :1], torch.randn(1500, 1, generator=torch.Generator().manual_seed(1))
+    nlls = []
+    for scale, offset in ((1.0, 0.0), (1e-300, 0.0), (1e300, 0.0), (1.0, 1e9)):
+        flow = presets.posterior(1, 1, hidden=(16,), layers=1, bins=4, seed=0)
+        context = (theta + 0.1 * noise) * scale + offset
+        sf.fit(flow, (theta[:1000].float(), context[:1000]), steps=150, lr=5e-3, progress=False)
+        nlls.append(-flow.log_prob(theta[1000:].float(), context[1000:]).mean().item())
+    # The normal posterior's, of variance 0.01 / 1.01; the prior's is 1.42.
+    assert nlls[0] < 0.5 * math.log(2 * math.pi * math.e * 0.01 / 1.01) + 0.3
+    assert nlls == pytest.approx([nlls[0]] * 4, abs=5e-3)
+
+
+def test_columns_that_are_constant_in_the_rows_that_weigh_are_refused() -> None:
+    x, weight = _pairs(20).float(), (torch.arange(20) < 10).float()
+    x[:10, 0] = 0.1
+    with pytest.raises(DataError, match=r"columns \[0\] hold one value in all 10 rows"):
+        sf.fit(presets.nf(2, layers=1, hidden=(4,)), (x, None, weight), steps=1, progress=False)
+
+
+def test_numbers_beyond_the_type_that_a_flow_takes_are_refused() -> None:
+    flow = sf.Flow([sf.Coupling(2, hidden=(4,))], base=sf.Normal(2))
+    with pytest.raises(DataError, match=r"values beyond the flow's torch.float32.*start it with Standardize"):
+        sf.fit(flow, _pairs() * 1e300, steps=1, progress=False)

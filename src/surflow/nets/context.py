@@ -108,6 +108,6 @@ class ContextColumns(Configurable, KeepsTypes):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, columns) to (batch, *out_shape)."""
-        x = ((x - self.mean) / self.scale).to(self.z_like.dtype)
+        x = (x - self.mean) / self.scale
         parts = [encoder(x[:, i]) for i, encoder in enumerate(self.encoders)]
-        return torch.cat([p if p.ndim == 2 else p.unsqueeze(1) for p in parts], 1)
+        return torch.cat([p if p.ndim == 2 else p.unsqueeze(1) for p in parts], 1).to(self.z_like.dtype)

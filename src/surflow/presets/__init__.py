@@ -1,10 +1,11 @@
 """Named architectures: ``presets.spline(4)`` is a flow for a table of four columns.
 
 All begin alike: ``(event_shape, context_shape=None, *, context_net=None, support=real, seed=None, ...)``, and return a
-:class:`~surflow.Flow`; :meth:`Flow.initialize`, which ``fit`` calls, standardises it to the data. The presets of
-``tables`` and ``posteriors`` are for vectors: integers are dequantised and other supports mapped to the real line
-coordinate by coordinate, so that no sample leaves them, and events that are no vectors are laid out as one. Those of
-``images`` keep integers as they are, those of ``point_sets`` keep (coordinates, points) as sets.
+:class:`~surflow.Flow`; :meth:`Flow.initialize`, which ``fit`` calls, standardises it to the data, and contexts where no
+``context_net`` is given. The presets of ``tables`` and ``posteriors`` are for vectors: integers are dequantised and
+other supports mapped to the real line coordinate by coordinate, so that no sample leaves them, and events that are no
+vectors are laid out as one. Those of ``images`` keep integers as they are, those of ``point_sets`` keep
+(coordinates, points) as sets.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from surflow.distributions.any_order import AnyOrder
 from surflow.distributions.column_mixture import ColumnMixture
 from surflow.distributions.column_tree import ColumnTree
 from surflow.flow import ContextNet, Flow
-from surflow.presets.start import context_width
+from surflow.presets.start import of_context
 from surflow.supports import Support, real
 
 
@@ -52,11 +52,11 @@ def table(
     True
     """
     with seeded(seed):
-        width_of_context = context_width(context_shape, context_net) or None
+        context, context_net = of_context(context_shape, context_net)
         shape = as_shape(event_shape)
         net = AnyOrder(
-            shape, width_of_context, support=support, width=width, layers=layers, heads=heads, components=components,
+            shape, context or None, support=support, width=width, layers=layers, heads=heads, components=components,
             dropout=dropout, orders=orders,
         )  # fmt: skip
-        base = net if width_of_context else ColumnMixture([net, ColumnTree(shape, support=support)])
+        base = net if context else ColumnMixture([net, ColumnTree(shape, support=support)])
         return Flow([], base=base, context_net=context_net)

@@ -14,6 +14,7 @@ from surflow.bijections.univariate import Elementwise
 from surflow.distribution import Distribution
 from surflow.errors import ShapeError, SupportError
 from surflow.flow import ContextNet, Flow
+from surflow.nets.summary import Summary
 from surflow.supports import Integers, Interval, Positive, Product, Real, Support, product, real
 from surflow.surjections.quantize import Dequantize
 from surflow.transform import On, Transform
@@ -29,7 +30,7 @@ class Start:
     Attributes:
         shape: of the events that it is given, after ``layers``.
         context: how many numbers its layers are given as context; 0 for none.
-        context_net: what contexts pass through first.
+        context_net: what contexts pass through first; where none is given, they are standardised.
         layers: from the data to these events.
     """
 
@@ -71,7 +72,7 @@ def on_vectors(
     6
     """
     shape = as_shape(event_shape)
-    context = context_width(context_shape, context_net)
+    context, context_net = of_context(context_shape, context_net)
     size = math.prod(shape)
     if not size:
         raise ShapeError(f"the preset {name!r} is for events of one number or more, got event shape {shape}")
@@ -117,7 +118,7 @@ def on_images(
             f"the preset {name!r} halves images {scales} times and expects shapes (channels, height, width) with sides "
             f"that {2**scales} divides, got {shape}: pad the images, or choose another number of scales"
         )
-    return Start(shape, context_width(context_shape, context_net), context_net), support.levels
+    return Start(shape, *of_context(context_shape, context_net)), support.levels
 
 
 def on_points(
@@ -142,11 +143,17 @@ def on_points(
         raise ShapeError(f"{expected}, got events of shape {shape}")
     if support != real:
         raise SupportError(f"{expected}, got the support {support!r}")
-    return Start(shape, context_width(context_shape, context_net), context_net)
+    return Start(shape, *of_context(context_shape, context_net))
 
 
-def context_width(context_shape: int | Shape | None, context_net: ContextNet | None) -> int:
-    """How many numbers layers are given as context."""
+def of_context(context_shape: int | Shape | None, context_net: ContextNet | None) -> tuple[int, ContextNet | None]:
+    """How many numbers layers are given as context, and the network that contexts pass through first.
+
+    Without a network of the caller's they are standardised, so that their units do not matter.
+
+    >>> of_context(4, None)[0], of_context(None, None)
+    (4, (0, None))
+    """
     if context_net is not None:
         if not (hasattr(context_net, "in_shape") and hasattr(context_net, "out_shape")):
             raise ShapeError(
@@ -158,11 +165,11 @@ def context_width(context_shape: int | Shape | None, context_net: ContextNet | N
             raise ShapeError(f"the context_net takes contexts of shape {taken}, got context_shape={context_shape}")
         context_shape = tuple(context_net.out_shape)
     if context_shape is None:
-        return 0
+        return 0, None
     shape = as_shape(context_shape)
     if len(shape) != 1:
         raise ShapeError(f"presets take a context that is a vector, got shape {shape}: pass context_net=")
-    return shape[0]
+    return shape[0], Summary(shape) if context_net is None and shape[0] else context_net
 
 
 def _maps_to_real(support: Support) -> bool:

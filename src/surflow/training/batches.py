@@ -107,6 +107,9 @@ def check(batch: Batch, flow: Distribution, what: str) -> None:
         if part is not None:
             _refuse(not_finite(part, flow.support.undefined if name == "x" else None), what, name,
                     "NaN or infinite values", "drop or fill them")  # fmt: skip
+    if (kind := flow._type_of_rows(x.dtype)) != x.dtype:
+        _refuse(not_finite(x.to(kind), flow.support.undefined), what, "x", f"values beyond the flow's {kind}",
+                "start it with Standardize, or make it double with flow.double()")  # fmt: skip
     inside = torch.cat([flow.support.contains(rows) for rows in x.split(10_000)])
     _refuse(~inside, what, "x", f"values outside the flow's support {flow.support!r}",
             "bring the data there, or start the flow with a layer whose domain holds them")  # fmt: skip
@@ -127,8 +130,10 @@ def _refuse(bad: Tensor, what: str, name: str, trouble: str, cure: str) -> None:
         )
 
 
-def refuse_constant(x: Tensor, flow: Distribution) -> None:
-    """Raise DataError for a coordinate that is the same in all rows: its density, and so the likelihood, has no end."""
+def refuse_constant(batch: Batch, flow: Distribution) -> None:
+    """Raise DataError for a coordinate that is the same in all rows that weigh: its density, and so the likelihood, has
+    no end."""
+    x = batch.x if batch.weight is None else batch.x[batch.weight > 0]
     if x.ndim != 2 or x.shape[0] < 2 or flow.support != real:
         return
     same = constant(x).nonzero().flatten().tolist()

@@ -101,7 +101,7 @@ class Rows(Source):
     def check(self, flow: Distribution) -> None:
         self.table.check(flow, "training data")
         if isinstance(self.table.rows, Batch):
-            refuse_constant(self.table.rows.x, flow)
+            refuse_constant(self.table.rows, flow)
 
 
 class Fresh(Source):
