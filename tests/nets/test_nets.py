@@ -129,6 +129,38 @@ def test_an_autoregressive_conditioner_has_to_promise_an_order_and_to_fit(build:
             build(wrong)
 
 
+class _Other(sf.AutoregressiveNet):
+    """A network whose output has another shape than it promises."""
+
+    def __init__(self, n_parameters: int, shape: tuple[int, ...]) -> None:
+        super().__init__(range(3), n_parameters)
+        self.shape = shape
+
+    def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        return torch.zeros(self.shape)
+
+
+@pytest.mark.parametrize(
+    ("build", "n"),
+    [
+        (lambda net: sf.Autoregressive(3, net=net), 2),
+        (lambda net: sf.Autoregressive(3, map=sf.SplineMap(4), net=net), 11),
+        (lambda net: sf.AscendingCategorical(3, levels=4, net=net), 4),
+        (lambda net: sf.AutoregressiveDiscretizedLogistic(3, levels=4, components=1, net=net), 5),
+    ],
+    ids=["affine", "spline", "ascending", "levels"],
+)
+def test_an_autoregressive_conditioner_of_another_output_than_it_promised_is_refused(build: Callable, n: int) -> None:
+    # A mixture has three parameters more for every component; one row or one coordinate would stand for all.
+    for shape in ((5, n + 3, 3), (1, n, 3), (5, n, 1), (5, 3 * n)):
+        layer = build(_Other(n, shape))
+        expected = rf"_Other was built to put out shape \(5, {n}, 3\), got {re.escape(str(shape))}"
+        with pytest.raises(sf.ShapeError, match=expected):
+            layer(torch.zeros(5, 3)) if isinstance(layer, sf.Transform) else layer.log_prob(torch.zeros(5, 3))
+        with pytest.raises(sf.ShapeError, match=expected):
+            layer.inverse(torch.zeros(5, 3)) if isinstance(layer, sf.Transform) else layer.sample(5)
+
+
 def test_conditioners_beside_what_they_replace_are_refused() -> None:
     with pytest.raises(sf.ConfigError, match="expected no passes beside it, got 2"):
         sf.Autoregressive(3, passes=2, net=sf.MaskedMLP(range(3), 2))

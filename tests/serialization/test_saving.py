@@ -73,6 +73,11 @@ def test_context_networks_and_lists_with_none(tmp_path: Path) -> None:
     assert torch.equal(same.log_prob(torch.ones(1, 2), context), flow.log_prob(torch.ones(1, 2), context))
 
 
+def test_a_range_is_a_list_of_integers(tmp_path: Path) -> None:
+    flow = sf.Flow([sf.Autoregressive(3, net=sf.MaskedMLP(range(3), 2))], base=sf.Normal(3))
+    _check_same(flow, tmp_path / "flow.safetensors", torch.float32)
+
+
 def test_default_dtype_of_the_loading_program_does_not_matter(tmp_path: Path) -> None:
     _small().save(tmp_path / "flow.safetensors")
     torch.set_default_dtype(torch.float64)

@@ -35,7 +35,8 @@ class Autoregressive(Transform):
 
     Raises:
         ConfigError: if ``passes`` is out of range, or given beside a net, or if the net promises no order.
-        ShapeError: for a net of other numbers of coordinates, parameters or the context.
+        ShapeError: for a net of other numbers of coordinates, parameters or the context; at the first call, for one of
+            another output than it promised.
 
     Source: Papamakarios et al., "Masked Autoregressive Flow for Density Estimation", arXiv 1705.07057; Germain et al.,
     "MADE", arXiv 1502.03509.
@@ -79,7 +80,7 @@ class Autoregressive(Transform):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         flat = x.flatten(1)
-        z, log_slope = self.map.forward(flat, self.net(flat, context))
+        z, log_slope = self.map.forward(flat, self.net.raw(flat, context))
         return z.reshape(x.shape), sum_event(log_slope)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,8 @@ class AscendingCategorical(Distribution):
 
     Raises:
         ConfigError: for a net that promises no order, or puts integers that depend on each other into one group.
-        ShapeError: for a net of other numbers of coordinates, parameters or the context.
+        ShapeError: for a net of other numbers of coordinates, parameters or the context; at the first call, for one of
+            another output than it promised.
 
     Source: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018 (the network).
 
@@ -77,7 +78,7 @@ class AscendingCategorical(Distribution):
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         v = x.nan_to_num().clamp(0, self.levels - 1).round()
-        raw = self.net(v, context).to(x.dtype)
+        raw = self.net.raw(v, context).to(x.dtype)
         least = torch.cat([torch.zeros_like(v[:, :1]), v[:, :-1]], 1)
         log_p = self._log_masses(raw, least).gather(1, v.long().unsqueeze(1)).sum((1, 2))
         return log_p.where(self.support.contains(x), -math.inf)

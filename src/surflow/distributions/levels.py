@@ -150,7 +150,7 @@ class AutoregressiveDiscretizedLogistic(Distribution):
 
     Raises:
         ShapeError: for patches that do not tile the event, or a net of other numbers of coordinates, parameters or the
-            context.
+            context; at the first call, for one of another output than it promised.
         ConfigError: for a net that promises no order.
 
     Source: van den Oord et al., "Pixel Recurrent Neural Networks", arXiv 1601.06759; Parmar et al., "Image
@@ -202,7 +202,7 @@ class AutoregressiveDiscretizedLogistic(Distribution):
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         inside = self.support.contains(x)
         flat = self.sequence(x).nan_to_num().clamp(0, self.levels - 1).round()
-        raw = self.net(flat, context).to(x.dtype)
+        raw = self.net.raw(flat, context).to(x.dtype)
         log_p = log_mass(flat, raw, torch.full_like(flat, self.levels - 1))
         return log_p.sum(1).where(inside, -math.inf)
 

@@ -56,6 +56,19 @@ class AutoregressiveNet(Configurable, nn.Module):
             ends.append(ends[-1] + len(list(members)))
         self.ends = ends  # of the groups, after a zero
 
+    def raw(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """What the network puts out, (batch, n_parameters, coordinates).
+
+        Raises:
+            ShapeError: if that has another shape than the network promised, which maps and mixtures of a variable
+                number of parameters would take for others.
+        """
+        raw = self(x, context)
+        if tuple(raw.shape[1:]) != self.raw_shape or raw.shape[0] != x.shape[0]:
+            name, expected = type(self).__name__, ", ".join(map(str, (x.shape[0], *self.raw_shape)))
+            raise ShapeError(f"{name} was built to put out shape ({expected}), got {tuple(raw.shape)}")
+        return raw
+
     def generate(self, find: Callable[[slice, Tensor], Tensor], like: Tensor, context: Tensor | None = None) -> Tensor:
         """The fixed point x, its groups found one after the other, each from the parameters that those before give.
 
@@ -68,7 +81,7 @@ class AutoregressiveNet(Configurable, nn.Module):
         x = torch.zeros_like(like)
         for start, end in zip(self.ends[:-1], self.ends[1:], strict=True):
             group = slice(start, end)
-            x = torch.cat([x[:, :start], find(group, self(x, context)[:, :, group]), x[:, end:]], 1)
+            x = torch.cat([x[:, :start], find(group, self.raw(x, context)[:, :, group]), x[:, end:]], 1)
         return x
 
     def room(self, batch: int, largest: int) -> Tensor:

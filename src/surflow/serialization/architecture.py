@@ -57,7 +57,7 @@ def _describe(value: Any, where: str, *, full: bool) -> Any:
         return {"class": type(value).__name__, "arguments": arguments}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, (list, tuple, nn.ModuleList)):
+    if isinstance(value, (list, tuple, range, nn.ModuleList)):
         return [_describe(item, f"{where}[{i}]", full=full) for i, item in enumerate(value)]
     if isinstance(value, Mapping) and "class" not in value and all(isinstance(key, str) for key in value):
         return {key: _describe(item, f"{where}[{key!r}]", full=full) for key, item in value.items()}
