@@ -97,7 +97,7 @@ def write_page_of(found: Inspection, path: Path) -> Path:
     schema = found.schema
     lines = []
     for column in schema:
-        missing = f"{100 * column.missing / max(schema.rows, 1):.1f} %" if column.missing else ""
+        missing = schema.missing(column)
         kind = column.type if column.used else f"{column.type}, left out"
         lines.append(
             [column.name, kind, found.sketches.get(column.name, ""), missing, column.unit or "", column.evidence]
@@ -106,8 +106,7 @@ def write_page_of(found: Inspection, path: Path) -> Path:
     table = {"head": head, "rows": lines, "numbers": [3]}
     sections = [Section("columns", "Columns", tables=[table])]
     if schema.warnings:
-        rows = [[warning] for warning in schema.warnings]
-        sections.append(Section("notes", "Worth knowing", tables=[{"head": ["note"], "rows": rows, "numbers": []}]))
+        sections.append(Section("notes", "Worth knowing", texts=list(schema.warnings)))
     sections.append(Section("schema", "As TOML", blocks=[{"title": "for train --schema", "text": schema.to_toml()}]))
     used = len(schema.used)
     return write_page(

@@ -1,4 +1,4 @@
-"""Names of columns on the command line: how several are told, and how they are shown."""
+"""Names of columns on the command line: how several are written, and how they are shown."""
 
 from __future__ import annotations
 

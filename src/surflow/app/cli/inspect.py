@@ -51,7 +51,7 @@ def _print(title: str, schema: Schema, sketches: dict[str, str]) -> None:
     for head in ("column", "is", "values", "missing", "because"):
         table.add_column(head, justify="right" if head == "missing" else "left", overflow="fold")
     for column in schema:
-        missing = f"{100 * column.missing / max(schema.rows, 1):.1f} %" if column.missing else ""
+        missing = schema.missing(column)
         kind = column.type if column.used else f"{column.type}, left out"
         cells = [column.name, kind, sketches.get(column.name, ""), missing, column.evidence]
         table.add_row(*(Text(plain_text(cell)) for cell in cells), style=None if column.used else "dim")

@@ -57,7 +57,7 @@ def columns_table(schema: Schema) -> dict[str, Any]:
         elif column.kind.named:
             shown = ", ".join(column.categories[:6]) + (", …" if len(column.categories) > 6 else "")
             ends = [shown, ""]
-        missing = f"{100 * column.missing / max(schema.rows, 1):.1f} %" if column.missing else ""
+        missing = schema.missing(column)
         kind = f"{column.type}, in {column.unit}" if column.unit else column.type
         lines.append([column.name, kind, *ends, missing, column.evidence])
     head = ["column", "is", "from", "to", "missing", "because"]

@@ -195,6 +195,15 @@ class Schema:
         """The columns that a model learns."""
         return [column for column in self.columns if column.used]
 
+    def missing(self, column: Column) -> str:
+        """The share of rows in which a column has no value, in words; empty if there are none.
+
+        >>> Schema([], rows=4000).missing(Column("age", ColumnKind.COUNT, missing=1))
+        '< 0.1 %'
+        """
+        share = 100 * column.missing / max(self.rows, 1)
+        return "" if not column.missing else f"{share:.1f} %" if share >= 0.1 else "< 0.1 %"
+
     def only(self, names: Iterable[str]) -> Schema:
         """The schema of some columns, in the order named, all used.
 
