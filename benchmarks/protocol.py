@@ -93,7 +93,7 @@ def one_core() -> Iterator[None]:
 
 
 def summary(values: Sequence[float]) -> tuple[float, float]:
-    """The median and its standard error for a normal law, 1.2533 sigma / sqrt(n), with sigma 1.4826 MAD."""
+    """The median and its standard error for a normal distribution, 1.2533 sigma / sqrt(n), with sigma 1.4826 MAD."""
     middle = median(values)
     deviation = median(abs(value - middle) for value in values)
     return middle, 1.2533 * 1.4826 * deviation / len(values) ** 0.5
