@@ -199,10 +199,10 @@ class AnyOrder(ColumnDistribution):
     ) -> Tensor:
         r"""Nats of some columns given others, whatever the rest: :math:`\log p(x_{of} \mid x_{given})`, shape (n,).
 
-        It is a mean over the k orders of ``log_prob``, in each of which the columns given come first: of k products
-        :math:`p_j(x_{given})\, p_j(x_{of} \mid x_{given})` with the weights of the orders, divided by the same of what is
-        given. So orders count as they predict what is known. With ``orders=1`` columns are taken as they are listed,
-        and conditionals obey the chain rule to the digit. Arguments and errors are those of
+        It is a mean over the k orders of ``log_prob``, in each of which the columns given come first: the mean of
+        :math:`p_j(x_{given})\, p_j(x_{of} \mid x_{given})` with the weights of the orders, divided by that of
+        :math:`p_j(x_{given})`. So orders count as they predict what is known. With ``orders=1`` columns are taken as
+        they are listed, and conditionals obey the chain rule to the digit. Arguments and errors are those of
         :meth:`ColumnDistribution.log_prob_of`.
         """
         return super().log_prob_of(x, of, given, context)

@@ -157,7 +157,7 @@ class ColumnLayout(DoubleBuffers, ColumnValues):
         return torch.cat(parts)
 
     def values_of(self, column: int) -> tuple[Tensor, int]:
-        """The values of a column's entries, NaN for a missing one and for the rest, and the place of the rest, or -1."""
+        """Values of a column's entries, NaN for the missing one and the rest, and the place of the rest, or -1."""
         start = sum(self.sizes[:column])
         return self.atom[start : start + self.sizes[column]], self.sizes[column] - 1 if self.rests[column] else -1
 
