@@ -279,6 +279,14 @@ def test_importance_samples_tighten_the_training_loss():
     assert exact < ten.losses()[0][1] < one.losses()[0][1]
 
 
+def test_importance_samples_tighten_the_loss_of_any_distribution():
+    options = dict(steps=1, batch_size=500, progress=False)
+    pairs = rows(500, 2)
+    one, ten = (fit(sf.Joint([noisy_bound(), noisy_bound()]), pairs, importance_samples=k, **options) for k in (1, 10))
+    exact = math.log(2 * math.pi) + 0.5 * pairs.square().sum(1).mean().item()
+    assert exact < ten.losses()[0][1] < one.losses()[0][1]
+
+
 def noisy_bound() -> sf.Flow:
     flow = sf.Flow([sf.Augment(1, noise=sf.Normal(1, learned=True))], base=sf.Normal(2))
     flow.transforms[0].layer.dropped.raw.data[1] = 0.7  # noise of another scale than the base expects
