@@ -111,9 +111,7 @@ def boosting(rows: np.ndarray, named: list[bool], *, classes: bool, seed: int): 
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
-    marked = [
-        i for i, name in enumerate(named) if name and np.nanmax(rows[:, i], initial=0.0) < _MOST_CATEGORIES
-    ]
+    marked = [i for i, name in enumerate(named) if name and np.nanmax(rows[:, i], initial=0.0) < _MOST_CATEGORIES]
     # Trees of a few hundred rows have leaves of 20 by default, which leaves them no leaf to grow.
     return kind(
         max_iter=100, max_leaf_nodes=15, min_samples_leaf=min(20, max(2, len(rows) // 30)), early_stopping=False,

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from surflow.distribution import Distribution
 from surflow.evaluation.associations import associations
-from surflow.evaluation.baselines import column_scores
 from surflow.evaluation.detection import detection
-from surflow.evaluation.features import categorical, mixed, snapped
-from surflow.evaluation.likelihood import draws, mean_and_error
+from surflow.evaluation.features import categorical, snapped
+from surflow.evaluation.likelihood import draws, mean_and_error, share_and_error
 from surflow.evaluation.memory import copies, memory
 from surflow.evaluation.usefulness import usefulness
 from surflow.supports import Support, product
@@ -46,12 +45,8 @@ def table_figures(
     if not len(splits.train.x):
         return
     support: Support = splits.column_support
-    if mixed(flow.support):
-        for name, score in column_scores(splits.train.x, x, flow.support).items():
-            add(f"{name}_nll", *mean_and_error(-score), "nats per event")
-            add(f"gain_over_{name}", *mean_and_error(best - score), "nats per event")
     known = copies(x, splits.train.x)
-    add("held_out_copies", *mean_and_error(known.double()), "share of rows")
+    add("held_out_copies", *share_and_error(known), "share of rows")
     if known.any() and not known.all():
         add("nll_not_trained_on", *mean_and_error(-best[~known]), "nats per event")
     if len(x) < _FEWEST:
@@ -131,7 +126,7 @@ def _memory(
             return
         samples = _samples(flow, support, given[:_MOST_ROWS], 0)
     n = min(len(samples), len(held_out))
-    add("sample_copies", *mean_and_error(copies(samples[:n], splits.train.x).double()), "share of samples")
+    add("sample_copies", *share_and_error(copies(samples[:n], splits.train.x)), "share of samples")
     found = memory(splits.train.x, held_out, samples, support, seed)
     add("nearer_to_training", found.nearer, found.error, "share of samples")
     add("nearer_p", found.p, None, "p-value")
@@ -146,8 +141,10 @@ def _ranges(train: Tensor, held_out: Tensor, samples: Tensor, support: Support, 
     least = train.nan_to_num(torch.inf).amin(0)
     most = train.nan_to_num(-torch.inf).amax(0)
     beyond = [((part < least) | (part > most)) & numbers for part in (held_out, samples)]
-    add("outside_held_out", *mean_and_error(beyond[0].any(1).double()), "share of rows")
-    add("outside_samples", *mean_and_error(beyond[1].any(1).double()), "share of samples")
-    for column, share in enumerate(beyond[1].double().mean(0).tolist()):
-        if numbers[column]:
-            add(f"outside_samples_{column}", share, None, "share of samples")
+    add("outside_held_out", *share_and_error(beyond[0].any(1)), "share of rows")
+    add("outside_samples", *share_and_error(beyond[1].any(1)), "share of samples")
+    ends = samples.nan_to_num(torch.inf).amin(0), samples.nan_to_num(-torch.inf).amax(0)
+    for column in numbers.nonzero()[:, 0].tolist():
+        add(f"outside_samples_{column}", beyond[1][:, column].double().mean().item(), None, "share of samples")
+        for name, end in zip(("samples_least", "samples_most"), ends, strict=True):
+            add(f"{name}_{column}", end[column].item(), None, "1")

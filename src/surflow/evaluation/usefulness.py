@@ -1,4 +1,4 @@
-"""What samples of a table are worth: models trained on them, tested on real rows, beside models trained on real ones."""
+"""What samples of a table are worth: models trained on them and tested on real rows, beside models of real rows."""
 
 from __future__ import annotations
 
