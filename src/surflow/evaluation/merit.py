@@ -75,9 +75,9 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
     held_out_copies             tables: share of held-out rows that are equal to a training row;
     nll_not_trained_on          the NLL of the others, where there are some
     detection_auc               rows told from samples by gradient boosting (:func:`detection`), 0.5 is the best;
-    detection_without_i         what is left when column i is shuffled
+    detection_without_i, _rows  what is left when column i is shuffled; how many of each were compared
     usefulness_real, _samples,  skill of models that predict columns from the others, trained on rows and on samples and
-    _gain                       tested on held-out rows (:func:`usefulness`), the mean, and of column i
+    _gain, _rows, _i            tested on held-out rows (:func:`usefulness`): the mean, and of column i
     association_data_i_j,       association of columns i and j (:func:`associations`); the mean of their differences,
     _samples_i_j, _difference,  and of those between two halves of the data
     _halves

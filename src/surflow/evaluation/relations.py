@@ -8,7 +8,7 @@ from torch import Tensor
 from surflow.evaluation.features import categorical
 from surflow.supports import Support
 
-_MOST_ROWS, _ROWS_A_COLUMN = 5000, 3
+_MOST_ROWS, _MOST_COLUMNS, _ROWS_A_COLUMN = 5000, 100, 3
 # Share of a column's variance that the others leave; and of it what one of them must explain to be named.
 _LEFT, _NAMED = 1e-8, 1e-3
 
@@ -16,7 +16,8 @@ _LEFT, _NAMED = 1e-8, 1e-3
 def linear_relations(x: Tensor, support: Support) -> list[tuple[int, list[int]]]:
     """Each column that is a linear function of columns before it, and which these are, by number.
 
-    Rows in which a column of numbers is missing are left out; where fewer than three a column are left, nothing is said.
+    Rows in which a column of numbers is missing are left out; where fewer than three a column are left, nothing is
+    said. Columns that are mostly missing are no part of it, nor are those after the first hundred.
 
     Args:
         x: rows (n, D), NaN where a value is missing.
@@ -29,7 +30,7 @@ def linear_relations(x: Tensor, support: Support) -> list[tuple[int, list[int]]]
     """
     named = categorical(support, x.shape[1])
     holes = x.isnan().double().mean(0).tolist()
-    columns = [i for i in range(x.shape[1]) if not named[i] and holes[i] < 0.5]
+    columns = [i for i in range(x.shape[1]) if not named[i] and holes[i] < 0.5][:_MOST_COLUMNS]
     rows = x[:, columns].double()
     rows = rows[~rows.isnan().any(1)][:_MOST_ROWS]
     if len(rows) < _ROWS_A_COLUMN * len(columns) or not columns:
@@ -38,17 +39,15 @@ def linear_relations(x: Tensor, support: Support) -> list[tuple[int, list[int]]]
     scale = rows.abs().amax(0)
     rows = rows / scale.where(scale > 0, 1.0)
     rows = rows / rows.square().mean(0).sqrt().clamp(min=1e-300)
-    found, basis = [], []
+    found: list[tuple[int, list[int]]] = []
+    basis: list[int] = []
     for i in range(len(columns)):
         if scale[i] == 0:
             continue
-        if basis:
-            slopes = torch.linalg.lstsq(rows[:, basis], rows[:, i : i + 1]).solution
-            if (rows[:, basis] @ slopes - rows[:, i : i + 1]).square().mean() < _LEFT:
-                others = [
-                    columns[j] for j, slope in zip(basis, slopes[:, 0].tolist(), strict=True) if abs(slope) > _NAMED
-                ]
-                found.append((columns[i], others))
-                continue
-        basis.append(i)
+        slopes = torch.linalg.lstsq(rows[:, basis], rows[:, i : i + 1]).solution
+        if (rows[:, basis] @ slopes - rows[:, i : i + 1]).square().mean() < _LEFT:
+            named_too = (slopes[:, 0].abs() > _NAMED).tolist()
+            found.append((columns[i], [columns[j] for j, kept in zip(basis, named_too, strict=True) if kept]))
+        else:
+            basis.append(i)
     return found

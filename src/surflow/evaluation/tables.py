@@ -17,9 +17,12 @@ from surflow.evaluation.memory import copies, memory
 from surflow.evaluation.usefulness import usefulness
 from surflow.supports import Support, product
 
-# Rows of each part of the data, and samples, that are looked at; columns whose pairs are.
-_MOST_ROWS = 5000
+# Rows of each part of the data, and samples, that are looked at, and values that trees see of each; columns whose
+# pairs are looked at.
+_MOST_ROWS, _FEWEST_TO_LEARN, _MOST_VALUES = 5000, 500, 250_000
 MOST_PAIRED = 40
+# Columns that are predicted from the others, fewer where there are more than a hundred.
+_PREDICTED = 12
 # With fewer held-out rows a figure is of noise.
 _FEWEST = 20
 
@@ -32,7 +35,8 @@ def table_figures(
     """Add the figures of a table, :class:`surflow.data.Splits` with a schema, to those of its held-out rows x.
 
     Figures of a column end in its number, those of a pair in two. Samples are taken as a file would have them, with
-    numbers on the grids of their columns. At most 5000 rows are compared, drawn by chance.
+    numbers on the grids of their columns. At most 5000 rows are compared, drawn by chance, and fewer by trees where
+    there are more than 50 columns.
 
     Args:
         flow: the model.
@@ -57,11 +61,13 @@ def table_figures(
     samples = _samples(flow, support, held_given, min(_MOST_ROWS, len(x) + len(splits.train.x)))
     like_training = samples if given is None else _samples(flow, support, train_given, len(train))
     encoded = None if given is None else tuple(_encoded(splits, part) for part in (train_given, held_given))
-    found = detection(held_out, samples, support, seed, given=None if encoded is None else encoded[1])
+    most = min(_MOST_ROWS, max(_FEWEST_TO_LEARN, _MOST_VALUES // x.shape[1]))
+    found = detection(held_out, samples, support, seed, given=None if encoded is None else encoded[1], most=most)
+    add("detection_rows", float(min(most, len(held_out), len(samples))), None, "rows")
     add("detection_auc", found.auc, found.error, "AUC")
     for column, value in enumerate(found.without.tolist()):
         add(f"detection_without_{column}", value, None, "AUC")
-    _usefulness(train, like_training, held_out, support, encoded, add, seed)
+    _usefulness(train[:most], like_training[:most], held_out, support, encoded, add, seed)
     _associations(splits, samples, support, add)
     _memory(flow, splits, samples, held_out, support, add, seed)
     _ranges(splits.train.x, held_out, samples, support, add)
@@ -88,7 +94,9 @@ def _encoded(splits: Any, given: Tensor | None) -> Tensor:
 def _usefulness(
     train: Tensor, samples: Tensor, test: Tensor, support: Support, given: Any, add: Add, seed: int
 ) -> None:
-    found = usefulness(train, samples, test, support, seed, given=given)
+    columns = max(2, min(_PREDICTED, _PREDICTED * 100 // train.shape[1]))
+    found = usefulness(train, samples, test, support, seed, given=given, most_columns=columns)
+    add("usefulness_rows", float(min(len(train), len(samples))), None, "rows")
     if found.mean is not None:
         real, drawn, error = found.mean
         add("usefulness_real", real, None, "skill")

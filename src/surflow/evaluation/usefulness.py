@@ -48,7 +48,7 @@ def usefulness(
     *,
     given: tuple[Tensor, Tensor] | None = None,
     most_columns: int = 12,
-    most_rows: int = 4000,
+    most_rows: int = 5000,
 ) -> Usefulness:
     """Gradient boosting predicts each column from the others, trained on rows or on as many samples, tested on rows.
 

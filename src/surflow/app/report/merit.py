@@ -40,6 +40,8 @@ _NAMES = {
     "held_out_copies": ("held-out rows trained on", "share that is equal to a training row in every column"),
     "nll_not_trained_on": ("NLL without these", "of the held-out rows that are in no training row"),
     "detection_auc": ("detection", "AUC of gradient boosting, rows against samples; 0.5 is guessing, the best"),
+    "detection_rows": ("rows told apart", "of each kind, drawn by chance where there are more"),
+    "usefulness_rows": ("rows learned from", "of each kind, drawn by chance where there are more"),
     "usefulness_real": ("skill learned from rows", "mean over columns, each predicted from the others; 1 is perfect"),
     "usefulness_samples": ("skill learned from samples", "the same with samples in place of training rows"),
     "usefulness_gain": ("difference in skill", "paired on the held-out rows; 0 is the best"),

@@ -83,10 +83,11 @@ def detection(splits: Splits, figures: Figures) -> Section | None:
     """How well samples are told from rows, and by which columns."""
     if "detection_auc" not in figures:
         return None
-    row = figures["detection_auc"]
+    row, rows = figures["detection_auc"], f"{figures['detection_rows']['value']:,.0f}"
     text = (
-        f"Gradient boosting, trained and tested in five folds on held-out rows and as many samples, has an AUC of "
-        f"{joined(row)}: the share of pairs of a row and a sample that it puts in order. 0.5 is guessing, the best."
+        f"Gradient boosting, trained and tested in five folds on {rows} held-out rows and as many samples, has an "
+        f"AUC of {joined(row)}: the share of pairs of a row and a sample that it puts in order. 0.5, guessing, is the "
+        "best."
     )
     section = Section("detection", "Told apart", [text])
     lost = told_by(splits, figures)[:_LISTED]
@@ -104,10 +105,11 @@ def useful(splits: Splits, figures: Figures) -> Section | None:
     columns = [i for i in range(len(splits.columns)) if f"usefulness_real_{i}" in figures]
     if not columns:
         return None
+    rows = f"{figures['usefulness_rows']['value']:,.0f}"
     text = (
-        "Gradient boosting predicts a column from all others, trained on training rows or on as many samples, and is "
-        "tested on held-out rows. The skill is 0 for guessing and 1 for perfection: of numbers the R² of their ranks, "
-        "of categories 2 AUC − 1."
+        f"Gradient boosting predicts a column from all others, trained on {rows} training rows or as many samples, "
+        "and is tested on held-out rows. The skill is 0 for guessing and 1 for perfection: of numbers the R² of their "
+        "ranks, of categories 2 AUC − 1."
     )
     section = Section("usefulness", "Worth of samples", [text])
     lines = []
