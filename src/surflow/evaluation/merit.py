@@ -84,7 +84,7 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
     nearer_to_training,         share of samples nearer to a training row than to a held-out one, its p-value, and how
     nearer_p, memory_rows       many rows of each were compared (:func:`memory`)
     sample_copies               share of samples that are equal to a training row, of as many as held-out rows
-    outside_held_out,           share of rows and samples with a number outside the training rows' range, and of samples
+    outside_held_out,           share of rows and samples with a value outside the training rows' range, and of samples
     outside_samples, _i         in column i, whose samples reach from
     samples_least_i, _most_i
     ==========================  ================================================================================

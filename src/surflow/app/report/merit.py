@@ -51,7 +51,7 @@ _NAMES = {
     "nearer_to_training": ("nearer to training rows", "share of samples, against as many held-out rows; 0.5 is none"),
     "nearer_p": ("nearer, p-value", "small: samples are nearer to training rows than chance makes them"),
     "memory_rows": ("rows of each compared", "for that share"),
-    "outside_held_out": ("held-out rows outside", "share with a number beyond those of the training rows"),
+    "outside_held_out": ("held-out rows outside", "share with a value beyond those of the training rows"),
     "outside_samples": ("samples outside", "the same of samples"),
     "samples_not_finite": ("samples that are not finite", "left out of the comparison"),
     "energy_distance": ("energy distance", "samples against held-out rows, coordinates standardised; 0 is the best"),

@@ -26,7 +26,7 @@ def ranges(splits: Splits, figures: Figures) -> Section | None:
         return None
     out, real = figures["outside_samples"], figures["outside_held_out"]
     text = (
-        f"{percent(out)} of the samples have a number beyond the least or the greatest of the training rows, and "
+        f"{percent(out)} of the samples have a value beyond the least or the greatest of the training rows, and "
         f"{percent(real)} of the held-out rows."
     )
     section = Section("ranges", "Outside the data", [text])
@@ -172,7 +172,7 @@ def odd(flow: Flow, splits: Splits) -> Section | None:
     text = (
         "The held-out rows of the lowest likelihood. Beside a value stand the nats by which it is less likely, given "
         f"the rest of its row, than values of its column mostly are. The median row has "
-        f"{plots.signed(found.median, 1)}."
+        f"{plots.signed(found.median, 1)} nats."
     )
     table = {"head": ["nats", "odd values", "the rest of the row"], "rows": lines, "numbers": [0]}
     return Section("odd", "The oddest rows", [text], tables=[table])

@@ -21,6 +21,8 @@ _SURE = 2.0
 # What an AUC below a number is called.
 _WORDS = ((0.55, "hardly told"), (0.7, "sometimes told"), (0.85, "often told"), (0.95, "mostly told"))
 _UNKNOWN = "unknown"
+# The share of the skill of real rows from which samples are mostly as useful.
+_MOSTLY = 0.75
 # With fewer held-out rows, figures of samples are of little worth.
 _FEW_ROWS = 200
 
@@ -133,14 +135,21 @@ def _useful(figures: Figures) -> dict[str, str] | None:
     spread = _SURE * (gain["error"] or 0.0) / real["value"]
     if spread > 0.4:
         return _point("Are samples as useful?", "Too few rows to say.", f"The difference in skill is {joined(gain)}.")
-    close = share + spread >= 1 or share >= 0.95
-    answer = "Yes." if close else "Mostly." if share >= 0.75 else "Partly." if share >= 0.4 else "Little."
+    close = share >= 0.95
+    chance = not close and share + spread >= 1
+    answer = "Yes." if close else "No difference beyond chance." if chance else _part(share)
     text = (
         f"Models that predict a column from the others and were trained on samples have {100 * share:.0f} % of the "
         f"skill of those trained on real rows ({drawn['value']:.2f} of {real['value']:.2f}; the error of the "
         f"difference is {gain['error'] or 0:.2f})."
     )
-    return _point("Are samples as useful?", answer, text, "met" if close else "" if share >= 0.75 else "missed")
+    return _point(
+        "Are samples as useful?", answer, text, "met" if close else "" if chance or share >= _MOSTLY else "missed"
+    )
+
+
+def _part(share: float) -> str:
+    return "Mostly." if share >= _MOSTLY else "Partly." if share >= 0.4 else "Little."
 
 
 def _memory(figures: Figures) -> dict[str, str] | None:
@@ -184,7 +193,7 @@ def _not_to_trust(splits: Splits, figures: Figures) -> list[str]:
         out, real = figures["outside_samples"], figures["outside_held_out"]
         if out["value"] - real["value"] > _SURE * math.hypot(out["error"] or 0.0, real["error"] or 0.0):
             said.append(
-                f"{percent(out)} of the samples have a number outside of the range of the training rows, against "
+                f"{percent(out)} of the samples have a value outside of the range of the training rows, against "
                 f"{percent(real)} of the held-out rows."
             )
     warnings = [] if splits.schema is None else splits.schema.warnings
