@@ -55,8 +55,8 @@ def read_json(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path, t
     return names
 
 
-def read_arrow(path: Path, connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    """An Arrow or Feather file; pyarrow reads it."""
+def read_arrow(path: Path, connection: duckdb.DuckDBPyConnection, table: str) -> tuple[list[str], dict[str, list[str]]]:
+    """An Arrow or Feather file, which pyarrow reads; also the categories that have an order, by column."""
     if importlib.util.find_spec("pyarrow") is None:
         raise ConfigError(f"{path} is an Arrow file, which pyarrow reads: pip install pyarrow, or save it as Parquet")
     import pyarrow as pa
@@ -70,7 +70,8 @@ def read_arrow(path: Path, connection: duckdb.DuckDBPyConnection, table: str) ->
                 held = stream.read_all()
         except (pa.ArrowException, OSError) as error:
             raise damaged(path, error) from error
-    return objects.read_object(held, connection, table)[0]
+    names, _, orders = objects.read_object(held, connection, table)
+    return names, orders
 
 
 def read_numpy(path: Path, connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:

@@ -53,6 +53,8 @@ class Frame:
         index: columns that only number the rows, as pandas writes them.
         line_of: gives the line of the file on which a row stands; None where there are no lines.
         where_of: gives that line and its file in words, for rows of several files.
+        separator: what separates cells of text; empty where there are none.
+        orders: the categories of columns that a source says to have an order, by column.
 
     >>> frame = read_table({"Age": np.array([31, 44])})
     >>> frame.types, frame.rows
@@ -72,6 +74,8 @@ class Frame:
     index: tuple[str, ...] = ()
     line_of: Callable[[int], int | None] | None = None
     where_of: Callable[[int], str] | None = None
+    separator: str = ""
+    orders: dict[str, list[str]] = field(default_factory=dict)
 
     @cached_property
     def _internal(self) -> dict[str, str]:
@@ -166,9 +170,11 @@ def read_table(source: object) -> Frame:
     try:
         if not isinstance(source, (str, Path)):
             if not objects.is_object(source):
-                raise ConfigError(f"expected a file, a query or a table, got {type(source).__name__}")
-            names, notes = objects.read_object(source, connection, _TABLE)
-            return _frame("table", "the table", connection, names, notes)
+                loads = type(source).__module__.startswith("torch.utils.data")
+                hint = ", whose columns have no names: train on it with surflow.fit(flow, loader)" if loads else ""
+                raise ConfigError(f"expected a file, a query or a table, got {type(source).__name__}{hint}")
+            names, notes, orders = objects.read_object(source, connection, _TABLE)
+            return replace(_frame("table", "the table", connection, names, notes), orders=orders)
         if isinstance(source, str) and formats.is_query(source):
             names = formats.read_query(source, connection, _TABLE)
             return _frame("query", "the query", connection, names, [])
@@ -217,7 +223,8 @@ def _read_file(
     if suffix in _TEXT:
         text = read_text(path, connection, folder, table)
         names, notes = text.layout.names, text.notes
-        return _frame(name, origin, connection, names, notes, table=table, written=True, line_of=text.line)
+        frame = _frame(name, origin, connection, names, notes, table=table, written=True, line_of=text.line)
+        return replace(frame, separator=text.dialect.separator)
     if suffix in _EXCEL:
         names, notes, first = read_excel(path, part, connection, table)
         return _frame(
@@ -228,7 +235,8 @@ def _read_file(
     elif suffix in _JSON:
         names = formats.read_json(path, connection, folder, table)
     elif suffix in _ARROW:
-        names = formats.read_arrow(path, connection, table)
+        names, orders = formats.read_arrow(path, connection, table)
+        return replace(_frame(name, origin, connection, names, notes, table=table), orders=orders)
     elif suffix in _DATABASE:
         names = formats.read_database(path, part, connection, folder, table)
     else:
@@ -286,7 +294,7 @@ def _read_files(pattern: Path, connection: duckdb.DuckDBPyConnection, folder: Pa
     ]
     connection.execute(f"CREATE VIEW {_TABLE} AS {' UNION ALL '.join(chosen)}")
     notes = [f"{path.name}: {note}" for path, part in zip(paths, parts, strict=True) for note in part.notes]
-    return _frame(
+    frame = _frame(
         pattern.stem.strip("*?-_. ") or pattern.resolve().parent.name,
         f"the {len(paths)} files {pattern.name}",
         connection,
@@ -296,6 +304,7 @@ def _read_files(pattern: Path, connection: duckdb.DuckDBPyConnection, folder: Pa
         line_of=line_of,
         where_of=where_of,
     )
+    return replace(frame, separator=first.separator)
 
 
 def _frame(

@@ -11,7 +11,7 @@ from typing import Self
 
 import tomli_w
 
-from surflow.data.tables.patterns import NumberFormat
+from surflow.data.tables.numerals import NumberFormat
 from surflow.errors import ConfigError, unknown_name
 
 
@@ -64,7 +64,8 @@ class Column:
         missing: rows without a value, as counted when the schema was made.
         tokens: texts beside numbers that are read as missing.
         format: how dates are written (as strptime has it), or "date", "timestamp" or "time" of a typed file.
-        decimal, thousands, prefix, suffix: how numbers are written, such as 1.234,5 or $5.
+        decimal, thousands, prefix, suffix, negative: how numbers are written, such as 1.234,5 or $5, and negative
+            ones beside "-1": "(1)" or "1-".
         offset: subtracted from whole numbers that double precision cannot hold, exactly.
         unit: the unit that the name says.
         least, most: smallest and largest value seen, as numbers.
@@ -88,6 +89,7 @@ class Column:
     thousands: str = ""
     prefix: str = ""
     suffix: str = ""
+    negative: str = "-1"
     offset: int = 0
     unit: str | None = None
     least: float | None = None
@@ -106,7 +108,7 @@ class Column:
     @property
     def number_format(self) -> NumberFormat:
         """How its numbers are written."""
-        return NumberFormat(self.decimal, self.thousands, self.prefix, self.suffix)
+        return NumberFormat(self.decimal, self.thousands, self.prefix, self.suffix, self.negative)
 
     @property
     def type(self) -> str:
