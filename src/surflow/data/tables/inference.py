@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from surflow.data.tables import dates, numerals, patterns
 from surflow.data.tables.doubts import doubts
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import counts_of, names_of
-from surflow.data.tables.numbers import codes, numbers_of
+from surflow.data.tables.numbers import MOST_DIGITS, codes, numbers_of
 from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
 from surflow.data.tables.sql import missing_sql, number_sql, text_sql, whole_sql
 from surflow.errors import DataError
@@ -78,10 +79,8 @@ def infer(frame: Frame, said: Mapping[str, Wish] | None = None) -> Schema:
 
 def _sample(frame: Frame) -> dict[str, Facts]:
     """The values of some rows as text, by column."""
-    most = max(1000, min(_SAMPLE_ROWS, _SAMPLE_VALUES // len(frame.types)))
     selected = ", ".join(f"{text_sql(frame, name)} AS t{i}" for i, name in enumerate(frame.types))
-    sampled = f" USING SAMPLE reservoir({most} ROWS) REPEATABLE (0)" if frame.rows > most else ""
-    values = frame.arrays(f"SELECT {selected} FROM {frame.relation}{sampled}")
+    values = frame.arrays(f"SELECT {selected} FROM {_some(frame)}")
     found = {}
     for i, name in enumerate(frame.types):
         column = values[f"t{i}"]
@@ -223,49 +222,65 @@ def _set_offset(frame: Frame, guess: Column, facts: Facts) -> bool:
 
 
 def _ask(frame: Frame, guesses: Mapping[str, Column], facts: dict[str, Facts]) -> None:
-    """One pass over all rows for the facts of some columns."""
+    """One pass over all rows, and one over a sample, for the facts of some columns."""
     exact = frame.rows <= _COUNTED_ROWS
-    selected, asked = [], []
+    selected, sampled = list[str](), list[str]()
+    asked = {}
     for i, (name, guess) in enumerate(guesses.items()):
         if guess.kind is ColumnKind.TEXT and not guess.used:
             facts[name].filled = frame.rows
             continue
-        asked.append((i, name, guess))
+        asked[i] = name
         numeric = guess.kind.numeric
         value = number_sql(frame, guess) if numeric else text_sql(frame, name)
         different = f"count(DISTINCT {value})" if exact else f"approx_count_distinct({value})"
-        missing = missing_sql(frame, name)
-        selected += [f"count(*) FILTER (NOT {missing}) AS filled{i}", f"{different} AS distinct{i}"]
+        selected += [f"count(*) FILTER (NOT {missing_sql(frame, name)}) AS filled{i}", f"{different} AS distinct{i}"]
         if numeric:
             facts[name].decimals = digits = _decimals(guess, facts[name])
-            selected += [
-                f"count({value}) AS good{i}", f"min({value}) AS low{i}", f"max({value}) AS high{i}",
-                f"count(*) FILTER (isinf({value})) AS infinite{i}",
-                f"count(*) FILTER ({value} <> round({value}, {digits})) AS off{i}",
+            selected += [f"count({value}) AS good{i}", f"min({value}) AS low{i}", f"max({value}) AS high{i}"]
+            if digits <= MOST_DIGITS and frame.types[name] not in _INTEGERS:
+                selected.append(f"count(*) FILTER ({value} <> round({value}, {digits})) AS off{i}")
+            sampled += [
                 f"corr({value}, rowid) FILTER (isfinite({value})) AS rank{i}",
-                f"{'quantile_cont' if exact else 'approx_quantile'}({value}, [0.25, 0.5, 0.75]) AS quartiles{i}",
-            ]  # fmt: skip
-    if not selected:
-        return
-    (values,) = frame.query(f"SELECT {', '.join(selected)} FROM {frame.relation}")
-    names = [text.rsplit(" AS ", 1)[1] for text in selected]
-    answer = dict(zip(names, values, strict=True))
-    for i, name, guess in asked:
-        found = facts[name]
+                f"quantile_cont({value}, [0.25, 0.5, 0.75]) AS quartiles{i}",
+            ]
+    answer = _answers(frame, selected, frame.relation) | _answers(frame, sampled, _some(frame))
+    for i, name in asked.items():
+        guess, found = guesses[name], facts[name]
         found.filled, found.distinct = answer[f"filled{i}"], answer[f"distinct{i}"]
         if not guess.kind.numeric or found.filled == 0:
             continue
         found.numeric, found.sampled = True, answer[f"good{i}"]
         if answer[f"low{i}"] is None:
             continue
-        found.low, found.high, found.infinite = answer[f"low{i}"], answer[f"high{i}"], answer[f"infinite{i}"]
-        found.decimals = found.decimals if answer[f"off{i}"] == 0 else None
+        found.low, found.high = answer[f"low{i}"], answer[f"high{i}"]
+        if math.isinf(found.low) or math.isinf(found.high):
+            value = number_sql(frame, guess)
+            ((found.infinite,),) = frame.query(f"SELECT count(*) FROM {frame.relation} WHERE isinf({value})")
+        found.decimals = None if answer.get(f"off{i}") else found.decimals
         found.whole, found.rank = found.decimals == 0, answer[f"rank{i}"] or 0.0
         if not math.isfinite(found.rank):
             found.rank = 0.0
-        first, found.median, third = answer[f"quartiles{i}"]
+        first, found.median, third = answer[f"quartiles{i}"] or (found.low, found.low, found.low)
         found.spread = third - first
         _read_sample(frame, guess, found)
+
+
+def _answers(frame: Frame, selected: list[str], relation: str) -> dict[str, Any]:
+    """What a query of aggregates gives, by their names."""
+    if not selected:
+        return {}
+    (values,) = frame.query(f"SELECT {', '.join(selected)} FROM {relation}")
+    return dict(zip((text.rsplit(" AS ", 1)[1] for text in selected), values, strict=True))
+
+
+def _some(frame: Frame) -> str:
+    """A table of some rows, drawn from all, and of all where they are few."""
+    most = max(1000, min(_SAMPLE_ROWS, _SAMPLE_VALUES // len(frame.types)))
+    if frame.rows <= most:
+        return frame.relation
+    columns = ", ".join(map(frame.sql, frame.types))
+    return f"(SELECT {columns}, rowid FROM {frame.relation} USING SAMPLE reservoir({most} ROWS) REPEATABLE (0))"
 
 
 def _decimals(guess: Column, facts: Facts) -> int:
@@ -282,8 +297,8 @@ def _read_sample(frame: Frame, guess: Column, facts: Facts) -> None:
     if guess.kind is ColumnKind.DATE:
         value = number_sql(frame, guess)
         rows = frame.query(
-            f"SELECT v, count(*) AS n FROM (SELECT {value} AS v FROM {frame.relation}) WHERE v IS NOT NULL "
-            "GROUP BY v ORDER BY n DESC LIMIT 1000"
+            f"SELECT v, count(*) AS n FROM (SELECT {value} AS v FROM {_some(frame)}) WHERE v IS NOT NULL "
+            "GROUP BY v ORDER BY n DESC, v"
         )
         facts.numbers = Counter(dict(rows))
         return

@@ -18,7 +18,7 @@ from surflow.data.tables.schema import Column, ColumnKind, Wish
 # A grid coarser than the digits needs so many different values as evidence.
 _GRID_VALUES = 50
 # Numbers with more digits than this, or on a grid finer than this beside their range, have full resolution.
-_MOST_DIGITS, _FINEST = 12, 1e-8
+MOST_DIGITS, _FINEST = 12, 1e-8
 # Whole numbers under the name of a code are its categories up to so many; others under the name of an identifier are
 # one from so many on.
 _MOST_CODES, _FEWEST_IDENTIFIERS = 3000, 50
@@ -120,7 +120,7 @@ def _step(column: Column, facts: Facts) -> float | None:
     digits = facts.decimals
     if column.kind is ColumnKind.DATE:
         return _date_step(column, facts)
-    if digits is None or digits > _MOST_DIGITS:
+    if digits is None or digits > MOST_DIGITS:
         return None
     step = 10.0**-digits
     extent = max(abs(facts.low), abs(facts.high))

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection
 
-from surflow.data.tables import dates, numerals
+from surflow.data.tables import dates, numerals, patterns
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.schema import Column, ColumnKind
 
@@ -25,7 +25,8 @@ def doubts_of_writing(column: Column, facts: Facts) -> list[str]:
     if column.evidence.startswith("as was said"):
         return []
     if column.kind in (ColumnKind.CATEGORY, ColumnKind.IDENTIFIER, ColumnKind.TEXT) and column.least is None:
-        return [f"{name} {said}" for said in (_unread(list(facts.texts)), _twice(facts.texts)) if said]
+        unread = "" if patterns.names_an_id(column.name) else _unread(list(facts.texts))
+        return [f"{name} {said}" for said in (unread, _twice(facts.texts) if column.used else "") if said]
     if not facts.numeric or column.kind is ColumnKind.DATE:
         return []
     said = []
