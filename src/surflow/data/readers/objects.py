@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 
 from surflow.data.readers.engine import internal
 from surflow.data.readers.layout import refuse_twice
@@ -76,6 +75,8 @@ def _by_name(x: np.ndarray) -> Mapping[str, np.ndarray]:
 
 
 def _arrays(source: Mapping[object, object]) -> tuple[list[str], object]:
+    import pyarrow as pa
+
     names = [str(name) for name in source]
     refuse_twice(names, "the table")
     held, masked, length = {}, False, None
@@ -155,6 +156,8 @@ def _arrow(source: object) -> tuple[list[str], object]:
 
 def _orders(source: object) -> dict[str, list[str]]:
     """The categories of dictionaries of Arrow that are ordered, and those of an Enum of polars."""
+    import pyarrow as pa
+
     if isinstance(source, pa.Table):
         fields = [field for field in source.schema if pa.types.is_dictionary(field.type) and field.type.ordered]
         held = {field.name: source.column(field.name).unify_dictionaries() for field in fields}

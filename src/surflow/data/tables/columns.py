@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from surflow.data.findings import Findings
 from surflow.data.readers.frame import Frame
 from surflow.data.tables.dates import DAY, has_clock, has_day, moment
 from surflow.data.tables.numerals import PLAIN
@@ -27,7 +28,7 @@ def encode(frame: Frame, columns: Sequence[Column], *, most: int | None = None) 
         DataError: for values that are no numbers where numbers are expected, infinite ones, or unknown answers of a
             boolean: all columns at once, each with its first row.
     """
-    selected, wrong = [], []
+    selected, wrong = [], Findings()
     for i, column in enumerate(columns):
         missing = _missing_sql(frame, column)
         value = number_sql(frame, column) if column.kind.numeric else _index_sql(frame, column, i)
@@ -39,9 +40,9 @@ def encode(frame: Frame, columns: Sequence[Column], *, most: int | None = None) 
         out[:, i] = np.ma.filled(columns_of.pop(f"v{i}"), np.nan)
         bad = np.flatnonzero(np.isinf(out[:, i]))
         if len(bad):
-            wrong.append(_complaint(frame, column, bad))
-    if wrong:
-        raise DataError("; ".join(wrong) if len(wrong) == 1 else "\n" + "\n".join(f"- {line}" for line in wrong))
+            with wrong.gather():
+                raise DataError(_complaint(frame, column, bad))
+    wrong.refuse()
     return out
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from surflow.data.findings import Findings
 from surflow.data.readers.frame import Frame
 from surflow.data.tables import dates, numerals, patterns
 from surflow.data.tables.doubts import doubts
@@ -54,7 +55,7 @@ def infer(frame: Frame, said: Mapping[str, Wish] | None = None) -> Schema:
     guesses = {name: _guess(frame, name, samples[name], said.get(name)) for name in frame.types}
     _settle_marks(frame, guesses, samples)
     facts = _count(frame, guesses, samples, {name for name, wish in said.items() if wish.kind is not None})
-    columns = []
+    columns, wrong = [], Findings()
     for name, guess in guesses.items():
         wish, found = said.get(name), facts[name]
         if wish is None and name in frame.index:
@@ -66,7 +67,9 @@ def infer(frame: Frame, said: Mapping[str, Wish] | None = None) -> Schema:
         elif found.numeric:
             columns.append(numbers_of(guess, found, frame.rows, wish))
         else:
-            columns.append(names_of(frame, guess, found, wish))
+            with wrong.gather():
+                guess = names_of(frame, guess, found, wish)
+            columns.append(guess)
         column = columns[-1]
         if found.numeric and column.kind.named and not column.categories:
             column.categories = codes(column, counts_of(frame, name))
@@ -74,6 +77,7 @@ def infer(frame: Frame, said: Mapping[str, Wish] | None = None) -> Schema:
         column.unit = patterns.unit_of(name)
         if wish is not None and wish.kind is None:
             column.used, column.evidence = False, "left out, as was said"
+    wrong.refuse()
     return Schema(columns, frame.rows, [*frame.notes, *doubts(frame, columns, facts)])
 
 
