@@ -8,6 +8,7 @@ import gc
 import gzip
 import json
 import lzma
+import sqlite3
 import tempfile
 from decimal import Decimal
 from pathlib import Path
@@ -280,3 +281,38 @@ def test_nothing_stays_on_the_disk_and_nothing_is_fetched(tmp_path: Path, monkey
         read_table(tmp_path / "y.csv")
     gc.collect()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.csv", "y.csv"]
+
+
+def test_sqlite_files(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    base = sqlite3.connect(path)
+    base.execute('CREATE TABLE "my ""people" (n, "a", "b c" REAL, t TEXT, mixed, big, none)')
+    rows = [(1, 1.5, 2, "007", 1, 2**62 + 1, None), (None, 2, 3.25, "NA", "x", 2**62 + 3, None)]
+    base.executemany('INSERT INTO "my ""people" VALUES (?, ?, ?, ?, ?, ?, ?)', rows)
+    base.commit()
+    frame = read_table(path)
+    assert frame.types == {
+        "n": "BIGINT", "a": "DOUBLE", "b c": "DOUBLE", "t": "VARCHAR", "mixed": "VARCHAR", "big": "BIGINT",
+        "none": "BIGINT",
+    }  # fmt: skip
+    assert values(frame) == [(1, 1.5, 2.0, "007", "1", 2**62 + 1, None), (None, 2.0, 3.25, "NA", "x", 2**62 + 3, None)]
+    base.execute("CREATE TABLE other (x)")
+    base.execute('CREATE VIEW seen AS SELECT n + 1 AS m FROM "my ""people"')
+    base.execute("CREATE TABLE bin (b)")
+    base.execute("INSERT INTO bin VALUES (?)", (b"\x00",))
+    base.commit()
+    base.close()
+    with pytest.raises(
+        ConfigError, match=r"""x.sqlite has the tables 'bin', 'my "people', 'other', 'seen': say which"""
+    ):
+        read_table(path)
+    assert values(read_table(f"{path}:seen")) == [(2,), (None,)]
+    with pytest.raises(ConfigError, match=r"unknown table of x.sqlite 'othr'; did you mean 'other'"):
+        read_table(f"{path}:othr")
+    with pytest.raises(DataError, match="no rows"):
+        read_table(f"{path}:other")
+    with pytest.raises(DataError, match="the column 'b' of x.sqlite holds binary values"):
+        read_table(f"{path}:bin")
+    (tmp_path / "y.db").write_bytes(b"a,b\n1,2\n" * 100)
+    with pytest.raises(FileError, match=r"y\.db cannot be read"):
+        read_table(tmp_path / "y.db")

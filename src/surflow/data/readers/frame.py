@@ -17,6 +17,7 @@ from surflow.data.readers import formats, objects
 from surflow.data.readers.engine import connect, count, internal
 from surflow.data.readers.excel import read_excel
 from surflow.data.readers.layout import may_be_index, refuse_twice
+from surflow.data.readers.sqlite import read_sqlite
 from surflow.data.readers.text import read_text
 from surflow.errors import ConfigError, DataError, FileError
 
@@ -27,7 +28,8 @@ _PARQUET = (".parquet", ".pq")
 _ARROW = (".arrow", ".feather", ".ipc")
 _EXCEL = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _DATABASE = (".duckdb", ".ddb")
-_SUFFIXES = (*_TEXT, *_JSON, *_PARQUET, *_ARROW, *_EXCEL, *_DATABASE, ".npy")
+_SQLITE = (".sqlite", ".sqlite3", ".db")
+_SUFFIXES = (*_TEXT, *_JSON, *_PARQUET, *_ARROW, *_EXCEL, *_DATABASE, *_SQLITE, ".npy")
 # The table of a connection.
 _TABLE = "rows"
 
@@ -151,8 +153,8 @@ def read_table(source: object) -> Frame:
     ``Frame.notes`` says what is not plain.
 
     Args:
-        source: a path to CSV or other separated text, JSON or JSON lines, Parquet, Arrow, Excel, NPY or a DuckDB
-            database, text also compressed by gzip, zstd, bzip2 or xz; a pattern such as "part-\*.csv", for files of the
+        source: a path to CSV or other separated text, JSON or JSON lines, Parquet, Arrow, Excel, NPY, a DuckDB
+            or an SQLite database, text also compressed by gzip, zstd, bzip2 or xz; a pattern such as "part-\*.csv", for files of the
             same columns; "book.xlsx:Sheet" for one sheet, "base.duckdb:table" for one table; a query, "SELECT ... FROM
             'file.csv'", which DuckDB reads by its own rules; or a table of pandas, polars or Arrow, an array of one or
             two axes or a structured one, or arrays by name.
@@ -193,7 +195,7 @@ def _place(source: str | Path) -> tuple[Path, str | None]:
     path = Path(source).expanduser()
     if not path.exists() and ":" in path.name:
         file, _, part = str(source).rpartition(":")
-        if Path(file).suffix.lower() in (*_EXCEL, *_DATABASE):
+        if Path(file).suffix.lower() in (*_EXCEL, *_DATABASE, *_SQLITE):
             return Path(file).expanduser(), part
     return path, None
 
@@ -239,6 +241,8 @@ def _read_file(
         return replace(_frame(name, origin, connection, names, notes, table=table), orders=orders)
     elif suffix in _DATABASE:
         names = formats.read_database(path, part, connection, folder, table)
+    elif suffix in _SQLITE:
+        names = read_sqlite(path, part, connection, table)
     else:
         names = formats.read_numpy(path, connection, table)
     return _frame(name, origin, connection, names, notes, table=table)
