@@ -311,7 +311,7 @@ def test_sqlite_files(tmp_path: Path) -> None:
         read_table(f"{path}:othr")
     with pytest.raises(DataError, match="no rows"):
         read_table(f"{path}:other")
-    with pytest.raises(DataError, match="the column 'b' of x.sqlite holds binary values"):
+    with pytest.raises(DataError, match=r"the column 'b' of x\.sqlite holds binary values"):
         read_table(f"{path}:bin")
     (tmp_path / "y.db").write_bytes(b"a,b\n1,2\n" * 100)
     with pytest.raises(FileError, match=r"y\.db cannot be read"):

@@ -25,8 +25,9 @@ from surflow.training.batches import FIRST, Loaded, Table, table_of
 from surflow.training.checkpoints import SafetensorsIO, read
 from surflow.training.diagnosis import warn_of_others
 from surflow.training.loop import CountedSteps, Plan, Steps, Training
+from surflow.training.progress import Bar, shown
 from surflow.training.quiet import quiet
-from surflow.training.record import CHECKPOINT, Bar, Record, Row, latest_checkpoint
+from surflow.training.record import CHECKPOINT, Record, Row, latest_checkpoint
 from surflow.training.sources import Source, source_of, split
 
 __all__ = ["History", "Row", "fit"]
@@ -123,7 +124,8 @@ def fit(
         folder: where log.csv and, about every thirty seconds, a checkpoint go. A run that was killed is taken up again
             by the same call, and ends as if it had not been; a finished run is never overwritten.
         tensorboard: write a TensorBoard log into the folder as well.
-        progress: show a bar with the loss, in nats, or in bits per dimension for integers.
+        progress: show a bar with the loss, in nats, or in bits per dimension for integers; where there is no terminal,
+            a line every ten seconds on stderr, with the time left.
         compile: let torch's compiler make kernels of the splines (:func:`surflow.compiled`), and on a GPU one graph of
             the whole step. By default where the run is long enough to pay for it: 20,000 steps or five minutes.
         accelerator, devices, strategy, precision: as of Lightning's Trainer. n devices share batches of n batch_size
@@ -173,6 +175,7 @@ def fit(
         record = Record(plan, snapshots, held_out, path, settings)
         # Mixed precision and clipping do not go with the fused optimiser, which unscales gradients itself.
         fused = not (clip and str(precision).endswith("-mixed"))
+        said = [shown(record, flow)] if progress else []
         training = Training(flow, source, plan, fused=fused, compile=bool(compile))
         trainer = Trainer(
             accelerator=accelerator,
@@ -183,12 +186,12 @@ def fit(
             max_epochs=-1,
             gradient_clip_val=clip,
             logger=_tensorboard(path) if tensorboard and path else False,
-            callbacks=[record, *([Bar(record, flow)] if progress else [])],
+            callbacks=[record, *said],
             plugins=[SafetensorsIO()],
             default_root_dir=path,
             num_sanity_val_steps=0,
             enable_checkpointing=False,
-            enable_progress_bar=progress,
+            enable_progress_bar=any(isinstance(callback, Bar) for callback in said),
             enable_model_summary=False,
             use_distributed_sampler=False,
         )

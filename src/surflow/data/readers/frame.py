@@ -154,10 +154,10 @@ def read_table(source: object) -> Frame:
 
     Args:
         source: a path to CSV or other separated text, JSON or JSON lines, Parquet, Arrow, Excel, NPY, a DuckDB
-            or an SQLite database, text also compressed by gzip, zstd, bzip2 or xz; a pattern such as "part-\*.csv", for files of the
-            same columns; "book.xlsx:Sheet" for one sheet, "base.duckdb:table" for one table; a query, "SELECT ... FROM
-            'file.csv'", which DuckDB reads by its own rules; or a table of pandas, polars or Arrow, an array of one or
-            two axes or a structured one, or arrays by name.
+            or an SQLite database, text also compressed by gzip, zstd, bzip2 or xz; a pattern such as "part-\*.csv", for
+            files of the same columns; "book.xlsx:Sheet" for one sheet, "base.duckdb:table" for one table; a query,
+            "SELECT ... FROM 'file.csv'", which DuckDB reads by its own rules; or a table of pandas, polars or Arrow, an
+            array of one or two axes or a structured one, or arrays by name.
 
     Raises:
         FileError: for a file that is missing, empty, damaged, binary or of another kind.
