@@ -20,6 +20,7 @@ import pytest
 from files.refused import REFUSED
 from files.separated import CASES, Case
 from surflow.data.readers.frame import Frame, is_table, read_table
+from surflow.data.readers.text import Text
 from surflow.errors import ConfigError, DataError, FileError, SurflowError
 
 
@@ -316,3 +317,35 @@ def test_sqlite_files(tmp_path: Path) -> None:
     (tmp_path / "y.db").write_bytes(b"a,b\n1,2\n" * 100)
     with pytest.raises(FileError, match=r"y\.db cannot be read"):
         read_table(tmp_path / "y.db")
+
+
+@pytest.mark.parametrize(
+    ("footer", "quick"),
+    [
+        ("Source: the office\n", True),
+        ("\nSource: the office, 2024\nNotes: none\n\n", True),
+        ('"Source: the office"\n', False),
+        ("Total 60000\n", True),
+        ("", True),
+    ],
+)
+def test_footers_of_long_files_are_left_out_quickly(
+    footer: str, quick: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,c\n" + "".join(f"{i},{i % 7}.5,x{i % 3}\n" for i in range(60_000)) + footer)
+    called = []
+    slow = Text.rows
+    monkeypatch.setattr(Text, "rows", lambda text: called.append(1) or slow(text))
+    frame = read_table(path)
+    assert frame.rows == 60_000 and values(frame)[-1] == ("59999", f"{59_999 % 7}.5", f"x{59_999 % 3}")
+    assert any("below the rows left out" in note for note in frame.notes) == bool(footer)
+    assert bool(called) != quick
+    assert not list(Path(tempfile.gettempdir()).glob("surflow-*/*-short"))
+
+
+def test_rows_that_were_cut_off_at_the_end_of_long_files_are_no_footers(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,c\n" + "".join(f"{i},{i % 7}.5,x{i % 3}\n" for i in range(60_000)) + "60000,3\n")
+    with pytest.raises(DataError, match="line 60002: 2 cells, expected 3"):
+        read_table(path)
