@@ -9,11 +9,12 @@ from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeAlias
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 
 from surflow._internal.kernels import compiled
@@ -25,11 +26,17 @@ from surflow.training.batches import FIRST, Loaded, Table, table_of
 from surflow.training.checkpoints import SafetensorsIO, read
 from surflow.training.diagnosis import warn_of_others
 from surflow.training.loop import CountedSteps, Plan, Steps, Training
+from surflow.training.progress import Bar, shown
 from surflow.training.quiet import quiet
-from surflow.training.record import CHECKPOINT, Bar, Record, Row, latest_checkpoint
-from surflow.training.sources import Source, source_of, split
+from surflow.training.record import CHECKPOINT, Record, Row, latest_checkpoint
+from surflow.training.sources import Data, HeldOut, Source, source_of, split
 
 __all__ = ["History", "Row", "fit"]
+
+# Lightning's own alias is private.
+Precision: TypeAlias = Literal[
+    "16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true", "16", "bf16", "32", "64", 16, 32, 64
+]
 
 SCHEDULES = ("constant", "cosine", "step")
 
@@ -70,9 +77,9 @@ class History:
 
 def fit(
     flow: Distribution,
-    data: Any,
+    data: Data,
     *,
-    validation: Any = None,
+    validation: HeldOut | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     batch_size: int = 256,
@@ -91,9 +98,9 @@ def fit(
     progress: bool = True,
     compile: bool | None = None,
     accelerator: str = "auto",
-    devices: Any = 1,
-    strategy: Any = "auto",
-    precision: Any = "32-true",
+    devices: int | str | list[int] = 1,
+    strategy: str | Strategy = "auto",
+    precision: Precision = "32-true",
 ) -> History:
     r"""Train ``flow`` with Adam on the mean of :math:`-\mathrm{elbo}(x)` in nats, and leave it in ``eval`` mode.
 
@@ -123,7 +130,8 @@ def fit(
         folder: where log.csv and, about every thirty seconds, a checkpoint go. A run that was killed is taken up again
             by the same call, and ends as if it had not been; a finished run is never overwritten.
         tensorboard: write a TensorBoard log into the folder as well.
-        progress: show a bar with the loss, in nats, or in bits per dimension for integers.
+        progress: show a bar with the loss, in nats, or in bits per dimension for integers; where there is no terminal,
+            a line every ten seconds on stderr, with the time left.
         compile: let torch's compiler make kernels of the splines (:func:`surflow.compiled`), and on a GPU one graph of
             the whole step. By default where the run is long enough to pay for it: 20,000 steps or five minutes.
         accelerator, devices, strategy, precision: as of Lightning's Trainer. n devices share batches of n batch_size
@@ -173,6 +181,7 @@ def fit(
         record = Record(plan, snapshots, held_out, path, settings)
         # Mixed precision and clipping do not go with the fused optimiser, which unscales gradients itself.
         fused = not (clip and str(precision).endswith("-mixed"))
+        said = [shown(record, flow)] if progress else []
         training = Training(flow, source, plan, fused=fused, compile=bool(compile))
         trainer = Trainer(
             accelerator=accelerator,
@@ -183,12 +192,12 @@ def fit(
             max_epochs=-1,
             gradient_clip_val=clip,
             logger=_tensorboard(path) if tensorboard and path else False,
-            callbacks=[record, *([Bar(record, flow)] if progress else [])],
+            callbacks=[record, *said],
             plugins=[SafetensorsIO()],
             default_root_dir=path,
             num_sanity_val_steps=0,
             enable_checkpointing=False,
-            enable_progress_bar=progress,
+            enable_progress_bar=any(isinstance(callback, Bar) for callback in said),
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
@@ -247,7 +256,9 @@ def _run(trainer: Trainer, training: Training, record: Record, checkpoint: Path 
         flow.load_state_dict(record.best)
 
 
-def _data(flow: Distribution, data: Any, validation: Any, plan: Plan) -> tuple[Source, Table | Loaded | None]:
+def _data(
+    flow: Distribution, data: Data, validation: HeldOut | None, plan: Plan
+) -> tuple[Source, Table | Loaded | None]:
     source = source_of(data, flow, plan.batch_size, plan.seed)
     source.check(flow)
     if validation is None:
@@ -275,7 +286,13 @@ def _size(source: Source) -> int | None:
 
 
 def _check_options(
-    flow: Distribution, plan: Plan, validation: Any, snapshots: Collection[int], folder: Any, *, tensorboard: bool
+    flow: Distribution,
+    plan: Plan,
+    validation: HeldOut | None,
+    snapshots: Collection[int],
+    folder: str | Path | None,
+    *,
+    tensorboard: bool,
 ) -> None:
     if not isinstance(flow, Distribution):
         raise ConfigError(f"expected a Flow or another Distribution to train, got {type(flow).__name__}")
@@ -301,8 +318,6 @@ def _check_options(
             raise ConfigError(f"{name} must be positive, got {value!r}")
     if plan.patience is not None and validation is None:
         raise ConfigError("patience counts validations: pass validation= as well")
-    if plan.importance_samples > 1 and not isinstance(flow, Flow):
-        raise ConfigError(f"importance_samples needs a Flow, got {type(flow).__name__}")
     if plan.steps is not None and any(not 0 <= step <= plan.steps for step in snapshots):
         raise ConfigError(f"snapshots must lie from 0 to steps={plan.steps}, got {sorted(snapshots)}")
     if tensorboard and folder is None:

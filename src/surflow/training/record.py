@@ -1,25 +1,21 @@
-"""What a run leaves behind: its log, validation and best weights, snapshots, checkpoints, the progress bar."""
+"""What a run leaves behind: its log, validation and best weights, snapshots, checkpoints."""
 
 from __future__ import annotations
 
 import csv
 import math
 import os
-import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from surflow._internal.random import mix, reseed
 from surflow.distribution import Distribution
 from surflow.errors import FileError, NonFiniteError
-from surflow.supports import Integers
 from surflow.training.batches import HOLD_OUT, Batch, Loaded, Table, check
 from surflow.training.checkpoints import read, write
 from surflow.training.diagnosis import explain
@@ -40,9 +36,6 @@ _VALIDATION_CHUNK = 1000
 
 # Rows that an error lists.
 _LISTED = 10
-
-# Between refreshes of the progress bar.
-_BAR_SECONDS = 0.25
 
 
 class Row(NamedTuple):
@@ -220,38 +213,6 @@ class Record(Callback):
         for name, value in state.items():
             setattr(self, name, value)
         self.rows = [Row(int(step), _SPLITS[int(split)], *rest) for step, split, *rest in state["rows"].tolist()]
-
-
-class Bar(TQDMProgressBar):
-    """One line: steps, time, and the latest losses in nats, or in bits per dimension for integers."""
-
-    def __init__(self, record: Record, flow: Distribution) -> None:
-        super().__init__()
-        self.record = record
-        discrete = isinstance(flow.support, Integers)
-        self.unit = "bits/dim" if discrete else "nats"
-        self.per = math.log(2) * math.prod(flow.event_shape) if discrete else 1.0
-        self.shown_at = -math.inf
-
-    def get_metrics(self, trainer: Trainer, module: LightningModule) -> dict[str, str]:  # type: ignore[override]
-        latest = {row.split: row.nll for row in self.record.rows}
-        return {split: f"{latest[split] / self.per:.3f} {self.unit}" for split in _SPLITS if split in latest}
-
-    def on_train_start(self, trainer: Trainer, *_: object) -> None:
-        super().on_train_start(trainer)
-        self.train_progress_bar.total = self.record.plan.steps
-        self.train_progress_bar.set_description("fit")
-
-    def on_train_epoch_start(self, trainer: Trainer, *_: object) -> None:
-        """A run is one epoch to Lightning; there is nothing to say about it."""
-
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: STEP_OUTPUT, batch: int, batch_idx: int
-    ) -> None:
-        now = time.monotonic()
-        if now - self.shown_at >= _BAR_SECONDS or self.record.stopped:
-            self.shown_at = now
-            super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
 
 
 def latest_checkpoint(folder: Path, settings: dict[str, Any], flow: Distribution) -> dict[str, Any] | None:

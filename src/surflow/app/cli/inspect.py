@@ -29,10 +29,12 @@ def inspect(
 ) -> None:
     """What the columns of a table are taken for, with the evidence, and what is doubtful about the data."""
     from surflow.app.inspection import inspection, write_page_of
+    from surflow.app.waiting import waiting
 
     if output is not None:
         check_suffix(output, (".toml", ".html"))
-    found = inspection(data, column or (), split_names(drop) or ())
+    with waiting(f"reading {data}"):
+        found = inspection(data, column or (), split_names(drop) or ())
     _print(found.title, found.schema, found.sketches)
     if output is not None and output.suffix == ".toml":
         writing(output, lambda: output.write_text(found.schema.to_toml(), encoding="utf-8"))

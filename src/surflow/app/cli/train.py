@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,7 +89,7 @@ def train(
     for warning in [] if splits.schema is None else splits.schema.warnings:
         typer.echo(f"  note: {warning}")
     typer.echo(f"\n{flow.summary()}\n")
-    flow = runs.train(run, flow, splits, config, progress=sys.stdout.isatty())
+    flow = runs.train(run, flow, splits, config, progress=True)
     print_figures(runs.evaluate(flow, splits, config, config.seed, run.metrics_path, command_line()), "held-out rows")
     typer.echo(f"report: {runs.report(run)}")
 
