@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import surflow as sf
 from surflow.errors import ConfigError, DataError, FileError, NonFiniteError, ShapeError
-from surflow.training import record
+from surflow.training import progress, record
 from surflow.training.checkpoints import read, write
 from surflow.training.fitting import fit
 from surflow.training.loop import WARM_UP, Plan
@@ -617,7 +617,8 @@ def test_what_cannot_be_trained_is_refused():
 # -- the log and the bar ---------------------------------------------------------------------------
 
 
-def test_the_bar_shows_nats_or_bits_per_dimension(capsys):
+def test_the_bar_shows_nats_or_bits_per_dimension(capsys, monkeypatch):
+    monkeypatch.setattr("surflow.training.fitting.shown", progress.Bar)  # as in a terminal
     fit(gaussian(2), rows(10, 2), validation=0.2, steps=3)
     shown = capsys.readouterr().out + capsys.readouterr().err
     assert "fit: 100%" in shown and "nats" in shown and "validation=" in shown and "Epoch" not in shown
