@@ -162,6 +162,10 @@ class RunFolder:
     def keep(self, flow: Flow) -> None:
         """Save the model; only then the checkpoint goes, and the run that was there before."""
         flow.save(self.model_path)
+        self.settle()
+
+    def settle(self) -> None:
+        """Remove what the model makes needless."""
         self.checkpoint_path.unlink(missing_ok=True)
         self._drop_aside()
 

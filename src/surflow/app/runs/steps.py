@@ -31,6 +31,7 @@ def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progres
     from surflow.training.fitting import fit  # brings Lightning, which sampling and scoring do without
 
     if run.trained:
+        run.settle()
         return run.flow()
     data = _fresh(splits) if config.fresh(splits) else _pair(splits.train)
     options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": progress}
