@@ -35,6 +35,11 @@ def _train(folder: Path, out: str, steps: int, **environment: str) -> subprocess
     )
 
 
+def _write_rows(folder: Path) -> None:
+    rows = [f"{i * 37 % 101 / 10},{(i * i) % 89 / 7}" for i in range(90)]
+    (folder / "rows.csv").write_text("\n".join(["a,b", *rows]) + "\n")
+
+
 def _begun(run: Path) -> None:
     """Wait until a run trains."""
     until = time.monotonic() + 300
@@ -46,8 +51,7 @@ def _begun(run: Path) -> None:
 
 @pytest.mark.parametrize("name, status", [("SIGTERM", 143), ("SIGINT", 130), ("SIGHUP", 129), ("SIGUSR1", 138)])
 def test_a_run_that_is_told_to_stop_goes_on_bit_for_bit(tmp_path: Path, name: str, status: int) -> None:
-    rows = [f"{i * 37 % 101 / 10},{(i * i) % 89 / 7}" for i in range(90)]
-    (tmp_path / "rows.csv").write_text("\n".join(["a,b", *rows]) + "\n")
+    _write_rows(tmp_path)
     (tmp_path / "bin").mkdir()
     scontrol = tmp_path / "bin" / "scontrol"
     scontrol.write_text(f"#!/bin/sh\necho $@ > {tmp_path}/requeued\n")
@@ -55,12 +59,9 @@ def test_a_run_that_is_told_to_stop_goes_on_bit_for_bit(tmp_path: Path, name: st
     slurm = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "SLURM_JOB_ID": "77", "SLURM_NTASKS": "1",
              "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}  # fmt: skip
     slurm = slurm if name == "SIGUSR1" else {}
-    steps = 1500
+    steps = 4000
     first = _train(tmp_path, "run", steps, **slurm)
     _begun(tmp_path / "run")
-    second = _train(tmp_path, "run", steps)
-    assert "another process is writing into the folder run" in second.communicate(timeout=300)[1]
-    assert second.returncode == 2
     first.send_signal(getattr(signal, name))
     _, said = first.communicate(timeout=300)
     assert first.returncode == status, said
@@ -74,3 +75,16 @@ def test_a_run_that_is_told_to_stop_goes_on_bit_for_bit(tmp_path: Path, name: st
         assert process.communicate(timeout=500)[1] is not None and process.returncode == 0
     models = [(tmp_path / out / "model.safetensors").read_bytes() for out in ("run", "whole")]
     assert models[0] == models[1] and (tmp_path / "run" / "report.html").exists()
+
+
+def test_of_two_runs_in_one_folder_one_is_refused(tmp_path: Path) -> None:
+    _write_rows(tmp_path)
+    first = _train(tmp_path, "run", 10**7)
+    try:
+        _begun(tmp_path / "run")
+        second = _train(tmp_path, "run", 10**7)
+        assert "another process is writing into the folder run" in second.communicate(timeout=300)[1]
+        assert second.returncode == 2
+    finally:
+        first.kill()
+        first.communicate()
