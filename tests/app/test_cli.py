@@ -147,10 +147,10 @@ def test_what_makes_room_is_kept_until_the_new_model_is_there(workplace: Path, m
         raise sf.errors.ConfigError("no")
 
     monkeypatch.setattr("surflow.training.fitting.fit", fails)
-    _bad(*command, "--lr", 0.5, "--overwrite")
+    _bad(*command, "--lr", 1e-4, "--overwrite")
     assert before == {p.name: p.read_bytes() for p in (workplace / "room").glob("*.*")}
     monkeypatch.undo()
-    _good(*command, "--lr", 0.5, "--overwrite")
+    _good(*command, "--lr", 1e-4, "--overwrite")
     after = {p.name: p.read_bytes() for p in (workplace / "room").glob("*.*")}
     assert after.keys() == before.keys() and after["notes.txt"] == b"mine"
     assert after["model.safetensors"] != before["model.safetensors"]
