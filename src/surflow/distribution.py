@@ -154,6 +154,10 @@ class Distribution(Configurable, nn.Module):
             context: one of each row, or None.
         """
 
+    def _ready_to_fit(self, data: Any) -> tuple[Any, dict[str, Any]]:
+        """What ``fit`` is given as it trains on it, and its options where a person states none."""
+        return data, {}
+
     # -- scoring ------------------------------------------------------------------------------------
 
     def log_prob(self, x: Tensor, context: Tensor | None = None, *, importance_samples: int | None = None) -> Tensor:

@@ -19,7 +19,7 @@ from surflow.serialization.old_names import today
 _MOST_DEPTH = 64
 
 # Where Configurable classes are defined that `import surflow` alone does not bring.
-_HOMES = ("surflow", "surflow.data", "surflow.nets.context")
+_HOMES = ("surflow", "surflow.data", "surflow.nets.context", "surflow.tables.model")
 
 
 def describe(obj: Configurable, *, full: bool = False) -> dict[str, Any]:
