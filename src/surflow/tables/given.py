@@ -13,7 +13,7 @@ import numpy as np
 from surflow.column_supports import TOLERANCE
 from surflow.data.tables.columns import codes_of, decode, number_of, texts
 from surflow.data.tables.schema import OTHER, Column, ColumnKind
-from surflow.distributions.column_regions import Region
+from surflow.distributions.column_marginals import Region
 from surflow.errors import ConfigError, DataError, unknown_name
 
 # A comparison, as it stands in a text: "<", ">=" and their like, before a value that reaches to the next one.

@@ -23,7 +23,7 @@ from surflow.data.tables.schema import Column, ColumnKind, Schema
 from surflow.data.tables.support import support_of
 from surflow.distribution import Distribution
 from surflow.distributions.column_distribution import ColumnDistribution
-from surflow.distributions.column_regions import Region
+from surflow.distributions.column_marginals import Region
 from surflow.errors import ConfigError, DataError, ShapeError, SupportError
 from surflow.flow import Flow
 from surflow.tables import defaults
@@ -337,7 +337,8 @@ class TableModel(Distribution):
         - ``oddest``: the column whose value is the furthest below what is usual in the column, in nats given all others
           of the row; ``value``, what stands there, and ``expected``, the median or the most likely value given the
           others, as texts;
-        - ``nats of NAME``, for every column: those of its value given all others.
+        - ``nats of NAME``, for every column: those of its value given all others. A value outside of the column's
+          support has -inf, and the others of its row have none.
 
         What is usual are the mean nats of validation rows; of a model that has seen none, nats are compared as they are.
 
@@ -360,12 +361,15 @@ class TableModel(Distribution):
             x: the rows.
             progress: show a bar.
         """
-        log_prob, nats, odd, middle = [x.new_zeros(0)], [x.new_zeros(0, x.shape[1])], [x.new_zeros(0).long()], []
+        log_prob, nats, middle = [x.new_zeros(0)], [x.new_zeros(0, x.shape[1])], [x.new_zeros(0)]
+        odd = [x.new_zeros(0).long()]
         for part in _in_blocks(x, "explaining rows", progress=progress):
             log_prob.append(super().log_prob(part).double())
             inside = self._inside(part)
-            nats.append(self._base.account(part).double().masked_fill(~inside, -torch.inf))
-            odd.append((self.usual - nats[-1]).argmax(1))
+            each = self._base.account(part).double()
+            each = each.masked_fill(~inside.all(1, keepdim=True), torch.nan).masked_fill(~inside, -torch.inf)
+            nats.append(each)
+            odd.append((self.usual - each).nan_to_num(-torch.inf).argmax(1))
             found = torch.zeros(len(part), dtype=torch.float64)
             for i in odd[-1].unique().tolist():
                 at = odd[-1] == i
@@ -373,9 +377,9 @@ class TableModel(Distribution):
                 known[:, i] = False
                 found[at] = self._expected(part[at], known, i, missing=True)
             middle.append(found)
-        oddest, each = torch.cat(odd), torch.cat(nats).numpy()
+        oddest, by_column = torch.cat(odd), torch.cat(nats).numpy()
         value = x.gather(1, oddest[:, None])[:, 0]
-        expected = torch.cat([x.new_zeros(0), *middle])
+        expected = torch.cat(middle)
         names = np.asarray([column.name for column in self.columns], dtype=object)
         out: list[Decoded] = [
             ("log_prob", np.ma.masked_array(torch.cat(log_prob).numpy())),
@@ -383,7 +387,7 @@ class TableModel(Distribution):
             ("value", self._texts(value, oddest)),
             ("expected", self._texts(expected, oddest)),
         ]
-        named = [(f"nats of {column.name}", np.ma.masked_array(each[:, i])) for i, column in enumerate(self.columns)]
+        named = [(f"nats of {column.name}", np.ma.masked_array(by_column[:, i])) for i, column in enumerate(self.columns)]
         return out + named
 
     def _texts(self, values: Tensor, columns: Tensor) -> np.ma.MaskedArray:
