@@ -130,7 +130,11 @@ def _seen(column: Column) -> str:
         return f"it is a {column.type}"
     ends = [column.least - column.offset, column.most - column.offset]
     first, last = (text.strip('"') for text in texts(column, decode(column, np.asarray(ends))))
-    bounds = [f"it is never {word} {end:g}" for word, end in (("below", column.low), ("above", column.high)) if end is not None]
+    bounds = [
+        f"it is never {word} {end:g}"
+        for word, end in (("below", column.low), ("above", column.high))
+        if end is not None
+    ]
     return ", and ".join([f"the data have {first} to {last}", *bounds])
 
 

@@ -119,7 +119,11 @@ def _arrow(columns: Sequence[Decoded]) -> pa.Table:
         data, missing = np.ma.getdata(values), np.ma.getmaskarray(values)
         listed = [None if gone else value for gone, value in zip(missing.tolist(), data.tolist(), strict=True)]
         plain_type = None if data.dtype.kind == "O" else pa.from_numpy_dtype(data.dtype)
-        arrays.append(pa.array(listed if data.dtype.kind == "O" else data, plain_type, mask=None if data.dtype.kind == "O" else missing))
+        arrays.append(
+            pa.array(
+                listed if data.dtype.kind == "O" else data, plain_type, mask=None if data.dtype.kind == "O" else missing
+            )
+        )
     return pa.table(dict(zip([name for name, _ in columns], arrays, strict=True)))
 
 
@@ -174,6 +178,8 @@ def fill_frame(
                 holes[rows] = False
             parts.append(np.ma.masked_array(filled, holes))
         column = by_name.get(name)
+        if column is not None and not column.kind.named and stored == "VARCHAR":
+            column = Column(name, ColumnKind.DATE)  # what its text is written as: without quotes, where it needs none
         if column is None:
             kind = ColumnKind.CATEGORY if data.dtype.kind == "O" else ColumnKind.NUMBER
             column = Column(name, kind, step=1.0 if data.dtype.kind in "iub" else None)
@@ -186,7 +192,9 @@ def _refuse_draw(names: list[str]) -> None:
         raise DataError(f"the table has a column {DRAW!r}, in which the number of the draw would stand: rename it")
 
 
-def _fill_pandas(source: pd.DataFrame, names: list[str], parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+def _fill_pandas(
+    source: pd.DataFrame, names: list[str], parts: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> pd.DataFrame:
     out = source.copy()
     for name, (rows, values) in parts.items():
         at = names.index(name)
@@ -199,7 +207,9 @@ def _fill_pandas(source: pd.DataFrame, names: list[str], parts: dict[str, tuple[
     return out
 
 
-def _fill_polars(source: pl.DataFrame, names: list[str], parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> pl.DataFrame:
+def _fill_polars(
+    source: pl.DataFrame, names: list[str], parts: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> pl.DataFrame:
     import polars as pl
 
     out = source.clone()

@@ -43,7 +43,7 @@ _BLOCK = 1000
 # Draws of what is not missing are asked for again so often where they came out missing, before they are weighed.
 _AGAIN = 8
 # Below this effective share of the proposals, samples of several ranges are few that repeat.
-_FEW = 0.1
+FEW = 0.1
 
 
 class TableModel(Distribution):
@@ -287,7 +287,7 @@ class TableModel(Distribution):
             DataError: for a value or a range that the column cannot have.
         """
         x, effective = self.sample_rows(n, given=given, seed=seed)
-        if effective < _FEW:
+        if effective < FEW:
             warnings.warn(
                 f"only {effective:.1%} of the proposals count: the ranges hardly ever hold together, and samples may "
                 "repeat or be off. State fewer or wider ranges",
@@ -387,7 +387,9 @@ class TableModel(Distribution):
             ("value", self._texts(value, oddest)),
             ("expected", self._texts(expected, oddest)),
         ]
-        named = [(f"nats of {column.name}", np.ma.masked_array(by_column[:, i])) for i, column in enumerate(self.columns)]
+        named = [
+            (f"nats of {column.name}", np.ma.masked_array(by_column[:, i])) for i, column in enumerate(self.columns)
+        ]
         return out + named
 
     def _texts(self, values: Tensor, columns: Tensor) -> np.ma.MaskedArray:

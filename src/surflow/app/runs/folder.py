@@ -17,6 +17,7 @@ from surflow.serialization.architecture import build as build_object
 from surflow.serialization.architecture import describe
 from surflow.serialization.files import load as load_flow
 from surflow.supports import Integers, Support, real
+from surflow.tables.model import TableModel
 
 # What a run consists of, beside its pictures and its config.toml.
 _OWN = ("metrics.json", "report.html", "model.safetensors", "log.csv", "data.json")
@@ -127,7 +128,24 @@ class RunFolder:
         return read_config(self.config_path)
 
     def flow(self) -> Flow:
-        return load_flow(self.model_path)
+        """The model, on tensors."""
+        model = load_flow(self.model_path)
+        return model.flow if isinstance(model, TableModel) else model
+
+    def table_model(self) -> TableModel:
+        """The model, by the names of a table's columns.
+
+        Raises:
+            ConfigError: if the run is none of the preset ``table``, or has a context.
+        """
+        model = load_flow(self.model_path)
+        if not isinstance(model, TableModel):
+            has = "has a context" if model.context_shape is not None else "is no model of mixed columns"
+            raise ConfigError(
+                f"the model of {self.path} {has}: train the table with --model table, and without --context, and any "
+                "columns can be given afterwards"
+            )
+        return model
 
     def write_data(self, splits: Splits, config: Config) -> None:
         """Keep what sampling and scoring need to know of the data, and which file they are from.
