@@ -82,8 +82,8 @@ class ColumnMixture(Mixture, ColumnDistribution):
     def account(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         r"""Nats of every value given all others of its row, (n, D): the lowest are the oddest.
 
-        By Bayes' rule :math:`p(x) / \sum_k w_k\, p_k(x) / p_k(x_i \mid x_{-i})`, from the components' densities and their
-        own accounts. Of a row outside the support it is NaN.
+        By Bayes' rule :math:`p(x) / \sum_k w_k\, p_k(x) / p_k(x_i \mid x_{-i})`, from the components' densities and
+        their own accounts. Of a row outside the support it is NaN.
 
         Args:
             x: rows (n, D).

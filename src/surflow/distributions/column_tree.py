@@ -320,7 +320,7 @@ class ColumnTree(DoubleBuffers, ColumnDistribution):
 
 
 def _log_product(row: Tensor, table: Tensor) -> Tensor:
-    """Logarithms of sums over j of exp(row_j + table_ij), rows (n, j) to (n, i): as a product, which takes far less time."""
+    """Logarithms of sums over j of exp(row_j + table_ij), rows (n, j) to (n, i), by a product of matrices."""
     most = row.amax(1, keepdim=True)
     return ((row - most).exp() @ table.exp().T).log().clamp(min=_NEVER) + most
 

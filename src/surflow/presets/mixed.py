@@ -71,15 +71,15 @@ def table(
     probability, densities of the rest.
 
     Args:
-        event_shape: number of columns; or the schema of a table, for a :class:`~surflow.TableModel` that knows names and
-            values: its support is that of the columns that are used, and its dropout suits the number of rows.
+        event_shape: number of columns; or the schema of a table, for a :class:`~surflow.TableModel` that knows names
+            and values: its support is that of the columns that are used, and its dropout suits the number of rows.
         context_shape: shape of the context, a vector of any length; None for none.
         context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
         support: of the columns, as the schema of a table says it.
         seed: initial weights are a function of it; without one they come from torch's global generator.
         width, layers, heads: of the transformer.
         components: logistics of which a column's numbers are a mixture, given others.
-        dropout: share of the transformer's hidden values that is dropped in training, .1 by default; more for fewer rows.
+        dropout: share of its hidden values that is dropped in training, by default .1; more for fewer rows.
         orders: how many orders of the columns the density is the mean of.
 
     Raises:

@@ -82,7 +82,7 @@ def save(flow: Flow | TableModel, path: str | Path) -> None:
 
 
 def load(path: str | Path, *, trusted: bool = False) -> Flow | TableModel:
-    """Read a flow or a TableModel that :func:`save` wrote, on the CPU, in the dtype it had, ready to score and draw (``eval`` mode).
+    """Read a flow or a TableModel that :func:`save` wrote, on the CPU, in its dtype, ready to score and draw.
 
     Runs no code from the file: only registered classes are built, from plain arguments, within limits of memory and
     work that the file's own weights set (:mod:`surflow.serialization.budget`). The global random state stays as it was.

@@ -1,4 +1,4 @@
-"""What is known of the rows that are asked for: values, sets and ranges by the names of columns, in Python and as text."""
+"""What is known of rows that are asked for: values, sets and ranges by the names of columns, in Python and as text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 
 import numpy as np
@@ -20,6 +21,8 @@ from surflow.errors import ConfigError, DataError, unknown_name
 _COMPARISON = re.compile(r"\s*(<=|>=|<|>)\s*(.*?)\s*(?:,(?=\s*[<>])|$)")
 _OPERATOR = re.compile(r"\s*(<=|>=|==|=|<|>|is\s+not\s+missing$|is\s+missing$)\s*(.*)$", re.DOTALL)
 _BETWEEN = re.compile(r"(.+?)\s*(<=|<)\s*$", re.DOTALL)
+# How many tolerances from a number of a grid is clearly not that number.
+_BETWEEN_TWO = 4
 # "Any number": every value of a column of numbers that is not missing.
 _ANY = "<inf"
 
@@ -72,7 +75,9 @@ def _point(column: Column, value: object) -> float:
         if abs(steps - round(steps)) > TOLERANCE:
             raise DataError(f"{column.name!r} is measured in steps of {column.step:g}, and {value!r} lies between two")
         number = round(number, column.decimals) if column.decimals < 15 else number
-    if number < _low(column) or number > _high(column):
+    least, most = _ends(column)
+    slack = TOLERANCE * (column.step or 0.0)
+    if not least - slack <= number <= most + slack:
         raise DataError(f"{column.name!r} cannot be {value!r}: {_seen(column)}")
     return number
 
@@ -84,11 +89,9 @@ def _number(column: Column, value: object) -> float:
         if isinstance(value, str):
             try:
                 return number_of(column, value)
-            except DataError:  # the international form is one everywhere
-                try:
+            except DataError:
+                with suppress(ValueError):  # the international form is one everywhere
                     value = datetime.fromisoformat(value.strip())
-                except ValueError:
-                    pass
     if isinstance(value, str) and value.strip().lower() in ("inf", "-inf"):
         return float(value)
     return number_of(column, value)
@@ -105,23 +108,21 @@ def _interval(column: Column, text: str) -> tuple[float, float]:
         # Numbers on a grid are what decimals leave of them in binary: a bound is put between two of them.
         slack = 0.0 if column.step is None else column.step * TOLERANCE
         if sign.startswith(">"):
-            end = value - slack if sign == ">=" else value + slack
+            end = value - slack if sign == ">=" else value + _BETWEEN_TWO * slack
             low = max(low, end if slack or sign == ">=" else math.nextafter(value, math.inf))
         else:
-            end = value + slack if sign == "<=" else value - slack
+            end = value + slack if sign == "<=" else value - _BETWEEN_TWO * slack
             high = min(high, end if slack or sign == "<=" else math.nextafter(value, -math.inf))
         rest = rest[met.end() :]
-    if low > high or high < _low(column) or low > _high(column):
+    least, most = _ends(column)
+    if low > high or high < least or low > most:
         raise DataError(f"no value of {column.name!r} is {text}: {_seen(column)}")
     return low, high
 
 
-def _low(column: Column) -> float:
-    return -math.inf if column.low is None else column.low - (column.step or 0.0) * TOLERANCE
-
-
-def _high(column: Column) -> float:
-    return math.inf if column.high is None else column.high + (column.step or 0.0) * TOLERANCE
+def _ends(column: Column) -> tuple[float, float]:
+    """The bounds that no value of a column passes."""
+    return -math.inf if column.low is None else column.low, math.inf if column.high is None else column.high
 
 
 def _seen(column: Column) -> str:
@@ -144,14 +145,15 @@ def _seen(column: Column) -> str:
 def parse_given(stated: Sequence[str], columns: Sequence[Column]) -> dict[str, object]:
     """What ``--given`` says, as a mapping for :meth:`TableModel.sample`.
 
-    A text begins with the name of a column as the file writes it, whatever it holds, and goes on with "=", a comparison,
-    "is missing" or "is not missing"; "60<=age<70" is a comparison too. What follows "=" is a value if it is one as a
-    whole, and else values separated by commas, as in a row of a CSV file: quotes hold a comma together.
+    A text begins with the name of a column as the file writes it, whatever it holds, and goes on with "=", a
+    comparison, "is missing" or "is not missing"; "60<=age<70" is a comparison too. What follows "=" is a
+    value if it is one as a whole, and else values separated by commas, as in a row of a CSV file: quotes hold a comma.
 
     Raises:
         ConfigError: for an unknown column, two statements that do not go together, or a text of another form.
 
-    >>> age, pet = Column("age", ColumnKind.COUNT, step=1.0), Column("pet", ColumnKind.CATEGORY, categories=["a,b", "c"])
+    >>> age = Column("age", ColumnKind.COUNT, step=1.0)
+    >>> pet = Column("pet", ColumnKind.CATEGORY, categories=["a,b", "c"])
     >>> parse_given(["age>=60", "age<70", "pet=a,b"], [age, pet])
     {'age': '>=60, <70', 'pet': ['a,b']}
     """

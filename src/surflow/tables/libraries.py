@@ -1,7 +1,7 @@
 """Tables of pandas, polars and Arrow, and arrays by name: made of decoded columns, or filled in where they have holes.
 
-One rule: what comes in as a table of a library goes out as one; what comes as a file, an array or a dictionary goes out
-as a dictionary of arrays, in which a missing number is NaN, a missing date NaT and a missing name None.
+One rule: what comes in as a table of a library goes out as one; what comes as a file, an array or a dictionary goes
+out as a dictionary of arrays, in which a missing number is NaN, a missing date NaT and a missing name None.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _package(library: str) -> object:
         return import_module(_PACKAGES[library])
     except ImportError as error:
         raise ConfigError(
-            f"the model was made for a table of {library}, which is not installed: install {_PACKAGES[library]}, or set "
+            f"the model is of a table of {library}, which is not installed: install {_PACKAGES[library]}, or set "
             "model.schema.library = '' for dictionaries of arrays"
         ) from error
 
@@ -134,7 +134,7 @@ Fill: TypeAlias = tuple[np.ndarray, np.ma.MaskedArray]
 
 
 def fill(source: object, frame: Frame, columns: Sequence[Column], fills: Sequence[dict[str, Fill]]) -> Tabular:
-    """A table with the holes of some columns filled, all else as it is, once for each of the draws, one below the other.
+    """A table with the holes of some columns filled, all else as it is, once for each draw, one below the other.
 
     With several draws, or a single one that is one of them, a first column says which.
     """
@@ -159,7 +159,7 @@ def _as_stored(column: Column, values: np.ma.MaskedArray, stored: str) -> np.nda
 def fill_frame(
     frame: Frame, columns: Sequence[Column], fills: Sequence[dict[str, Fill]]
 ) -> list[tuple[Column, str, np.ma.MaskedArray]]:
-    """The same, as columns of a frame, which are the text of a file as it is written; numbers, if these are asked for."""
+    """The same, as columns of a frame; those of a file are its text, as it is written."""
     by_name = {column.name: column for column in columns}
     out: list[tuple[Column, str, np.ma.MaskedArray]] = []
     if len(fills) > 1:

@@ -49,12 +49,12 @@ FEW = 0.1
 class TableModel(Distribution):
     r"""A distribution of the rows of a table, asked by the names of columns, with values as the table writes them.
 
-    It translates names and values, and hands on to a :class:`~surflow.distributions.column_distribution.ColumnDistribution`,
+    It translates names and values, and hands on to a distribution of rows such as :class:`~surflow.ColumnMixture`,
     whose conditionals are exact. On tensors, as ``log_prob`` and ``fit`` take them, it is that distribution.
     ``sf.fit(model, table)`` trains it as suits a table of this size, and holds validation rows out itself.
 
-    Tables come out as they came in: ``sample`` gives a table of the library (pandas, polars, pyarrow) of the table that the
-    schema was made of, ``explain`` and ``impute`` of the library of their rows, and what is a file, an array or a
+    Tables come out as they came in: ``sample`` gives a table of the library (pandas, polars, pyarrow) of the table that
+    the schema was made of, ``explain`` and ``impute`` of the library of their rows, and what is a file, an array or a
     dictionary comes out as a dictionary of arrays.
 
     Args:
@@ -139,7 +139,7 @@ class TableModel(Distribution):
 
     @torch.no_grad()
     def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Weigh the parts of the distribution by rows that it was not trained on, and see what is usual in every column.
+        """Weigh the parts of the distribution by rows that it was not trained on, and see what is usual in columns.
 
         Args:
             x: rows (n, columns), at least one.
@@ -276,7 +276,7 @@ class TableModel(Distribution):
 
         Args:
             n: how many.
-            given: what is known of them, by column: a value; a list or a set of values; None for missing; of numbers and
+            given: what is known of them, by column: a value; a list or a set; None for missing; of numbers and
                 dates also comparisons in a text, ">=60" or ">=60, <70". Values and one range or set are conditioned on
                 exactly; with several, rows are drawn by importance weights, and a warning says if few of the
                 proposals count.
@@ -340,7 +340,7 @@ class TableModel(Distribution):
         - ``nats of NAME``, for every column: those of its value given all others. A value outside of the column's
           support has -inf, and the others of its row have none.
 
-        What is usual are the mean nats of validation rows; of a model that has seen none, nats are compared as they are.
+        What is usual are the mean nats of validation rows; without any, nats are compared as they are.
 
         Args:
             rows: a table of any library, or a path.
@@ -450,7 +450,7 @@ class TableModel(Distribution):
     def fills(
         self, raw: Raw, *, draws: int | None = None, seed: int | None = None, progress: bool = False
     ) -> list[dict[str, Fill]]:
-        """What fills the holes of a table: for every draw, by column, the rows that have a hole, and values for them."""
+        """What fills the holes of a table: for every draw, by column, the rows that have a hole, and their values."""
         if draws is not None and draws < 1:
             raise ConfigError(f"draws expects a whole number from 1, got {draws}")
         frame = raw.frame
@@ -486,7 +486,7 @@ class TableModel(Distribution):
         return out
 
     def _joint(self, x: Tensor, known: Tensor, seed: int | None) -> Tensor:
-        """Holes drawn together, given that none is missing: drawn anew where one is, and weighed where that is mostly."""
+        """Holes drawn together, given that none is missing: drawn anew where one is, weighed where that is often."""
         out, left = x.clone(), torch.arange(len(x))
         with seeded(seed):
             for _ in range(_AGAIN):

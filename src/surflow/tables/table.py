@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from surflow.data.load import schema_of
 from surflow.data.readers.raw import Raw
@@ -30,6 +28,7 @@ class Table:
     Attributes:
         schema: of all columns; ``schema.used`` are those that a model learns.
         rows: how many there are.
+        x: the used columns as numbers, (rows, columns), double; NaN where a value is missing.
 
     Raises:
         ConfigError: for a column that is not there.
@@ -60,16 +59,11 @@ class Table:
             kinds = ", ".join(f"{c.name!r}: {c.kind}" for c in self.schema)
             raise DataError(f"there is no column to learn in {self.raw.origin}: {kinds}")
         self.schema.library = library_of(source)
-        self.x  # holes that a schema did not count, before a model is built on it
+        self.x = torch.from_numpy(ready(self.frame, Schema(self.schema.used), None).x)  # counts holes, too
 
     @property
     def rows(self) -> int:
         return self.frame.rows
-
-    @cached_property
-    def x(self) -> Tensor:
-        """The used columns as numbers, (rows, columns), double; NaN where a value is missing."""
-        return torch.from_numpy(ready(self.frame, Schema(self.schema.used), None).x)
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{column.name}: {column.type}" for column in self.schema)
