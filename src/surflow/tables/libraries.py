@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def library_of(source: object) -> str:
     return _LIBRARIES.get(type(source).__module__.split(".")[0], "")
 
 
-def _package(library: str) -> object:
+def _package(library: str) -> Any:
     try:
         return import_module(_PACKAGES[library])
     except ImportError as error:
@@ -103,11 +103,11 @@ def make(library: str, columns: Sequence[Decoded]) -> Tabular:
     if not library:
         return {name: plain(values) for name, values in columns}
     if library == "pandas":
-        pandas = cast("pd", _package("pandas"))  # type: ignore[valid-type]
-        return pandas.DataFrame({name: plain(values) for name, values in columns})  # type: ignore[attr-defined]
+        pandas = _package("pandas")
+        return pandas.DataFrame({name: plain(values) for name, values in columns})
     arrow = _arrow(columns)
     if library == "polars":
-        return _package("polars").from_arrow(arrow)  # type: ignore[attr-defined]
+        return _package("polars").from_arrow(arrow)
     return arrow
 
 
@@ -210,8 +210,7 @@ def _fill_pandas(
 def _fill_polars(
     source: pl.DataFrame, names: list[str], parts: dict[str, tuple[np.ndarray, np.ndarray]]
 ) -> pl.DataFrame:
-    import polars as pl
-
+    pl = _package("polars")
     out = source.clone()
     for name, (rows, values) in parts.items():
         column = out[name]
@@ -246,10 +245,9 @@ def _stacked(library: str, tables: list, names: list[str]) -> Tabular:
     if library == "pandas":
         for number, table in enumerate(tables, 1):
             table.insert(0, DRAW, number)
-        return _package("pandas").concat(tables)  # type: ignore[attr-defined]
+        return _package("pandas").concat(tables)
     if library == "polars":
-        import polars as pl
-
+        pl = _package("polars")
         return pl.concat([t.select(pl.lit(number).alias(DRAW), pl.all()) for number, t in enumerate(tables, 1)])
     import pyarrow as pa
 
