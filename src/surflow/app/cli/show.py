@@ -13,6 +13,7 @@ def show(target: Annotated[Path, typer.Argument(help="A run, a saved .safetensor
     from surflow.app import runs
     from surflow.app.config import chain_toml, read_config
     from surflow.serialization.files import load
+    from surflow.tables.model import TableModel
 
     config = None
     if target.is_dir():
@@ -22,7 +23,8 @@ def show(target: Annotated[Path, typer.Argument(help="A run, a saved .safetensor
         config = read_config(target)
         flow = runs.build(config, runs.load_splits(config))
     else:
-        flow = load(target)
+        model = load(target)
+        flow = model.flow if isinstance(model, TableModel) else model
     # Everything but the chain is a comment, or an entry of the configuration: the output as a whole is a config.toml.
     typer.echo("\n".join(f"# {line}" for line in flow.summary().splitlines()) + "\n")
     if config is not None:
