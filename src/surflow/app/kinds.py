@@ -16,7 +16,7 @@ from torch import Tensor
 from surflow import plots, presets
 from surflow.app.page import Picture, PictureWriter
 from surflow.data import Column, Part, Splits
-from surflow.data.tables.support import plain, support_of
+from surflow.data.tables.support import plain
 from surflow.errors import ConfigError
 from surflow.supports import Integers, Ragged, Real, Support
 
@@ -131,7 +131,7 @@ class Table(Kind):
         return name, options
 
     def support(self, preset: str | None) -> Support:
-        return support_of(self._columns) if preset == "table" else self.splits.support
+        return self.splits.column_support if preset == "table" else self.splits.support
 
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
         if plain(self._columns):

@@ -19,6 +19,7 @@ from surflow.evaluation.gaussian import gaussian_scores
 from surflow.evaluation.likelihood import draws, draws_given, evaluating, latents, log_probs, mean_and_error
 from surflow.evaluation.results import Row
 from surflow.evaluation.samples import classifier_test, energy_test
+from surflow.evaluation.tables import table_figures
 from surflow.flow import Flow
 from surflow.supports import Integers
 
@@ -53,12 +54,29 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
                                 inside the simultaneous 95 % band (:func:`inside_band`)
     energy_distance, energy_p   samples against held-out rows, at most 1000 of each; with a context, given the same ones
                                 and joined with them, rows changing sides within a context only (:func:`energy_test`)
-    classifier_accuracy         the same rows told apart by a random forest (:func:`classifier_test`); 0.5 is the best
+    classifier_accuracy         the same rows told apart by a random forest (:func:`classifier_test`); 0.5 is the best;
+                                not of tables
     latent_mean, latent_sd      base N(0, 1): moments over all coordinates of the latent, and of each of up to eight
     latent_ks, latent_ks_p      largest Kolmogorov-Smirnov distance of a coordinate to N(0, 1), and the p-value of its
                                 being the largest of D independent ones, 1 - (1 - p)^D; the distance of each of up to
                                 eight
     seconds_per_1000_samples    wall-clock time on this machine
+    independent_nll, tree_nll,  tables of mixed columns: simple models on the same rows (:func:`column_scores`), and
+    copula_nll, gain_over_*     what the model gains over them, paired
+    held_out_copies             tables: share of held-out rows that are equal to a training row;
+    nll_not_trained_on          the NLL of the others, where there are some
+    detection_auc               rows told from samples by gradient boosting (:func:`detection`), 0.5 is the best;
+    detection_without_i         what is left when column i is shuffled
+    usefulness_real, _samples,  skill of models that predict columns from the others, trained on rows and on samples and
+    _gain                       tested on held-out rows (:func:`usefulness`), the mean, and of column i
+    association_data_i_j,       association of columns i and j (:func:`associations`); the mean of their differences,
+    _samples_i_j, _difference,  and of those between two halves of the data
+    _halves
+    nearer_to_training,         share of samples nearer to a training row than to a held-out one, its p-value, and how
+    nearer_p, memory_rows       many rows of each were compared (:func:`memory`)
+    sample_copies               share of samples that are equal to a training row, of as many as held-out rows
+    outside_held_out,           share of rows and samples with a number outside the training rows' range, and of samples
+    outside_samples, _i         in column i
     ==========================  ================================================================================
 
     Args:
@@ -102,6 +120,8 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
             add("gaussian_nll", *mean_and_error(-gaussian), "nats per event")
             add("gain_over_gaussian", *mean_and_error(best - gaussian), "nats per event")
         _two_samples(flow, splits, x, context, add, seed)
+        if splits.schema is not None:
+            table_figures(flow, splits, x, context, best, add, seed)
         if isinstance(flow, Flow) and isinstance(flow.base, Normal) and flow.base.fixed:
             _code(latents(flow, x, context), add)
     return rows
@@ -203,8 +223,9 @@ def _two_samples(flow: Distribution, splits: Any, x: Tensor, context: Tensor | N
         distance, p = energy_test(real, fake, seed=seed, groups=groups)
         add("energy_distance", distance, None, "standard deviations")
         add("energy_p", p, None, "p-value")
-        accuracy = classifier_test(real[: len(fake)], fake, seed=seed, paired=groups is not None)
-        add("classifier_accuracy", *accuracy, "share of rows")
+        if splits.schema is None:  # tables have a stronger test, which takes categories as they are
+            accuracy = classifier_test(real[: len(fake)], fake, seed=seed, paired=groups is not None)
+            add("classifier_accuracy", *accuracy, "share of rows")
     add("seconds_per_1000_samples", seconds, None, "s")
 
 
