@@ -77,6 +77,7 @@ class Copula:
         a, b = ndtri(low), ndtri(high)
         L = np.linalg.cholesky(self.correlation[np.ix_(order, order)])
         log_density = self.marginals.log_mass(x)[:, order]
+        at = np.where(point, a, 0.0)  # where a value has one score
         noise = np.zeros((len(x), _DRAWS, x.shape[1]))
         log_weight = np.zeros((len(x), _DRAWS))
         for j in range(x.shape[1]):
@@ -88,11 +89,10 @@ class Copula:
             mass = np.maximum(last - first, _LOWEST)
             drawn = ndtri((first + mass * random.random(mass.shape)).clip(_LOWEST, 1 - 1e-16))
             drawn = np.where(turned, -drawn, drawn)
-            at = point[:, j, None]
-            exact = (a[:, j, None] - mean) / L[j, j]
-            density = -(exact**2) / 2 - np.log(L[j, j]) + (a[:, j, None] ** 2) / 2 + log_density[:, j, None]
-            noise[:, :, j] = np.where(at, exact, drawn)
-            log_weight += np.where(at, np.where(at, density, 0.0), np.log(mass))
+            exact = (at[:, j, None] - mean) / L[j, j]
+            density = (at[:, j, None] ** 2 - exact**2) / 2 - np.log(L[j, j]) + log_density[:, j, None]
+            noise[:, :, j] = np.where(point[:, j, None], exact, drawn)
+            log_weight += np.where(point[:, j, None], density, np.log(mass))
         top = log_weight.max(1)
         return top + np.log(np.exp(log_weight - top[:, None]).mean(1))
 

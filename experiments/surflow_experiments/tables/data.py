@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surflow.column_supports import Grid, WithAtoms
 from surflow.data import Schema, load
 from surflow.data.tables.support import support_of
 from surflow.errors import DataError, FileError
@@ -54,7 +53,6 @@ BINARY: Mapping[str, tuple[int, float]] = {
     "dna": (1600, -80.0),
     "accidents": (12_758, -27.0),
 }
-_PARTS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -82,15 +80,6 @@ class Rows:
         """The support of every column."""
         return self.support.coordinates(self.columns)
 
-    def snapped(self, x: Tensor) -> Tensor:
-        """Rows as a file would have them: numbers of grids on these, all in single precision at last."""
-        x = x.double().clone()
-        for i, part in enumerate(self.parts):
-            rest = part.support if isinstance(part, WithAtoms) else part
-            if isinstance(rest, Grid):
-                x[:, i] = rest.origin + ((x[:, i] - rest.origin) / rest.step).round() * rest.step
-        return x.float()
-
 
 def table(name: str, seed: int) -> Rows:
     """One of :data:`TABLES`: written as CSV, read by ``surflow.data.load``, and split by the seed."""
@@ -116,9 +105,10 @@ def binary(name: str, folder: Path) -> Rows:
         FileError: if a file is not there.
     """
     parts = []
-    for part in _PARTS:
+    for part in ("train", "valid", "test"):
         path = folder / name / f"{part}.csv.gz"
         if not path.exists():
             raise FileError(f"there is no {path}: expected {name} in --data-dir, as the repository DEBD has it")
         parts.append(torch.from_numpy(np.loadtxt(path, delimiter=",")))
-    return Rows(*parts, schema=None, support=Integers(2))
+    train, validation, test = parts
+    return Rows(train, validation, test, None, Integers(2))

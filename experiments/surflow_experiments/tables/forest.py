@@ -20,8 +20,8 @@ class AdversarialForest:
     """Leaves in which the columns are independent, a mixture of all; a density of our own on the leaves.
 
     A forest learns to tell rows from rows whose columns were drawn independently; then, while it can by out-of-bag
-    votes, from rows drawn independently within its leaves. Every tree is a mixture of its leaves, weighed by their rows,
-    and the density is the mean over trees. The density of a leaf is that of :class:`Parts` within the leaf's box.
+    votes, from rows drawn independently within its leaves. Every tree is a mixture of its leaves, weighed by their
+    rows, and the density is the mean over trees. The density of a leaf is that of :class:`Parts` within the leaf's box.
 
     Source: Watson, Blesch, Kapar and Wright, "Adversarial random forests for density estimation and generative
     modelling", arXiv 2205.09435.

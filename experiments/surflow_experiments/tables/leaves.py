@@ -19,9 +19,9 @@ class Parts:
 
     .. math:: p_j(v \mid l) = \frac{n_{lj}(v) + n_{lj} N(v) + s\, m_j(v) / m_j(l)}{n_l + s}
 
-    for column j in part l of :math:`n_l` rows: the counts of entries (categories, atoms, the missing value), the mass of
-    a normal N with the mean and deviation of the other numbers in the part, between the ends of its box, and s rows of
-    the column alone, restricted to the box. Where numbers have full resolution, N and m are densities.
+    for column j in part l of :math:`n_l` rows: the counts of entries (categories, atoms, the missing value), the mass
+    of a normal N with the mean and deviation of the other numbers in the part, between the ends of its box, and s rows
+    of the column alone, restricted to the box. Where numbers have full resolution, N and m are densities.
 
     Args:
         marginals: the columns alone, m.

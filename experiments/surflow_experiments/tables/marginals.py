@@ -72,8 +72,8 @@ class Marginal:
         """Knots of the distribution function of the rest, G, which is linear between them, and of 1 - G."""
         values, counts = np.unique(rest, return_counts=True)
         if not len(values):
-            middle = np.median(self.entries) if len(self.entries) else 0.0
-            values, counts = np.asarray([np.clip(middle, max(self.low, -1e300), min(self.high, 1e300))]), np.ones(1)
+            middle = float(np.median(self.entries)) if len(self.entries) else 0.0
+            values, counts = np.full(1, min(max(middle, self.low), self.high)), np.ones(1, int)
         n = counts.sum()
         bins = max(2, round(2 * n ** (1 / 3)))
         cut = np.unique(np.searchsorted(counts.cumsum(), np.arange(1, bins) * n / bins))
@@ -89,12 +89,9 @@ class Marginal:
             edge = knots[0] if side == 0 else knots[-1]
             if end == edge:
                 continue
-            reach = spread * 4.0 ** np.arange(_TAIL)
-            far, share = (edge - reach, 0.5 ** np.arange(1, _TAIL + 1)) if side == 0 else (
-                edge + reach, 0.5 ** np.arange(1, _TAIL + 1)
-            )  # fmt: skip
+            far, share = edge + (2 * side - 1) * spread * 4.0 ** np.arange(_TAIL), 0.5 ** np.arange(1, _TAIL + 1)
             if math.isfinite(end):
-                far, share = np.asarray([end]), np.ones(1)
+                far, share = np.full(1, end), np.ones(1)
             share = _BEYOND * share / share.sum()
             knots = np.concatenate([far[::-1], knots]) if side == 0 else np.concatenate([knots, far])
             mass = np.concatenate([share[::-1], mass]) if side == 0 else np.concatenate([mass, share])
