@@ -23,7 +23,7 @@ class Gain:
 
     def __str__(self) -> str:
         value, error = plus_minus(abs(self.value), self.error)
-        by = f"{value} ± {error}" if error else value
+        by = f"{value} ± {error}" if error else f"{abs(self.value):.3f}"
         title = MODELS[self.other].title
         return f"ahead of {title} by {by}" if self.value >= 0 else f"behind {title} by {by}"
 
@@ -54,7 +54,10 @@ class Comparison:
         return float(np.mean(values)) if values else None
 
     def text(self, table: str, model: str, metric: str, *, error: bool = False) -> str:
-        """The mean, and with ``error`` its standard error: over the seeds, or, of one, as its trial found it."""
+        """The mean, and with ``error`` its standard error: over the seeds, or, of one, as its trial found it.
+
+        Shares and other numbers up to one are shown to three digits, thousands as whole numbers.
+        """
         values = self.values(table, model, metric)
         if not values:
             return ""
@@ -64,7 +67,10 @@ class Comparison:
         elif error:
             (row,) = (row for row in self.of[table][model][0].rows if row["metric"] == metric)
             spread = row["error"]
-        return " ± ".join(part for part in plus_minus(float(np.mean(values)), spread) if part)
+        mean = float(np.mean(values))
+        if spread is None and (abs(mean) <= 1 or abs(mean) >= 1000):
+            return f"{mean:,.0f}" if abs(mean) >= 1000 else f"{mean:.3f}".replace("-", "−")
+        return " ± ".join(part for part in plus_minus(mean, spread) if part)
 
     def models(self, metric: str) -> list[str]:
         """Those that have a metric on some table."""
