@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from surflow_experiments.tables.marginals import Array, Marginals
 
@@ -117,8 +117,6 @@ class Parts:
         return out
 
     def _draw_normal(self, part: Array, j: int, step: float, origin: float, random: np.random.Generator) -> Array:
-        from scipy.special import ndtri
-
         mean, sd = self.mean[part, j], self.sd[part, j]
         low, high = ndtr((self.low[part, j] - mean) / sd), ndtr((self.high[part, j] - mean) / sd)
         v = mean + sd * ndtri((low + (high - low) * random.random(len(part))).clip(1e-12, 1 - 1e-12))

@@ -62,7 +62,7 @@ class Marginal:
         if self.categorical:
             found = np.where(np.isnan(x), 0, x).astype(int)
         else:
-            near = max(self.step * 1e-3, 0.0)
+            near = self.step * 1e-3
             at = np.searchsorted(self.entries, x - near).clip(0, max(size - 1, 0))
             met = np.abs(x - self.entries[at]) <= near if size else np.zeros(len(x), bool)
             found = np.where(met, at, size + 1)
