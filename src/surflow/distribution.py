@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +86,7 @@ class Distribution(Configurable, nn.Module):
         "_iid": ("_log_prob", "_draw", "_sample"),
     }
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         """What a subclass overrides counts on every path: a parent's shortcut past it becomes the general method."""
         super().__init_subclass__(**kwargs)
         for shortcut, hooks in cls._shortcuts.items():

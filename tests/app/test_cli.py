@@ -8,7 +8,6 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.csv
@@ -16,7 +15,7 @@ import pyarrow.parquet
 import pytest
 import torch
 from matplotlib.image import imread
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import surflow as sf
 from surflow.app.cli import app
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.e2e
 TINY = ["--steps", "20", "--batch-size", "32"]
 
 
-def _run(*arguments: object) -> Any:
+def _run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 

@@ -100,7 +100,7 @@ def test_contexts_are_used_and_refused_where_the_flow_takes_none():
         fit(gaussian(), (x, label), steps=1, progress=False)
     with pytest.raises(ShapeError, match=r"pass \(x, context\) as data"):
         fit(flow, x, steps=1, progress=False)
-    fit(gaussian(2), sf.data.moons, steps=1, progress=False)  # a law that could draw labels is asked for none
+    fit(gaussian(2), sf.data.moons, steps=1, progress=False)  # a distribution that could draw labels is asked for none
 
 
 # -- randomness is a function of (seed, step) ------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from surflow.distribution import Distribution
 from surflow.distributions.normal import Normal
 from surflow.errors import DataError
 from surflow.evaluation.calibration import inside_band, ranks
+from surflow.evaluation.data_set import DataSet, Simulator
 from surflow.evaluation.features import features, mixed
 from surflow.evaluation.gaussian import gaussian_scores
 from surflow.evaluation.likelihood import draws, draws_given, evaluating, latents, log_probs, mean_and_error
@@ -34,7 +35,13 @@ _POSTERIOR_ROWS, _RANKS = 200, 100
 _CODE_COORDINATES = 8
 
 
-def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int = 0) -> list[Row]:
+class Add(Protocol):
+    """Takes one figure down."""
+
+    def __call__(self, metric: str, value: float, error: float | None = None, unit: str = "") -> None: ...
+
+
+def evaluate(flow: Distribution, splits: DataSet, *, model: str = "flow", seed: int = 0) -> list[Row]:
     """Figures of merit on ``splits.test``, with standard errors, as rows of the results' schema.
 
     ==========================  ================================================================================
@@ -127,7 +134,7 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
     return rows
 
 
-def _rows_to_score(flow: Distribution, splits: Any) -> tuple[Tensor, Tensor | None]:
+def _rows_to_score(flow: Distribution, splits: DataSet) -> tuple[Tensor, Tensor | None]:
     x, context = splits.test.x, splits.test.context
     most = len(x) if flow.exact else max(100, _BOUND_ELEMENTS // (max(BOUND_SAMPLES) * math.prod(x.shape[1:])))
     if len(x) <= most:
@@ -136,7 +143,7 @@ def _rows_to_score(flow: Distribution, splits: Any) -> tuple[Tensor, Tensor | No
     return x[kept], None if context is None else context[kept]
 
 
-def _likelihood(flow: Distribution, x: Tensor, context: Tensor | None, add: Any) -> Tensor:
+def _likelihood(flow: Distribution, x: Tensor, context: Tensor | None, add: Add) -> Tensor:
     """Rows for the NLL or its bounds; returns the log-density, or its tightest bound."""
     if flow.exact:
         best = log_probs(flow, x, context)
@@ -155,7 +162,7 @@ def _likelihood(flow: Distribution, x: Tensor, context: Tensor | None, add: Any)
     return best
 
 
-def _against_truth(best: Tensor, splits: Any, x: Tensor, context: Tensor | None, add: Any) -> None:
+def _against_truth(best: Tensor, splits: DataSet, x: Tensor, context: Tensor | None, add: Add) -> None:
     truth = splits.truth
     if truth is None or not getattr(truth, "has_density", True):
         return
@@ -165,8 +172,9 @@ def _against_truth(best: Tensor, splits: Any, x: Tensor, context: Tensor | None,
     elif truth.classes is not None and context[:1].numel() == 1:
         entropy, error = truth.entropy_given_label()
         labels = context.reshape(-1).round().long()
-        if splits.context is not None:  # the raw context is the index of the label's name among the categories
-            labels = torch.tensor([int(name) for name in splits.context.columns[0].categories])[labels]
+        names = None if splits.context is None else splits.context.columns[0].categories
+        if names is not None:  # the raw context is the index of the label's name among them
+            labels = torch.tensor([int(name) for name in names])[labels]
         log_p = truth.log_prob_labelled(x, labels)
     else:
         return
@@ -180,7 +188,7 @@ def _against_truth(best: Tensor, splits: Any, x: Tensor, context: Tensor | None,
 
 
 def _against_posterior(
-    flow: Distribution, best: Tensor, simulator: Any, x: Tensor, context: Tensor, add: Any, seed: int
+    flow: Distribution, best: Tensor, simulator: Simulator, x: Tensor, context: Tensor, add: Add, seed: int
 ) -> None:
     n = min(len(x), _POSTERIOR_ROWS)
     if simulator.has_posterior:
@@ -191,7 +199,7 @@ def _against_posterior(
     add("calibrated", float(inside_band(rank, _RANKS).mean()), None, "share of parameters")
 
 
-def _two_samples(flow: Distribution, splits: Any, x: Tensor, context: Tensor | None, add: Any, seed: int) -> None:
+def _two_samples(flow: Distribution, splits: DataSet, x: Tensor, context: Tensor | None, add: Add, seed: int) -> None:
     # Any rows, not the first ones: data may be sorted.
     kept = torch.randperm(len(x))[:_TEST_ROWS]
     n = len(kept)
@@ -229,7 +237,7 @@ def _two_samples(flow: Distribution, splits: Any, x: Tensor, context: Tensor | N
     add("seconds_per_1000_samples", seconds, None, "s")
 
 
-def _code(z: Tensor, add: Any) -> None:
+def _code(z: Tensor, add: Add) -> None:
     from scipy.stats import kstest
 
     z = z.double()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from surflow.errors import FileError
 
@@ -29,13 +29,29 @@ class Row(TypedDict):
     unit: str
 
 
+class Machine(TypedDict):
+    """The kind of machine."""
+
+    platform: str
+    processors: int | None
+
+
+class Results(TypedDict):
+    """What a file of results holds."""
+
+    command: str
+    versions: dict[str, str]
+    machine: Machine
+    rows: list[Row]
+
+
 def versions() -> dict[str, str]:
     """Versions of what computed the figures."""
     found = {"surflow": _version("surflow"), "torch": _version("torch"), "lightning": _version("lightning")}
     return found | {"python": ".".join(map(str, sys.version_info[:3]))}
 
 
-def machine() -> dict[str, Any]:
+def machine() -> Machine:
     """The kind of machine: platform and number of processors, nothing that names it."""
     return {"platform": f"{platform.system()} {platform.machine()}", "processors": os.cpu_count()}
 
@@ -59,7 +75,7 @@ def write_results(path: str | Path, command: str, rows: Sequence[Row]) -> Path:
     return path
 
 
-def read_results(path: str | Path) -> dict[str, Any]:
+def read_results(path: str | Path) -> Results:
     """The dictionary that :func:`write_results` wrote; a value that was not finite is nan.
 
     Args:
@@ -83,7 +99,7 @@ def read_results(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

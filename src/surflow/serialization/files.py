@@ -110,6 +110,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Flow:
         budget = None if trusted else Budget(sum(tensor.numel() for tensor in state.values()), len(state))
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             flow = build(architecture, budget)
+        assert isinstance(flow, Flow)  # by its class's name
         state = state_today(flow, state)
         lines = _differences(_shapes(flow.state_dict()), _shapes(state))
         if lines:
@@ -201,10 +202,11 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def _check_rebuilds(architecture: dict[str, Any], state: Mapping[str, Tensor]) -> None:
+def _check_rebuilds(architecture: Mapping[str, object], state: Mapping[str, Tensor]) -> None:
     """What was changed after building (a layer replaced, say) is in no description: say so now, not when loading."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         rebuilt = build(architecture)
+    assert isinstance(rebuilt, Flow)
     lines = _differences(_shapes(rebuilt.state_dict()), _shapes(state))
     if lines:
         raise FileError(

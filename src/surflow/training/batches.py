@@ -53,7 +53,7 @@ class Batch(NamedTuple):
         )
 
 
-def as_batch(value: Any, *, conditional: bool) -> Batch:
+def as_batch(value: object, *, conditional: bool) -> Batch:
     """What a user or a collate function hands over, as a Batch."""
     parts = list(value) if isinstance(value, tuple | list) else [value]
     if not 1 <= len(parts) <= 3:
@@ -77,7 +77,7 @@ def as_batch(value: Any, *, conditional: bool) -> Batch:
     return batch
 
 
-def kind_of(value: Any) -> str:
+def kind_of(value: object) -> str:
     """The type of something that is no tensor, and how to make it one."""
     name = type(value).__name__
     if isinstance(value, np.ndarray):
@@ -204,7 +204,7 @@ class Loaded:
             yield as_batch(batch, conditional=self.conditional)
 
 
-def table_of(data: Any, *, conditional: bool) -> Table | None:
+def table_of(data: object, *, conditional: bool) -> Table | None:
     """Data that is a set of rows, or None."""
     if isinstance(data, TensorDataset):
         data = data.tensors

@@ -18,7 +18,7 @@ _KEY = "surflow_checkpoint"
 _FORMAT = "1"
 
 
-def write(state: Any, path: Path) -> None:
+def write(state: object, path: Path) -> None:
     """Write nested dicts, lists, tuples, tensors, numbers, strings and None; the file appears whole or not at all."""
     tensors: dict[str, Tensor] = {}
     header = {_KEY: _FORMAT, "tree": json.dumps(_encode(state, tensors))}
@@ -31,7 +31,7 @@ def write(state: Any, path: Path) -> None:
         raise FileError(f"{path} cannot be written: {error}") from error
 
 
-def read(path: Path) -> Any:
+def read(path: Path) -> dict[str, Any]:
     """What :func:`write` wrote, bit for bit, on the CPU.
 
     Raises:
@@ -44,14 +44,17 @@ def read(path: Path) -> Any:
                 raise FileError(f"{path} is not a checkpoint that this surflow wrote: choose another folder")
             # Clones, because the file is only mapped into memory and is replaced while the run goes on.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-            return _decode(json.loads(header["tree"]), tensors)
+            state = _decode(json.loads(header["tree"]), tensors)
+            if not isinstance(state, dict):
+                raise TypeError(f"it holds a {type(state).__name__}")
+            return state
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, FileError):
             raise
         raise FileError(f"the checkpoint {path} is damaged ({error}): delete it to start the run anew") from error
 
 
-def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:
+def _encode(value: object, tensors: dict[str, Tensor]) -> object:
     """Plain JSON: a bare scalar stands for itself, everything else is a one-entry object that says what it is."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -66,7 +69,7 @@ def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:
     raise FileError(f"a checkpoint cannot hold a {type(value).__name__}")
 
 
-def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
+def _decode(value: object, tensors: dict[str, Tensor]) -> object:
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
@@ -81,16 +84,16 @@ def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
 class SafetensorsIO(CheckpointIO):
     """Lightning's checkpoints through :func:`write` and :func:`read`."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
         write(checkpoint, Path(path))
 
     def load_checkpoint(
         self,
-        path: Any,
-        map_location: Any | None = None,
+        path: str | Path,
+        map_location: object = None,
         weights_only: bool | None = None,  # noqa: FBT001 -- Lightning's
-    ) -> dict:
+    ) -> dict[str, Any]:
         return read(Path(path))
 
-    def remove_checkpoint(self, path: Any) -> None:
+    def remove_checkpoint(self, path: str | Path) -> None:
         Path(path).unlink(missing_ok=True)

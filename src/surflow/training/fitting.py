@@ -9,11 +9,12 @@ from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeAlias
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 
 from surflow._internal.kernels import compiled
@@ -27,9 +28,14 @@ from surflow.training.diagnosis import warn_of_others
 from surflow.training.loop import CountedSteps, Plan, Steps, Training
 from surflow.training.quiet import quiet
 from surflow.training.record import CHECKPOINT, Bar, Record, Row, latest_checkpoint
-from surflow.training.sources import Source, source_of, split
+from surflow.training.sources import Data, HeldOut, Source, source_of, split
 
 __all__ = ["History", "Row", "fit"]
+
+# Lightning's own alias is private.
+Precision: TypeAlias = Literal[
+    "16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true", "16", "bf16", "32", "64", 16, 32, 64
+]
 
 SCHEDULES = ("constant", "cosine", "step")
 
@@ -70,9 +76,9 @@ class History:
 
 def fit(
     flow: Distribution,
-    data: Any,
+    data: Data,
     *,
-    validation: Any = None,
+    validation: HeldOut | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     batch_size: int = 256,
@@ -91,9 +97,9 @@ def fit(
     progress: bool = True,
     compile: bool | None = None,
     accelerator: str = "auto",
-    devices: Any = 1,
-    strategy: Any = "auto",
-    precision: Any = "32-true",
+    devices: int | str | list[int] = 1,
+    strategy: str | Strategy = "auto",
+    precision: Precision = "32-true",
 ) -> History:
     r"""Train ``flow`` with Adam on the mean of :math:`-\mathrm{elbo}(x)` in nats, and leave it in ``eval`` mode.
 
@@ -247,7 +253,9 @@ def _run(trainer: Trainer, training: Training, record: Record, checkpoint: Path 
         flow.load_state_dict(record.best)
 
 
-def _data(flow: Distribution, data: Any, validation: Any, plan: Plan) -> tuple[Source, Table | Loaded | None]:
+def _data(
+    flow: Distribution, data: Data, validation: HeldOut | None, plan: Plan
+) -> tuple[Source, Table | Loaded | None]:
     source = source_of(data, flow, plan.batch_size, plan.seed)
     source.check(flow)
     if validation is None:
@@ -275,7 +283,13 @@ def _size(source: Source) -> int | None:
 
 
 def _check_options(
-    flow: Distribution, plan: Plan, validation: Any, snapshots: Collection[int], folder: Any, *, tensorboard: bool
+    flow: Distribution,
+    plan: Plan,
+    validation: HeldOut | None,
+    snapshots: Collection[int],
+    folder: str | Path | None,
+    *,
+    tensorboard: bool,
 ) -> None:
     if not isinstance(flow, Distribution):
         raise ConfigError(f"expected a Flow or another Distribution to train, got {type(flow).__name__}")
@@ -301,8 +315,6 @@ def _check_options(
             raise ConfigError(f"{name} must be positive, got {value!r}")
     if plan.patience is not None and validation is None:
         raise ConfigError("patience counts validations: pass validation= as well")
-    if plan.importance_samples > 1 and not isinstance(flow, Flow):
-        raise ConfigError(f"importance_samples needs a Flow, got {type(flow).__name__}")
     if plan.steps is not None and any(not 0 <= step <= plan.steps for step in snapshots):
         raise ConfigError(f"snapshots must lie from 0 to steps={plan.steps}, got {sorted(snapshots)}")
     if tensorboard and folder is None:

@@ -100,12 +100,12 @@ class Training(LightningModule):
         self.good: dict[str, Tensor] = {}
         self.good_step = 0
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         # Lightning sets some forty attributes a step, and a Module's way of setting them is slow.
         if name in self.__dict__:
             self.__dict__[name] = value
         else:
-            super().__setattr__(name, value)
+            super().__setattr__(name, value)  # type: ignore[arg-type]  # torch takes any
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [p for p in self.flow.parameters() if p.requires_grad]
@@ -133,7 +133,7 @@ class Training(LightningModule):
             return -self.flow.log_prob(batch.x, batch.context, importance_samples=self.plan.importance_samples)
         return -self.elbo(batch.x, batch.context)
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         rate = self.plan.learning_rate(self.trainer.global_step, self.seconds)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
@@ -158,7 +158,7 @@ class Training(LightningModule):
         self._report, self._seconds = report, seconds
         return loss
 
-    def on_before_optimizer_step(self, optimizer: Any) -> None:
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Look at the loss here, where a device still has the backward pass to do, and before the weights change."""
         if self._report.ndim:
             self.loss, self.seconds = self._report.tolist()

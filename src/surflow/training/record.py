@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from surflow._internal.random import mix, reseed
@@ -86,7 +87,7 @@ class Record(Callback):
 
     # -- hooks ------------------------------------------------------------------------------------------
 
-    def setup(self, trainer: Trainer, module: Any, stage: str) -> None:
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         if os.getpid() != self.process:
             hush()
 
@@ -101,7 +102,7 @@ class Record(Callback):
         if self.folder and trainer.is_global_zero:
             self._write_log(anew=True)
 
-    def on_train_batch_end(self, trainer: Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Trainer, module: Training, *_: object) -> None:  # type: ignore[override]
         plan, step = self.plan, trainer.global_step
         self.steps, self.seconds = step, module.seconds
         self.sum, self.count = self.sum + module.loss, self.count + 1
@@ -232,23 +233,25 @@ class Bar(TQDMProgressBar):
         self.per = math.log(2) * math.prod(flow.event_shape) if discrete else 1.0
         self.shown_at = -math.inf
 
-    def get_metrics(self, trainer: Trainer, module: Any) -> dict[str, str]:  # type: ignore[override]
+    def get_metrics(self, trainer: Trainer, module: LightningModule) -> dict[str, str]:  # type: ignore[override]
         latest = {row.split: row.nll for row in self.record.rows}
         return {split: f"{latest[split] / self.per:.3f} {self.unit}" for split in _SPLITS if split in latest}
 
-    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_start(self, trainer: Trainer, *_: object) -> None:
         super().on_train_start(trainer)
         self.train_progress_bar.total = self.record.plan.steps
         self.train_progress_bar.set_description("fit")
 
-    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, *_: object) -> None:
         """A run is one epoch to Lightning; there is nothing to say about it."""
 
-    def on_train_batch_end(self, *arguments: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: STEP_OUTPUT, batch: int, batch_idx: int
+    ) -> None:
         now = time.monotonic()
         if now - self.shown_at >= _BAR_SECONDS or self.record.stopped:
             self.shown_at = now
-            super().on_train_batch_end(*arguments)
+            super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
 
 
 def latest_checkpoint(folder: Path, settings: dict[str, Any], flow: Distribution) -> dict[str, Any] | None:

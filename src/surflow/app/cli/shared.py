@@ -23,7 +23,7 @@ Run = Annotated[Path, typer.Argument(help="A folder made by 'surflow train'.")]
 class Group(TyperGroup):
     """Shows what a user can mend as a message, without a traceback, and exits with status 2."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 -- the type of a context is private to Typer
         try:
             return super().invoke(ctx)
         except SurflowError as error:

@@ -185,8 +185,11 @@ class RunFolder:
             content["event_shape"] = tuple(content["event_shape"])
             levels = content.pop("levels", None)  # of the first round, when only integers were told from other numbers
             stated = content.pop("support", None)
-            support = real if levels is None else Integers(levels)
-            return DataSpec(**content, context=encoding, support=support if stated is None else build_object(stated))
+            early = real if levels is None else Integers(levels)
+            support = early if stated is None else build_object(stated)
+            if not isinstance(support, Support):
+                raise TypeError(f"a {type(support).__name__} is no support")
+            return DataSpec(**content, context=encoding, support=support)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError, ConfigError) as error:
             raise FileError(f"{self.data_path} is damaged ({error}): train again, or restore it") from error
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from surflow.app.output import writing
 from surflow.app.runs.folder import RunFolder
 from surflow.app.runs.rows import reload_splits
 from surflow.data import Part, Splits
+from surflow.data.synthetic.base import Synthetic
 from surflow.errors import FileError
 from surflow.flow import Flow
 
@@ -33,7 +34,8 @@ def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progres
 
     if run.trained:
         return run.flow()
-    data = _fresh(splits) if config.fresh(splits) else _pair(splits.train)
+    truth = splits.truth if config.fresh(splits) else None
+    data = _pair(splits.train) if truth is None else _fresh(truth, labelled=splits.context is not None)
     options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": progress}
     history = fit(flow, data, validation=_pair(kind_of(splits).validation), **options)
     if history.stopped == "interrupted":
@@ -77,18 +79,17 @@ def report(run: RunFolder) -> Path:
     )
 
 
-def _fresh(splits: Splits) -> Any:
+def _fresh(truth: Synthetic, *, labelled: bool) -> Synthetic | Callable[[int], tuple[Tensor, Tensor]]:
     """Batches of the distribution itself, as rows of data and raw context."""
-    distribution = splits.truth
-    if splits.context is None or distribution is None:
-        return distribution
+    if not labelled:
+        return truth
 
     def draw(n: int) -> tuple[Tensor, Tensor]:
-        x, labels = distribution.sample_labelled(n)
+        x, labels = truth.sample_labelled(n)
         return x, labels[:, None].to(x.dtype)
 
     return draw
 
 
-def _pair(part: Part) -> Any:
+def _pair(part: Part) -> Tensor | tuple[Tensor, Tensor]:
     return part.x if part.context is None else (part.x, part.context)
