@@ -158,7 +158,9 @@ class Table(Kind):
         if plain(self._columns) and isinstance(self.splits.support, Real):
             return super().pictures(shown, show)
         figure = plots.columns(shown.x, shown.samples, self._columns)
-        return [show("columns", figure, "Every column: held-out rows beside as many samples.")]
+        shown_of, size = len(figure.axes), len(self._columns)
+        which = "Every column" if shown_of == size else f"The first {shown_of} of {size} columns"
+        return [show("columns", figure, f"{which}: held-out rows beside as many samples.")]
 
 
 class Array(Kind):

@@ -11,7 +11,7 @@ from surflow.evaluation.features import categorical
 from surflow.supports import Support
 
 _MOST_BINS = 10
-# Rows for each cell of a pair's table of counts.
+# Rows for each cell of a pair's table of counts; a bin of fewer says nothing, and is joined with the fullest.
 _ROWS_A_CELL = 5
 
 
@@ -24,7 +24,7 @@ def associations(x: Tensor, support: Support) -> Tensor:
     It needs no order and no straight line, takes missing values as values, and is on the scale of a correlation: of two
     normal numbers it is about the size of their correlation, which bins can only make smaller. Numbers are in bins of
     about as many rows each, as many as the rows suffice for and at most 10; of categories the most frequent, and one
-    bin for the others. The diagonal is 1.
+    bin for the others. Values that fewer than five rows have say nothing. The diagonal is 1.
 
     Args:
         x: rows (n, D), NaN where a value is missing.
@@ -65,9 +65,9 @@ def _binned(v: Tensor, most: int, *, named: bool) -> Tensor:
         return bins
     values, index, counts = there.unique(return_inverse=True, return_counts=True)
     if named or len(values) <= most:
-        rank = counts.argsort(descending=True, stable=True).argsort()
-        bins[~missing] = rank.clamp(max=most - 1)[index]
+        each = counts.argsort(descending=True, stable=True).argsort()
     else:
-        middle = (counts.cumsum(0) - counts / 2) / len(there)  # equal values are in one bin
-        bins[~missing] = (middle * most).long().clamp(max=most - 1)[index]
-    return bins
+        each = ((counts.cumsum(0) - counts / 2) / len(there) * most).long()  # equal values are in one bin
+    bins[~missing] = each.clamp(max=most - 1)[index]
+    rows = bins.bincount()
+    return torch.where(rows[bins] < _ROWS_A_CELL, rows.argmax(), bins)

@@ -13,8 +13,9 @@ from surflow.evaluation.likelihood import log_probs
 from surflow.supports import Integers, Support
 
 _CHUNK_ROWS = 4096
-# The training rows that are counted; more change a baseline in the third digit.
-_MOST_ROWS = 50_000
+# The training rows that are counted; more change a baseline in the third digit. Values of rows that are counted, and
+# columns beyond which counts of all pairs fill the memory.
+_MOST_ROWS, _MOST_VALUES, _MOST_COLUMNS = 50_000, 2_000_000, 200
 
 
 def column_scores(train: Tensor, x: Tensor, support: Support) -> dict[str, Tensor]:
@@ -22,7 +23,7 @@ def column_scores(train: Tensor, x: Tensor, support: Support) -> dict[str, Tenso
 
     ===========  =====================================================================================================
     independent  the product of the columns, each with its frequencies and its scale
-    tree         :class:`~surflow.ColumnTree`, every column given one other
+    tree         :class:`~surflow.ColumnTree`, every column given one other; of up to 200 columns
     copula       where every column holds numbers and none is missing: the Gaussian copula, by the chain rule. Column i
                  is normal on its scale given those before it, and a number on a grid has the mass of its cell
     ===========  =====================================================================================================
@@ -36,14 +37,19 @@ def column_scores(train: Tensor, x: Tensor, support: Support) -> dict[str, Tenso
     >>> every = torch.cartesian_prod(torch.arange(2.0), torch.arange(3.0))
     >>> scores = column_scores(every.repeat(9, 1), every, product([Integers(2), Integers(3)]))
     >>> {name: round(score.exp().sum().item(), 4) for name, score in scores.items()}
-    {'independent': 1.0, 'tree': 1.0}
+    {'tree': 1.0, 'independent': 1.0}
     """
-    if len(train) > _MOST_ROWS:
-        train = train[torch.randperm(len(train))[:_MOST_ROWS]]
-    tree = ColumnTree(x.shape[1], support=support)
-    tree.initialize(train)
-    found = {"independent": _alone(tree, x), "tree": log_probs(tree, x)}
-    parts = support.coordinates(x.shape[1])
+    size = x.shape[1]
+    train = train[torch.randperm(len(train))[: min(_MOST_ROWS, max(1000, _MOST_VALUES // size))]]
+    tree = ColumnTree(size, support=support)
+    found = {}
+    if size <= _MOST_COLUMNS:
+        tree.initialize(train)
+        found["tree"] = log_probs(tree, x)
+    else:
+        tree.layout.initialize(train)
+    found["independent"] = _alone(tree, x)
+    parts = support.coordinates(size)
     if len(parts) > 1 and all(_number(part) for part in parts):
         found["copula"] = _copula(tree.layout, fit_gaussian(tree.layout.scaled(train)[0]), x)
     return found

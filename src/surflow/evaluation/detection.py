@@ -12,6 +12,7 @@ from surflow.evaluation.features import categorical
 from surflow.supports import Support
 
 _FOLDS = 5
+_SHUFFLED = 60
 # What scikit-learn's histograms tell apart.
 _MOST_CATEGORIES = 255
 
@@ -22,7 +23,7 @@ class Detection(NamedTuple):
     Attributes:
         auc: the probability that a row is taken for more real than a sample; 0.5 is guessing.
         error: its standard error.
-        without: what is left of it, for each column, when that column is shuffled; (D,).
+        without: what is left of it when a column is shuffled, for each of the first 60; (columns,).
     """
 
     auc: float
@@ -84,12 +85,12 @@ def detection(
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(rows, real)
     if given is not None:
         folds = GroupKFold(_FOLDS).split(rows, real, np.tile(np.arange(n), 2))
-    scores = np.empty((size + 1, 2 * n))
+    scores = np.empty((min(size, _SHUFFLED) + 1, 2 * n))
     for train, test in folds:
         model = boosting(rows[train], named, classes=True, seed=seed).fit(rows[train], real[train])
         scores[0, test] = model.decision_function(rows[test])
         shuffled = random.permutation(len(test))
-        for column in range(size):
+        for column in range(len(scores) - 1):
             changed = rows[test].copy()
             changed[:, column] = changed[shuffled, column]
             scores[column + 1, test] = model.decision_function(changed)
@@ -111,9 +112,7 @@ def boosting(rows: np.ndarray, named: list[bool], *, classes: bool, seed: int): 
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
-    marked = [
-        i for i, name in enumerate(named) if name and np.nanmax(rows[:, i], initial=0.0) < _MOST_CATEGORIES
-    ]
+    marked = [i for i, name in enumerate(named) if name and np.nanmax(rows[:, i], initial=0.0) < _MOST_CATEGORIES]
     # Trees of a few hundred rows have leaves of 20 by default, which leaves them no leaf to grow.
     return kind(
         max_iter=100, max_leaf_nodes=15, min_samples_leaf=min(20, max(2, len(rows) // 30)), early_stopping=False,

@@ -87,6 +87,10 @@ def memory(
 def copies(x: Tensor, of: Tensor) -> Tensor:
     """Which rows x (n, D) are equal to one of others (m, D) in every column, missing values included; (n,), bool.
 
+    Args:
+        x: rows to look for.
+        of: rows among which they may be.
+
     >>> copies(torch.tensor([[1.0, float("nan")], [1.0, 2.0]]), torch.tensor([[1.0, float("nan")]]))
     tensor([ True, False])
     """

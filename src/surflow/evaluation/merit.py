@@ -13,11 +13,20 @@ from surflow._internal.random import seeded
 from surflow.distribution import Distribution
 from surflow.distributions.normal import Normal
 from surflow.errors import DataError
+from surflow.evaluation.baselines import column_scores
 from surflow.evaluation.calibration import inside_band, ranks
 from surflow.evaluation.data_set import DataSet, Simulator
 from surflow.evaluation.features import features, mixed
 from surflow.evaluation.gaussian import gaussian_scores
-from surflow.evaluation.likelihood import draws, draws_given, evaluating, latents, log_probs, mean_and_error
+from surflow.evaluation.likelihood import (
+    draws,
+    draws_given,
+    evaluating,
+    latents,
+    log_probs,
+    mean_and_error,
+    share_and_error,
+)
 from surflow.evaluation.results import Row
 from surflow.evaluation.samples import classifier_test, energy_test
 from surflow.evaluation.tables import table_figures
@@ -73,17 +82,18 @@ def evaluate(flow: Distribution, splits: DataSet, *, model: str = "flow", seed: 
     held_out_copies             tables: share of held-out rows that are equal to a training row;
     nll_not_trained_on          the NLL of the others, where there are some
     detection_auc               rows told from samples by gradient boosting (:func:`detection`), 0.5 is the best;
-    detection_without_i         what is left when column i is shuffled
+    detection_without_i, _rows  what is left when column i is shuffled; how many of each were compared
     usefulness_real, _samples,  skill of models that predict columns from the others, trained on rows and on samples and
-    _gain                       tested on held-out rows (:func:`usefulness`), the mean, and of column i
+    _gain, _rows, _i            tested on held-out rows (:func:`usefulness`): the mean, and of column i
     association_data_i_j,       association of columns i and j (:func:`associations`); the mean of their differences,
     _samples_i_j, _difference,  and of those between two halves of the data
     _halves
     nearer_to_training,         share of samples nearer to a training row than to a held-out one, its p-value, and how
     nearer_p, memory_rows       many rows of each were compared (:func:`memory`)
     sample_copies               share of samples that are equal to a training row, of as many as held-out rows
-    outside_held_out,           share of rows and samples with a number outside the training rows' range, and of samples
-    outside_samples, _i         in column i
+    outside_held_out,           share of rows and samples with a value outside the training rows' range, and of samples
+    outside_samples, _i         in column i, whose samples reach from
+    samples_least_i, _most_i
     ==========================  ================================================================================
 
     Args:
@@ -126,6 +136,10 @@ def evaluate(flow: Distribution, splits: DataSet, *, model: str = "flow", seed: 
             gaussian = gaussian_scores(splits, x, context, conditional=conditional, seed=seed)
             add("gaussian_nll", *mean_and_error(-gaussian), "nats per event")
             add("gain_over_gaussian", *mean_and_error(best - gaussian), "nats per event")
+        if len(splits.train.x) and mixed(flow.support):
+            for name, score in column_scores(splits.train.x, x, flow.support).items():
+                add(f"{name}_nll", *mean_and_error(-score), "nats per event")
+                add(f"gain_over_{name}", *mean_and_error(best - score), "nats per event")
         _two_samples(flow, splits, x, context, add, seed)
         if splits.schema is not None:
             table_figures(flow, splits, x, context, best, add, seed)
@@ -152,13 +166,8 @@ def _likelihood(flow: Distribution, x: Tensor, context: Tensor | None, add: Add)
         for k in BOUND_SAMPLES:
             best = log_probs(flow, x, context, importance_samples=k)
             add(f"nll_bound_k{k}", *mean_and_error(-best), "nats per event")
-    zero = (best == -math.inf).double().mean().item()
-    if zero > 0:
-        # Of few such rows z (1 - z) / n is too small too often: as if there were two more of either kind (Agresti and
-        # Coull, "Approximate is Better than 'Exact' for Interval Estimation of Binomial Proportions", 1998).
-        n = len(x) + 4
-        share = (zero * len(x) + 2) / n
-        add("zero_density", zero, math.sqrt(share * (1 - share) / n), "share of rows")
+    if (best == -math.inf).any():
+        add("zero_density", *share_and_error(best == -math.inf), "share of rows")
     return best
 
 

@@ -10,17 +10,19 @@ from torch import Tensor
 
 from surflow.distribution import Distribution
 from surflow.evaluation.associations import associations
-from surflow.evaluation.baselines import column_scores
 from surflow.evaluation.detection import detection
-from surflow.evaluation.features import categorical, mixed, snapped
-from surflow.evaluation.likelihood import draws, mean_and_error
+from surflow.evaluation.features import categorical, snapped
+from surflow.evaluation.likelihood import draws, mean_and_error, share_and_error
 from surflow.evaluation.memory import copies, memory
 from surflow.evaluation.usefulness import usefulness
 from surflow.supports import Support, product
 
-# Rows of each part of the data, and samples, that are looked at; columns whose pairs are.
-_MOST_ROWS = 5000
+# Rows of each part of the data, and samples, that are looked at, and values that trees see of each; columns whose
+# pairs are looked at.
+_MOST_ROWS, _FEWEST_TO_LEARN, _MOST_VALUES = 5000, 500, 250_000
 MOST_PAIRED = 40
+# Columns that are predicted from the others, fewer where there are more than a hundred.
+_PREDICTED = 12
 # With fewer held-out rows a figure is of noise.
 _FEWEST = 20
 
@@ -33,7 +35,8 @@ def table_figures(
     """Add the figures of a table, :class:`surflow.data.Splits` with a schema, to those of its held-out rows x.
 
     Figures of a column end in its number, those of a pair in two. Samples are taken as a file would have them, with
-    numbers on the grids of their columns. At most 5000 rows are compared, drawn by chance.
+    numbers on the grids of their columns. At most 5000 rows are compared, drawn by chance, and fewer by trees where
+    there are more than 50 columns.
 
     Args:
         flow: the model.
@@ -46,12 +49,8 @@ def table_figures(
     if not len(splits.train.x):
         return
     support: Support = splits.column_support
-    if mixed(flow.support):
-        for name, score in column_scores(splits.train.x, x, flow.support).items():
-            add(f"{name}_nll", *mean_and_error(-score), "nats per event")
-            add(f"gain_over_{name}", *mean_and_error(best - score), "nats per event")
     known = copies(x, splits.train.x)
-    add("held_out_copies", *mean_and_error(known.double()), "share of rows")
+    add("held_out_copies", *share_and_error(known), "share of rows")
     if known.any() and not known.all():
         add("nll_not_trained_on", *mean_and_error(-best[~known]), "nats per event")
     if len(x) < _FEWEST:
@@ -62,11 +61,13 @@ def table_figures(
     samples = _samples(flow, support, held_given, min(_MOST_ROWS, len(x) + len(splits.train.x)))
     like_training = samples if given is None else _samples(flow, support, train_given, len(train))
     encoded = None if given is None else tuple(_encoded(splits, part) for part in (train_given, held_given))
-    found = detection(held_out, samples, support, seed, given=None if encoded is None else encoded[1])
+    most = min(_MOST_ROWS, max(_FEWEST_TO_LEARN, _MOST_VALUES // x.shape[1]))
+    found = detection(held_out, samples, support, seed, given=None if encoded is None else encoded[1], most=most)
+    add("detection_rows", float(min(most, len(held_out), len(samples))), None, "rows")
     add("detection_auc", found.auc, found.error, "AUC")
     for column, value in enumerate(found.without.tolist()):
         add(f"detection_without_{column}", value, None, "AUC")
-    _usefulness(train, like_training, held_out, support, encoded, add, seed)
+    _usefulness(train[:most], like_training[:most], held_out, support, encoded, add, seed)
     _associations(splits, samples, support, add)
     _memory(flow, splits, samples, held_out, support, add, seed)
     _ranges(splits.train.x, held_out, samples, support, add)
@@ -93,7 +94,9 @@ def _encoded(splits: Any, given: Tensor | None) -> Tensor:
 def _usefulness(
     train: Tensor, samples: Tensor, test: Tensor, support: Support, given: Any, add: Add, seed: int
 ) -> None:
-    found = usefulness(train, samples, test, support, seed, given=given)
+    columns = max(2, min(_PREDICTED, _PREDICTED * 100 // train.shape[1]))
+    found = usefulness(train, samples, test, support, seed, given=given, most_columns=columns)
+    add("usefulness_rows", float(min(len(train), len(samples))), None, "rows")
     if found.mean is not None:
         real, drawn, error = found.mean
         add("usefulness_real", real, None, "skill")
@@ -131,7 +134,7 @@ def _memory(
             return
         samples = _samples(flow, support, given[:_MOST_ROWS], 0)
     n = min(len(samples), len(held_out))
-    add("sample_copies", *mean_and_error(copies(samples[:n], splits.train.x).double()), "share of samples")
+    add("sample_copies", *share_and_error(copies(samples[:n], splits.train.x)), "share of samples")
     found = memory(splits.train.x, held_out, samples, support, seed)
     add("nearer_to_training", found.nearer, found.error, "share of samples")
     add("nearer_p", found.p, None, "p-value")
@@ -146,8 +149,10 @@ def _ranges(train: Tensor, held_out: Tensor, samples: Tensor, support: Support, 
     least = train.nan_to_num(torch.inf).amin(0)
     most = train.nan_to_num(-torch.inf).amax(0)
     beyond = [((part < least) | (part > most)) & numbers for part in (held_out, samples)]
-    add("outside_held_out", *mean_and_error(beyond[0].any(1).double()), "share of rows")
-    add("outside_samples", *mean_and_error(beyond[1].any(1).double()), "share of samples")
-    for column, share in enumerate(beyond[1].double().mean(0).tolist()):
-        if numbers[column]:
-            add(f"outside_samples_{column}", share, None, "share of samples")
+    add("outside_held_out", *share_and_error(beyond[0].any(1)), "share of rows")
+    add("outside_samples", *share_and_error(beyond[1].any(1)), "share of samples")
+    ends = samples.nan_to_num(torch.inf).amin(0), samples.nan_to_num(-torch.inf).amax(0)
+    for column in numbers.nonzero()[:, 0].tolist():
+        add(f"outside_samples_{column}", beyond[1][:, column].double().mean().item(), None, "share of samples")
+        for name, end in zip(("samples_least", "samples_most"), ends, strict=True):
+            add(f"{name}_{column}", end[column].item(), None, "1")

@@ -1,4 +1,4 @@
-"""What samples of a table are worth: models trained on them, tested on real rows, beside models trained on real ones."""
+"""What samples of a table are worth: models trained on them and tested on real rows, beside models of real rows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def usefulness(
     *,
     given: tuple[Tensor, Tensor] | None = None,
     most_columns: int = 12,
-    most_rows: int = 4000,
+    most_rows: int = 5000,
 ) -> Usefulness:
     """Gradient boosting predicts each column from the others, trained on rows or on as many samples, tested on rows.
 
