@@ -159,7 +159,8 @@ def test_what_is_trained_is_what_surflow_train_would_settle_on(tmp_path: Path) -
     config = config.settled(sf.data.load(path))
     settings = ours.settings(490)
     assert settings["preset"] == config.model.preset
-    assert settings["options"] == config.model.model_extra
+    assert settings["options"].items() >= (config.model.model_extra or {"dropout": None}).items()
+    assert set(settings["options"]) == set(sf.presets.options("table"))
     assert settings["training"] | {"minutes": 2.0} == config.training.options()
 
 

@@ -12,6 +12,8 @@ from torch import Tensor
 
 import surflow as sf
 from surflow.flow import Flow
+from surflow.training.fitting import History
+from surflow.training.sources import Data
 
 # Steps of the first of some pilots, each twice as long as the one before, and seconds of one that is long enough.
 _PILOT, _LONG_ENOUGH = 10, 1.5
@@ -20,7 +22,7 @@ _VALIDATIONS = 30
 
 
 def fit_within(
-    flow: Flow, data: Any, validation: Tensor, training: Mapping[str, Any], minutes: float, seed: int
+    flow: Flow, data: Data, validation: Tensor, training: Mapping[str, Any], minutes: float, seed: int
 ) -> dict[str, float]:
     """Train as many steps as fit into the minutes of one core, unless patience ends first; what it took.
 
@@ -59,7 +61,7 @@ def fit_within(
 
 
 def _pilot(
-    flow: Flow, data: Any, validation: Tensor, training: Mapping[str, Any], steps: int, seed: int
+    flow: Flow, data: Data, validation: Tensor, training: Mapping[str, Any], steps: int, seed: int
 ) -> tuple[Flow, float]:
     pilot = copy.deepcopy(flow)
     started = time.process_time()
@@ -67,5 +69,5 @@ def _pilot(
     return pilot, time.process_time() - started
 
 
-def _fit(flow: Flow, data: Any, validation: Tensor, training: Mapping[str, Any], seed: int) -> Any:
+def _fit(flow: Flow, data: Data, validation: Tensor, training: Mapping[str, Any], seed: int) -> History:
     return sf.fit(flow, data, validation=validation, seed=seed, progress=False, compile=False, **training)

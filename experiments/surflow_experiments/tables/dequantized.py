@@ -52,8 +52,7 @@ class DequantizedSpline:
         self.flow = sf.presets.build(chosen["preset"], (rows.columns,), seed=seed, **chosen["options"])
         held_out = normal_scores(self.marginals, rows.validation.numpy()[:_VALIDATED], np.random.default_rng(seed))
         with sf.seeded(seed):
-            data: Any = draw
-            self.facts = fit_within(self.flow, data, held_out, chosen["training"], spec["minutes"], seed)
+            self.facts = fit_within(self.flow, draw, held_out, chosen["training"], spec["minutes"], seed)
         self.facts["rows_per_second_training"] = (
             self.facts["steps"] * chosen["training"]["batch_size"] / self.facts["seconds"]
         )

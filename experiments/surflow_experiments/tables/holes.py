@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,6 +22,13 @@ _SHARE, _ROWS, _PATTERNS, _DRAWS = 0.2, 300, 20, 40
 _INTERVAL = 0.9
 # Rows that the chained equations learn from, rounds in which they fill, and names beyond which they only know indices.
 _LEARNED, _ROUNDS, _NAMES = 3000, 5, 30
+
+
+class Estimator(Protocol):
+    """What scikit-learn has for one column given others."""
+
+    def fit(self, X: Array, y: Array) -> object: ...
+    def predict(self, X: Array) -> Array: ...
 
 
 class Holes:
@@ -132,7 +139,7 @@ def by_chain(holes: Holes, method: str, seed: int) -> list[Found]:
     train = train[np.random.default_rng(seed).permutation(len(train))[:_LEARNED]]
     code = _Code(train, holes.named, one_hot=method == "linear")
     filled = holes.x.copy()
-    models: list[Any] = []
+    models: list[Estimator | None] = []
     for j in range(train.shape[1]):
         rows = ~np.isnan(train[:, j])
         y = train[rows, j]
@@ -159,13 +166,13 @@ def _middle(values: Array, *, named: bool) -> tuple[float, float]:
     return (float(kinds[counts.argmax()]),) * 2 if named else (float(np.median(values)), float(values.mean()))
 
 
-def _model(method: str, *, named: bool, names: int, seed: int) -> Any:
+def _model(method: str, *, named: bool, names: int, seed: int) -> Estimator | None:
     """None where there is nothing to learn, or too many names for one regression each."""
     if names < 2 or (named and method == "linear" and names > _NAMES):
         return None
     if method == "linear":
         return LogisticRegression(max_iter=100) if named else BayesianRidge()
-    options = {"n_estimators": 50, "max_features": "sqrt", "random_state": seed}
+    options: dict[str, Any] = {"n_estimators": 50, "max_features": "sqrt", "random_state": seed}
     return RandomForestClassifier(**options) if named else RandomForestRegressor(**options)
 
 

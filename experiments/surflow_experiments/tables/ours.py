@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from surflow.data import Column, ColumnKind, Part, Schema, Splits
 from surflow.distributions.column_distribution import ColumnDistribution
 from surflow.errors import ConfigError
 from surflow.evaluation import draws, log_probs
+from surflow.presets.registry import PRESETS
 from surflow_experiments.tables.budget import fit_within
 from surflow_experiments.tables.data import Rows
 from surflow_experiments.tables.marginals import Array
@@ -25,7 +27,7 @@ _VALIDATED = 1500
 
 
 def settings(rows: int, *, mixed: bool = True) -> dict[str, Any]:
-    """Preset, options and training that ``surflow train --minutes`` settles on for a table, without its rows.
+    """Preset, all its options, and training that ``surflow train --minutes`` settles on for a table, without its rows.
 
     Args:
         rows: that are trained on.
@@ -36,7 +38,10 @@ def settings(rows: int, *, mixed: bool = True) -> dict[str, Any]:
     splits = Splits("table", part, part, part, ["one"], sf.supports.real, None, "", schema=Schema([column]))
     config = parse_config({"data": {"source": "table"}, "training": {"minutes": 1.0}}).settled(splits)
     training = {key: value for key, value in config.training.options().items() if key != "minutes"}
-    return {"preset": config.model.preset, "options": dict(config.model.model_extra or {}), "training": training}
+    preset = config.model.preset or "table"
+    known = inspect.signature(PRESETS[preset]).parameters
+    options = {name: known[name].default for name in sf.presets.options(preset)} | (config.model.model_extra or {})
+    return {"preset": preset, "options": options, "training": training}
 
 
 class Preset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from surflow_experiments.tables.forest import AdversarialForest
 from surflow_experiments.tables.marginals import Marginals
 from surflow_experiments.tables.models import MODELS
 from surflow_experiments.tables.ours import Preset
+
+Fitted: TypeAlias = Marginals | Copula | Classes | AdversarialForest | DequantizedSpline | Preset | Engine
 
 # What a training says of itself, and its units.
 _UNITS = {"seconds": "s", "rows_per_second_training": "rows a second", "rows_per_second_drawing": "rows a second"}
@@ -39,7 +41,7 @@ def run(cell: Cell) -> Outcome:
     started = time.process_time()
     model = _fitted(cell, rows)
     facts = {"seconds": time.process_time() - started} | getattr(model, "facts", {})
-    if known.likelihood:
+    if not isinstance(model, Engine):
         scored, arrays["log_prob"] = measures.likelihood(model, rows)
         found += scored
     if known.draws and whole:
@@ -52,7 +54,7 @@ def run(cell: Cell) -> Outcome:
     return cell.outcome(found, arrays)
 
 
-def _fitted(cell: Cell, rows: Rows) -> Any:
+def _fitted(cell: Cell, rows: Rows) -> Fitted:
     spec, seed = cell.spec, cell.seed
     match cell.model:
         case "table":
