@@ -25,6 +25,8 @@ class Gain:
         value, error = plus_minus(abs(self.value), self.error)
         by = f"{value} ± {error}" if error else f"{abs(self.value):.3f}"
         title = MODELS[self.other].title
+        if not self.value:
+            return f"as {title}"
         return f"ahead of {title} by {by}" if self.value >= 0 else f"behind {title} by {by}"
 
 

@@ -46,7 +46,7 @@ def python() -> str | None:
 
 
 class Engine:
-    """TabularARGN of the package mostlyai-engine, with its defaults, for minutes of one thread.
+    """TabularARGN of the package mostlyai-engine, with its defaults, for minutes of its own clock.
 
     It makes bins of numbers and protects rare values, so that it has no density that could be compared: only its draws
     are. It holds out validation rows itself, and so is given those of training and of validation.

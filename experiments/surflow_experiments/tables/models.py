@@ -90,8 +90,8 @@ MODELS: Mapping[str, Model] = {
     ),
     "engine": Model(
         "mostlyai",
-        "TabularARGN of the package mostlyai-engine, with its defaults, for as many minutes of one thread. It makes "
-        "bins of numbers, so that only its draws are compared.",
+        "TabularARGN of the package mostlyai-engine, with its defaults, for as many minutes of its own clock, on one "
+        "thread. It makes bins of numbers, so that only its draws are compared.",
         likelihood=False,
         trained=True,
     ),

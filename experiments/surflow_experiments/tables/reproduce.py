@@ -182,14 +182,14 @@ def _filled_best(found: Comparison, table: str) -> bool:
 # -- tables -------------------------------------------------------------------------------------------------
 
 
-def _compared(found: Comparison, metric: str, *, more: bool = False, error: bool = False) -> dict[str, object]:
+def _compared(found: Comparison, metric: str, *, more: bool = False) -> dict[str, object]:
     """A row for every table, a column for every model, and the gain on the best other."""
     models = found.models(metric)
     rows, marks = [], []
     for table in _tables(found):
         gain = found.gain(table, metric, more=more)
         marks.append("" if gain is None else "met" if gain.value >= 0 else "missed")
-        texts = [found.text(table, model, metric, error=error) for model in models]
+        texts = [found.text(table, model, metric) for model in models]
         rows.append([table, *texts, "" if gain is None else str(gain)])
     head = ["table", *(MODELS[model].title for model in models), "beside the best other"]
     numbers = list(range(1, len(head) - 1))
@@ -201,8 +201,8 @@ def _tables(found: Comparison) -> list[str]:
 
 
 def _likelihoods(found: Comparison) -> Section:
-    texts = ["NLL of held-out rows, nats a row; lower is better."]
-    return Section("likelihood", "Likelihood", texts, tables=[_compared(found, "nll", error=True)])
+    texts = ["NLL of held-out rows, nats a row; lower is better. Differences are paired, row by row."]
+    return Section("likelihood", "Likelihood", texts, tables=[_compared(found, "nll")])
 
 
 def _draws(found: Comparison) -> Section:
@@ -258,7 +258,7 @@ def _binary(found: Comparison) -> Section:
         f"NLL of zeros and ones in their usual splits, {BINARY_MINUTES:g} minutes of training for surflow; beside it "
         "what circuits and deep networks are reported to reach."
     ]
-    table = _compared(found, "nll", error=True)
+    table = _compared(found, "nll")
     head, rows = table["head"], table["rows"]
     assert isinstance(head, list) and isinstance(rows, list)
     head.insert(-1, "reported")
