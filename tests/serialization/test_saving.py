@@ -288,7 +288,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     def fail(*args: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("surflow.serialization.files.os.replace", fail)
+    monkeypatch.setattr("surflow._internal.files.os.replace", fail)
     with pytest.raises(sf.FileError, match="disk full"):
         _small().save(path)
     assert path.read_bytes() == before

@@ -14,6 +14,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from surflow import plots
+from surflow._internal.files import make_folder, write_text
 from surflow.evaluation.results import machine, versions
 
 
@@ -113,8 +114,8 @@ def write_page(
         machine=f"{machine()['platform']}, {machine()['processors']} processors",
         note=note,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    make_folder(path.parent)
+    write_text(path, page)
     return path
 
 

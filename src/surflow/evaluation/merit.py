@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from surflow.distributions.normal import Normal
 from surflow.errors import DataError
 from surflow.evaluation.baselines import column_scores
 from surflow.evaluation.calibration import inside_band, ranks
-from surflow.evaluation.data_set import DataSet, Simulator
+from surflow.evaluation.data_set import Add, DataSet, Simulator
 from surflow.evaluation.features import features, mixed
 from surflow.evaluation.gaussian import gaussian_scores
 from surflow.evaluation.likelihood import (
@@ -42,12 +41,6 @@ _TIMED_SAMPLES = 1000
 _POSTERIOR_ROWS, _RANKS = 200, 100
 # Up to this many coordinates of the latent have rows of their own.
 _CODE_COORDINATES = 8
-
-
-class Add(Protocol):
-    """Takes one figure down."""
-
-    def __call__(self, metric: str, value: float, error: float | None = None, unit: str = "") -> None: ...
 
 
 def evaluate(flow: Distribution, splits: DataSet, *, model: str = "flow", seed: int = 0) -> list[Row]:

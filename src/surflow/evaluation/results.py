@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypedDict
 
+from surflow._internal.files import make_folder, write_text
 from surflow.errors import FileError
 
 _FIELDS = ("case", "model", "seed", "metric", "value", "error", "unit")
@@ -65,13 +66,13 @@ def write_results(path: str | Path, command: str, rows: Sequence[Row]) -> Path:
         rows: a figure each.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     plain = [{field: _finite(row[field]) for field in _FIELDS} for row in rows]  # type: ignore[literal-required]
     head = {"command": command, "versions": versions(), "machine": machine()}
     # One row a line: files that are compared and merged stay readable.
     lines = ",\n".join("  " + json.dumps(row, allow_nan=False, ensure_ascii=False) for row in plain)
     opening = json.dumps(head, allow_nan=False, ensure_ascii=False, indent=1)[:-2]
-    path.write_text(f'{opening},\n "rows": [\n{lines}\n ]\n}}\n', encoding="utf-8")
+    write_text(path, f'{opening},\n "rows": [\n{lines}\n ]\n}}\n')
     return path
 
 

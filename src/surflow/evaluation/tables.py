@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from surflow.distribution import Distribution
 from surflow.evaluation.associations import associations
+from surflow.evaluation.data_set import Add, DataSet
 from surflow.evaluation.detection import detection
 from surflow.evaluation.features import categorical, snapped
 from surflow.evaluation.likelihood import draws, mean_and_error, share_and_error
@@ -26,11 +24,9 @@ _PREDICTED = 12
 # With fewer held-out rows a figure is of noise.
 _FEWEST = 20
 
-Add = Callable[..., None]
-
 
 def table_figures(
-    flow: Distribution, splits: Any, x: Tensor, context: Tensor | None, best: Tensor, add: Add, seed: int
+    flow: Distribution, splits: DataSet, x: Tensor, context: Tensor | None, best: Tensor, add: Add, seed: int
 ) -> None:
     """Add the figures of a table, :class:`surflow.data.Splits` with a schema, to those of its held-out rows x.
 
@@ -60,7 +56,7 @@ def table_figures(
     train, train_given = _some(splits.train.x, None if given is None else splits.train.context)
     samples = _samples(flow, support, held_given, min(_MOST_ROWS, len(x) + len(splits.train.x)))
     like_training = samples if given is None else _samples(flow, support, train_given, len(train))
-    encoded = None if given is None else tuple(_encoded(splits, part) for part in (train_given, held_given))
+    encoded = None if given is None else (_encoded(splits, train_given), _encoded(splits, held_given))
     most = min(_MOST_ROWS, max(_FEWEST_TO_LEARN, _MOST_VALUES // x.shape[1]))
     found = detection(held_out, samples, support, seed, given=None if encoded is None else encoded[1], most=most)
     add("detection_rows", float(min(most, len(held_out), len(samples))), None, "rows")
@@ -85,14 +81,20 @@ def _samples(flow: Distribution, support: Support, given: Tensor | None, n: int)
     return snapped(drawn.where(drawn.isfinite() | drawn.isnan(), 0.0), support)
 
 
-def _encoded(splits: Any, given: Tensor | None) -> Tensor:
+def _encoded(splits: DataSet, given: Tensor | None) -> Tensor:
     assert given is not None
     raw = given.cpu().double()
     return (raw if splits.context is None else splits.context.network()(raw)).detach().reshape(len(raw), -1)
 
 
 def _usefulness(
-    train: Tensor, samples: Tensor, test: Tensor, support: Support, given: Any, add: Add, seed: int
+    train: Tensor,
+    samples: Tensor,
+    test: Tensor,
+    support: Support,
+    given: tuple[Tensor, Tensor] | None,
+    add: Add,
+    seed: int,
 ) -> None:
     columns = max(2, min(_PREDICTED, _PREDICTED * 100 // train.shape[1]))
     found = usefulness(train, samples, test, support, seed, given=given, most_columns=columns)
@@ -108,7 +110,7 @@ def _usefulness(
         add(f"usefulness_samples_{column}", drawn, error, "skill")
 
 
-def _associations(splits: Any, samples: Tensor, support: Support, add: Add) -> None:
+def _associations(splits: DataSet, samples: Tensor, support: Support, add: Add) -> None:
     parts = support.coordinates(samples.shape[1])[:MOST_PAIRED]
     if len(parts) < 2:
         return
@@ -126,7 +128,7 @@ def _associations(splits: Any, samples: Tensor, support: Support, add: Add) -> N
 
 
 def _memory(
-    flow: Distribution, splits: Any, samples: Tensor, held_out: Tensor, support: Support, add: Add, seed: int
+    flow: Distribution, splits: DataSet, samples: Tensor, held_out: Tensor, support: Support, add: Add, seed: int
 ) -> None:
     if flow.context_shape is not None:  # contexts of neither set that is compared
         given = splits.validation.context

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from surflow._internal.files import write_tensors
 from surflow._internal.version import __version__
 from surflow.errors import FileError, SurflowError
 from surflow.flow import Flow
@@ -66,14 +65,7 @@ def save(flow: Flow, path: str | Path) -> None:
     # One entry, because the order of several in the header would differ from file to file.
     header = {"format": FORMAT, "version": __version__, "architecture": architecture, "buffers": dtypes}
     metadata = {_KEY: json.dumps(header)}
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, scratch, metadata)
-        os.replace(scratch, path)
-    except (OSError, SafetensorError) as error:
-        raise FileError(f"{path} cannot be written: {error}") from error
-    finally:
-        scratch.unlink(missing_ok=True) if path.parent.is_dir() else None
+    write_tensors(path, tensors, metadata)
 
 
 def load(path: str | Path, *, trusted: bool = False) -> Flow:

@@ -23,6 +23,8 @@ ORDER, DRAW, NOISE, FIRST, HOLD_OUT = range(5)
 
 # Rows of a Dataset that are looked at before training.
 _CHECKED_ROWS = 1000
+# Numbers whose rounding is more than this share of their spread have lost what tells rows apart.
+_MOST_LOST, _FEWEST_ROUNDED = 1e-3, 20
 
 
 class Batch(NamedTuple):
@@ -89,6 +91,23 @@ def kind_of(value: object) -> str:
     return name
 
 
+def _refuse_rounding(x: Tensor, kind: torch.dtype, what: str) -> None:
+    """Raise where what numbers differ by is lost in the type that a flow takes them in."""
+    if x.dtype != torch.float64 or x.shape[0] < _FEWEST_ROUNDED:
+        return
+    rows = x.reshape(x.shape[0], -1)
+    lost = (rows - rows.to(kind).double()).abs().nan_to_num(0.0).amax(0)
+    spread = (rows - rows.nanmean(0)).square().nanmean(0).sqrt()
+    columns = (lost > _MOST_LOST * spread).logical_and(spread > 0).nonzero()[:, 0].tolist()
+    if columns:
+        i = columns[0]
+        raise DataError(
+            f"{what}: columns {columns[:8]} of x lose digits that tell rows apart in the flow's {kind}: numbers about "
+            f"{rows[:, i].nanmean():g} that differ by {spread[i]:.2g} are rounded by {lost[i]:.2g}. Start it with "
+            "Standardize, which subtracts in double precision, or make it double with flow.double()"
+        )
+
+
 def check(batch: Batch, flow: Distribution, what: str) -> None:
     """Raise unless ``flow`` can be trained on ``batch``: shapes, numbers, support, context, weights."""
     x, context, weight = batch
@@ -110,6 +129,7 @@ def check(batch: Batch, flow: Distribution, what: str) -> None:
     if (kind := flow._type_of_rows(x.dtype)) != x.dtype:
         _refuse(not_finite(x.to(kind), flow.support.undefined), what, "x", f"values beyond the flow's {kind}",
                 "start it with Standardize, or make it double with flow.double()")  # fmt: skip
+        _refuse_rounding(x, kind, what)
     inside = torch.cat([flow.support.contains(rows) for rows in x.split(10_000)])
     _refuse(~inside, what, "x", f"values outside the flow's support {flow.support!r}",
             "bring the data there, or start the flow with a layer whose domain holds them")  # fmt: skip

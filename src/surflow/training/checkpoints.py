@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.plugins.io import CheckpointIO
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from surflow._internal.files import write_tensors
 from surflow.errors import FileError
 
 _KEY = "surflow_checkpoint"
@@ -21,14 +20,8 @@ _FORMAT = "1"
 def write(state: object, path: Path) -> None:
     """Write nested dicts, lists, tuples, tensors, numbers, strings and None; the file appears whole or not at all."""
     tensors: dict[str, Tensor] = {}
-    header = {_KEY: _FORMAT, "tree": json.dumps(_encode(state, tensors))}
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, scratch, header)
-        os.replace(scratch, path)
-    except (OSError, SafetensorError) as error:
-        scratch.unlink(missing_ok=True)
-        raise FileError(f"{path} cannot be written: {error}") from error
+    tree = json.dumps(_encode(state, tensors))
+    write_tensors(path, tensors, {_KEY: _FORMAT, "tree": tree})
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -51,7 +44,7 @@ def read(path: Path) -> dict[str, Any]:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(f"the checkpoint {path} is damaged ({error}): delete it to start the run anew") from error
+        raise FileError(f"the checkpoint {path} is damaged ({error}): choose another folder to train anew") from error
 
 
 def _encode(value: object, tensors: dict[str, Tensor]) -> object:

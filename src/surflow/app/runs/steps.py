@@ -10,7 +10,6 @@ from torch import Tensor
 from surflow import evaluation
 from surflow._internal.random import seeded
 from surflow.app.config import Config
-from surflow.app.output import writing
 from surflow.app.runs.folder import RunFolder
 from surflow.app.runs.rows import reload_splits
 from surflow.data import Part, Splits
@@ -33,6 +32,7 @@ def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progres
     from surflow.training.fitting import fit  # brings Lightning, which sampling and scoring do without
 
     if run.trained:
+        run.settle()
         return run.flow()
     truth = splits.truth if config.fresh(splits) else None
     data = _pair(splits.train) if truth is None else _fresh(truth, labelled=splits.context is not None)
@@ -40,7 +40,7 @@ def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progres
     history = fit(flow, data, validation=_pair(kind_of(splits).validation), **options)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # the checkpoint is kept: the same call goes on from there
-    flow.save(run.model_path)
+    run.keep(flow)
     return flow
 
 
@@ -50,7 +50,7 @@ def evaluate(
     """Figures of merit on the held-out rows, also written to ``path`` if there is one."""
     rows = evaluation.evaluate(flow, splits, model=config.model.preset or "chain", seed=seed)
     if path is not None:
-        writing(path, lambda: evaluation.write_results(path, command, rows))
+        evaluation.write_results(path, command, rows)
     return rows
 
 
@@ -62,9 +62,10 @@ def report(run: RunFolder) -> Path:
     """
     from surflow.app.report import write_report  # brings matplotlib and a template engine
 
-    if not run.finished:
+    if not run.evaluated:
         raise FileError(
-            f"{run.path} has no metrics.json: its training did not finish, repeat the command that began it"
+            f"{run.path} has no whole metrics.json: its training did not finish, surflow train --model "
+            f"{run.config_path} --out {run.path} goes on with it"
         )
     content, config = evaluation.read_results(run.metrics_path), run.config()
     return write_report(

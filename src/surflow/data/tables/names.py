@@ -26,11 +26,13 @@ def names_of(frame: Frame, column: Column, facts: Facts, wish: Wish | None) -> C
         DataError: where a person's list of categories leaves out some that occur.
     """
     said = wish is not None and wish.kind is not None
-    if not said and facts.filled == 0 and column.kind is not ColumnKind.TEXT:
-        return _as(column, ColumnKind.CONSTANT, "no value in any row")
     if column.kind is ColumnKind.TEXT or (said and not column.kind.named):
         column.used = False
         return column
+    order = frame.orders.get(column.name)
+    if order is not None and column.kind.named and not (wish is not None and wish.categories):
+        column.categories = order
+        return column if said else _as(column, ColumnKind.ORDERED, f"{len(order)} names in the order of the table")
     if not said and column.kind is ColumnKind.CATEGORY:
         decided = _too_many(column, facts, frame.rows)
         if decided is not None:

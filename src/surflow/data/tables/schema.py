@@ -11,7 +11,8 @@ from typing import Self
 
 import tomli_w
 
-from surflow.data.tables.patterns import NumberFormat
+from surflow.data.findings import Findings
+from surflow.data.tables.numerals import NumberFormat
 from surflow.errors import ConfigError, unknown_name
 
 
@@ -64,7 +65,8 @@ class Column:
         missing: rows without a value, as counted when the schema was made.
         tokens: texts beside numbers that are read as missing.
         format: how dates are written (as strptime has it), or "date", "timestamp" or "time" of a typed file.
-        decimal, thousands, prefix, suffix: how numbers are written, such as 1.234,5 or $5.
+        decimal, thousands, prefix, suffix, negative: how numbers are written, such as 1.234,5 or $5, and negative
+            ones beside "-1": "(1)" or "1-".
         offset: subtracted from whole numbers that double precision cannot hold, exactly.
         unit: the unit that the name says.
         least, most: smallest and largest value seen, as numbers.
@@ -88,6 +90,7 @@ class Column:
     thousands: str = ""
     prefix: str = ""
     suffix: str = ""
+    negative: str = "-1"
     offset: int = 0
     unit: str | None = None
     least: float | None = None
@@ -106,7 +109,7 @@ class Column:
     @property
     def number_format(self) -> NumberFormat:
         """How its numbers are written."""
-        return NumberFormat(self.decimal, self.thousands, self.prefix, self.suffix)
+        return NumberFormat(self.decimal, self.thousands, self.prefix, self.suffix, self.negative)
 
     @property
     def type(self) -> str:
@@ -270,33 +273,41 @@ def wishes(stated: Sequence[str], names: Sequence[str]) -> dict[str, Wish]:
     Forms: ``name=kind`` for every kind, ``name=drop``, ``name=ordered(low,medium,high)``, ``name=date(%d/%m/%Y)``.
 
     Raises:
-        ConfigError: for a column that is not there, an unknown kind, or a column named twice.
+        ConfigError: for columns that are not there, unknown kinds, or a column named twice: all of them at once.
 
     >>> wishes(["age=count", "grade=ordered(low,high)"], ["age", "grade"])["grade"].categories
     ('low', 'high')
     """
     found: dict[str, Wish] = {}
-    kinds = [*map(str, ColumnKind), "drop"]
+    wrong = Findings()
     for text in stated:
-        name, equals, said = text.rpartition("=") if "(" not in text else text.partition("=")
-        if not equals:
-            raise ConfigError(f"--column {text!r}: expected NAME=KIND, with a kind of {', '.join(kinds)}")
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f": there are {', '.join(map(repr, names[:12]))}"
-            raise ConfigError(f"--column {text!r}: there is no column {name!r}{hint}")
-        kind, bracket, inner = said.strip().partition("(")
-        if kind not in kinds:
-            raise ConfigError(f"--column {text!r}: {unknown_name('kind', kind, kinds)}")
-        if name in found:
-            raise ConfigError(f"--column says two things of {name!r}: expected one")
-        inside = inner.removesuffix(")") if bracket else ""
-        if inside and kind not in ("ordered", "category", "date"):
-            raise ConfigError(f"--column {text!r}: only ordered(...), category(...) and date(...) take brackets")
-        found[name] = Wish(
-            name,
-            None if kind == "drop" else ColumnKind(kind),
-            tuple(part.strip() for part in inside.split(",")) if inside and kind != "date" else (),
-            inside if inside and kind == "date" else None,
-        )
+        with wrong.gather():
+            wish = _wish(text, names)
+            if wish.name in found:
+                raise ConfigError(f"--column says two things of {wish.name!r}: expected one")
+            found[wish.name] = wish
+    wrong.refuse()
     return found
+
+
+def _wish(text: str, names: Sequence[str]) -> Wish:
+    kinds = [*map(str, ColumnKind), "drop"]
+    name, equals, said = text.rpartition("=") if "(" not in text else text.partition("=")
+    if not equals:
+        raise ConfigError(f"--column {text!r}: expected NAME=KIND, with a kind of {', '.join(kinds)}")
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f": there are {', '.join(map(repr, names[:12]))}"
+        raise ConfigError(f"--column {text!r}: there is no column {name!r}{hint}")
+    kind, bracket, inner = said.strip().partition("(")
+    if kind not in kinds:
+        raise ConfigError(f"--column {text!r}: {unknown_name('kind', kind, kinds)}")
+    inside = inner.removesuffix(")") if bracket else ""
+    if inside and kind not in ("ordered", "category", "date"):
+        raise ConfigError(f"--column {text!r}: only ordered(...), category(...) and date(...) take brackets")
+    return Wish(
+        name,
+        None if kind == "drop" else ColumnKind(kind),
+        tuple(part.strip() for part in inside.split(",")) if inside and kind != "date" else (),
+        inside if inside and kind == "date" else None,
+    )
