@@ -18,7 +18,9 @@ def reproduce(
     ] = False,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Where MNIST is (images), or the benchmark's observations (sbibm; else simulated)."),
+        typer.Option(
+            help="Where MNIST (images), sbibm's observations (else simulated), or binary tables (else left out) are."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the results; docs/results by default.")
