@@ -217,6 +217,7 @@ def test_bounds_are_marked(workplace: Path) -> None:
     assert set(pyarrow.parquet.read_table("scores.parquet")["kind"].to_pylist()) == {"bound"}
 
 
+@pytest.mark.filterwarnings("ignore:the loss has grown")  # there is nothing to learn in pixels drawn by chance
 def test_images(workplace: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (60, 1, 4, 4), dtype=np.uint8)
     np.save("images.npy", pixels)
