@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from surflow._internal.files import locked, make_folder, write_tensors, write_text, written_whole
+from surflow._internal.files import LOCK, locked, make_folder, write_tensors, write_text, written_whole
 from surflow.errors import FileError
 
 
@@ -93,7 +93,21 @@ with locked(Path({str(tmp_path)!r})), locked(Path({str(tmp_path)!r})):
         assert child.stdout is not None and child.stdout.readline() == "held\n"
         with pytest.raises(FileError, match="another process is writing"), locked(tmp_path):
             pass
-        (tmp_path / ".0a.part.csv").touch()
         child.kill()
     with locked(tmp_path):
-        assert not (tmp_path / ".0a.part.csv").exists()
+        pass
+
+
+def test_a_lock_sweeps_what_was_left_half_written_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("pictures", "other", "deep/below"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "other" / LOCK).touch()  # whoever holds it may be writing
+    with written_whole(tmp_path / "a.csv") as scratch:
+        left = scratch.name
+    swept = [tmp_path / left, tmp_path / "pictures" / left]
+    kept = [tmp_path / "other" / left, tmp_path / "deep" / "below" / left]
+    kept += [tmp_path / name for name in (".film.part1.zip", ".my.particles.csv", "a.part", "pictures/a.png")]
+    for path in (*swept, *kept):
+        path.touch()
+    with locked(tmp_path):
+        assert not any(path.exists() for path in swept) and all(path.exists() for path in kept)

@@ -35,7 +35,13 @@ class FileError(SurflowError, ValueError):
 
 
 class NonFiniteError(SurflowError, ArithmeticError):
-    """Training met a loss that is not a finite number."""
+    """Training met a loss that is not a finite number.
+
+    Attributes:
+        best_step: the step whose weights, the best that were evaluated finite, the flow has; None if there were none.
+    """
+
+    best_step: int | None = None
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -160,6 +160,26 @@ def test_what_makes_room_is_kept_until_the_new_model_is_there(workplace: Path, m
     assert (workplace / "other" / "config.toml").read_text() == "[server]\nport = 80\n"
 
 
+def test_training_that_diverges_leaves_its_best_weights_as_the_model_and_says_so(workplace: Path) -> None:
+    command = ("train", "flowers.csv", "--columns", "length,width", "--lr", 1e30, "--out", "diverged", *TINY)
+    for _ in range(2):  # the second time it is only said again
+        said = _run(*command)
+        assert said.exit_code == 2 and "training diverged" in said.stderr and "the loss of step" in said.stderr
+        assert "report: diverged/report.html" in said.stdout
+    page = (workplace / "diverged" / "report.html").read_text(encoding="utf-8")
+    assert "Training diverged" in page and "The weights are those of step" in page
+    log_prob = sf.load(workplace / "diverged").log_prob(torch.zeros(3, 2))
+    assert log_prob.isfinite().all()
+    assert not (workplace / "diverged" / "checkpoint.safetensors").exists()
+    _good("sample", "diverged", "-n", 5, "-o", "diverged.csv")
+    # Figures and report are finished by the same command there too, and a run that makes room takes its words along.
+    (workplace / "diverged" / "metrics.json").unlink()
+    assert _run(*command).exit_code == 2 and (workplace / "diverged" / "metrics.json").exists()
+    _good(*command[:4], "--out", "diverged", *TINY, "--overwrite")
+    assert not (workplace / "diverged" / "diverged.txt").exists()
+    assert "Training diverged" not in (workplace / "diverged" / "report.html").read_text(encoding="utf-8")
+
+
 def test_sampling_needs_no_data_file(workplace: Path) -> None:
     _good("sample", RUN, "-n", 50, "--context", "setosa", "-o", "a.csv")
     table = pyarrow.csv.read_csv("a.csv")

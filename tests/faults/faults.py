@@ -2,7 +2,8 @@
 
 Operations are what changes files in the folder of a run, in their order: a file opened for writing, bytes that go into
 it, a rename, a removal, a folder made, a sync. "kill" is SIGKILL in place of an operation, or with half of its bytes
-written; "full" is a disk that is full from an operation on. Then the same command is repeated without a fault.
+written; "full" is a disk that is full from an operation on; "stop" is a signal at one, of those that ask for the end.
+Then the same command is repeated without a fault.
 
     python tests/faults/faults.py [POINTS]       all of them, or so many, evenly spaced; `make faults`
 """
@@ -28,6 +29,7 @@ from surflow._internal import files
 from surflow.app import cli, page, report, runs  # noqa: F401 -- imported before processes are forked
 from surflow.training import fitting, record  # noqa: F401
 
+STOPS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
 TRAIN = ["train", "rows.csv", "--steps", "3", "--batch-size", "32", "--seed", "1", "--out", "run"]
 
 
@@ -42,6 +44,8 @@ class Fault:
         number, self.done = self.done, self.done + 1
         if self.kind == "kill" and number == self.point:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind in STOPS and number == self.point:
+            os.kill(os.getpid(), getattr(signal, self.kind))
         if self.kind == "full" and number >= self.point and writes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -107,6 +111,8 @@ def run(folder: Path, kind: str, point: int, command: list[str]) -> tuple[int, s
             os.dup2(output, 2)
             sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1) for n in (1, 2))
             os.chdir(folder)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # which in the background is ignored
+            os.environ["SLURM_JOB_ID"] = "77"
             # Each step leaves a checkpoint and a row of the log.
             record.CHECKPOINT_SECONDS = record._LOG_SECONDS = 0.0
             fault = Fault(folder, kind, point)
@@ -153,6 +159,17 @@ def filled(folder: Path, point: int, weights: bytes) -> str:
     return f"left {left}" if left else _end(folder, weights)
 
 
+def stopped(folder: Path, point: int, weights: bytes) -> str:
+    """What is wrong after a signal, another one at every point, and the same command."""
+    name = STOPS[point % len(STOPS)]
+    status, said, _ = run(prepared(folder), name, point, TRAIN)
+    if status != 128 + getattr(signal, name) or f"stopped by {name}: what run holds is kept" not in said:
+        return f"not stopped by {name}: status {status}: {said}"
+    if (name == "SIGUSR1") != ("job 77 is not back in the queue" in said):
+        return f"not put back into the queue by SIGUSR1 alone: {said}"
+    return _end(folder, weights)
+
+
 def _end(folder: Path, weights: bytes) -> str:
     status, said, _ = run(folder, "none", 0, TRAIN)
     if status != 0:
@@ -173,7 +190,7 @@ def sweep(points: int | None = None) -> int:
         assert status == 0, said
         weights = (Path(scratch) / "whole" / "run" / "model.safetensors").read_bytes()
         chosen = range(operations) if points is None else [operations * i // points for i in range(points)]
-        faults: dict[str, Callable[[Path, int, bytes], str]] = {"kill": killed, "full": filled}
+        faults: dict[str, Callable[[Path, int, bytes], str]] = {"kill": killed, "full": filled, "stop": stopped}
         for name, meet in faults.items():
             found = {point: meet(Path(scratch) / f"{name}-{point}", point, weights) for point in chosen}
             bad = {point: said for point, said in found.items() if said}

@@ -21,7 +21,7 @@ from surflow.errors import ConfigError, DataError, FileError, NonFiniteError, Sh
 from surflow.training import progress, record
 from surflow.training.checkpoints import read, write
 from surflow.training.fitting import fit
-from surflow.training.loop import WARM_UP, Plan
+from surflow.training.loop import WARM_UP, Plan, Training
 from surflow.training.sources import source_of
 
 
@@ -402,6 +402,23 @@ def test_an_interrupted_run_returns_and_can_be_finished(tmp_path, monkeypatch, c
     assert fit(flow, draw, **options).steps == 10
 
 
+def test_a_signal_after_the_last_step_is_not_lost(tmp_path):
+    """The last step may have looked before it comes; the run is whole, and the signal takes its course after it."""
+    taken = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: taken.append(number))
+
+    def after_the_last(_: Training) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Training, "on_train_end", after_the_last, raising=False)
+            history = fit(gaussian(2), rows(20, 2), validation=rows(5, 2), steps=3, progress=False)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert history.stopped == "steps" and history.steps == 3 and taken == [signal.SIGTERM]
+
+
 def test_a_time_budget_counts_what_was_spent_before(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "CHECKPOINT_SECONDS", 0.0)
     calls = 0
@@ -540,7 +557,7 @@ def test_after_any_learning_rate_the_weights_are_the_best_that_were_evaluated(lr
             history = fit(flow, x, validation=held_out if validated else None, steps=60, lr=lr, schedule="constant",
                           progress=False)  # fmt: skip
         except NonFiniteError as error:
-            assert "has the best weights that were evaluated, of step" in str(error)
+            assert f"has the best weights that were evaluated, of step {error.best_step}" in str(error)
     assert all(p.isfinite().all() for p in flow.parameters())
     after = -flow.log_prob(held_out).mean().item()
     assert math.isfinite(after) and flow.log_prob(x).isfinite().all() and not flow.training

@@ -17,8 +17,10 @@ from torch import Tensor
 
 from surflow.errors import FileError
 
-# In the names of files that are being written.
+# In the names of files that are being written, and what such a name fits.
 PART = ".part"
+_DIGITS = 8
+_SCRATCH = f".{'[0-9a-f]' * _DIGITS}{PART}*"
 
 # The file that whoever writes into a folder of a run holds locked.
 LOCK = ".lock"
@@ -48,7 +50,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         target = Path(os.path.realpath(path))
         if target.exists() and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        scratch = target.with_name(f".{secrets.token_hex(4)}{PART}{target.suffix[:_LONGEST_ENDING]}")
+        scratch = target.with_name(f".{secrets.token_hex(_DIGITS // 2)}{PART}{target.suffix[:_LONGEST_ENDING]}")
         try:
             scratch.open("xb").close()
             mode = scratch.stat().st_mode  # what writes to it may have opinions of its own
@@ -106,7 +108,8 @@ def make_folder(path: str | Path) -> Path:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder, which no other process gets meanwhile; the lock ends with its process, however that ends.
 
-    Within one process it may be held again. What others left half written when they were killed is removed.
+    Within one process it may be held again. What others left half written when they were killed is removed, there and
+    in the folders right below that no lock makes another's.
 
     Raises:
         FileError: if another process holds it, or it cannot be written to.
@@ -125,8 +128,9 @@ def locked(folder: Path) -> Iterator[None]:
     except NotImplementedError:
         warnings.warn(f"the file system of {folder} has no locks: let one process write there", stacklevel=3)
     try:
-        for left in folder.rglob(f".*{PART}*"):
-            left.unlink(missing_ok=True)
+        for place in (folder, *(p for p in folder.iterdir() if p.is_dir() and not (p / LOCK).exists())):
+            for left in place.glob(_SCRATCH):
+                left.unlink(missing_ok=True)
         yield
     finally:
         lock.release()

@@ -202,6 +202,7 @@ def fit(
             flow.initialize(first.x, first.context, **({} if first.weight is None else {"weight": first.weight}))
             warn_of_others(flow)
         record = Record(plan, snapshots, held_out, path, settings)
+        diverged = None
         # Mixed precision and clipping do not go with the fused optimiser, which unscales gradients itself.
         fused = not (clip and str(precision).endswith("-mixed"))
         said = [shown(record, flow)] if progress else []
@@ -228,7 +229,8 @@ def fit(
         if state is not None and path is not None and record.ended(state):
             record.restore(state, flow)
         else:
-            _run(trainer, training, record, None if state is None or path is None else path / CHECKPOINT)
+            checkpoint = None if state is None or path is None else path / CHECKPOINT
+            diverged = _run(trainer, training, record, checkpoint)
         if isinstance(held_out, Table):
             rows = held_out.take(torch.arange(min(held_out.size, _WEIGHING_ROWS)))
             rows = rows.to(home, flow)
@@ -236,8 +238,11 @@ def fit(
     if record.stopped == "interrupted":
         again = "" if path is None else "; the same call goes on from its last checkpoint"
         print(f"fit: interrupted after {record.steps} steps{again}", file=sys.stderr)
-        if training.signal not in (0, signal.SIGINT):
-            signal.raise_signal(training.signal)  # whoever handles it, or else the system, ends the process
+    # Ctrl-C returns what is learned so far. Others, and what came after the last step, take their course.
+    if training.signal and (training.signal != signal.SIGINT or record.stopped != "interrupted"):
+        signal.raise_signal(training.signal)
+    if diverged is not None:
+        raise diverged
     validated = record.best_nll < math.inf
     return History(
         rows=record.rows,
@@ -250,8 +255,11 @@ def fit(
     )
 
 
-def _run(trainer: Trainer, training: Training, record: Record, checkpoint: Path | None) -> None:
-    """Train, and leave the flow on its device, with the best weights, in eval mode, whatever happened."""
+def _run(trainer: Trainer, training: Training, record: Record, checkpoint: Path | None) -> NonFiniteError | None:
+    """Train, and leave the flow on its device, with the best weights, in eval mode, whatever happened.
+
+    Returns what went wrong, if the flow has weights that were evaluated finite nonetheless.
+    """
     flow, plan = training.flow, training.plan
     home = next(flow.parameters()).device
     loader = Steps(training, None) if plan.steps is None else CountedSteps(training, plan.steps)
@@ -278,7 +286,9 @@ def _run(trainer: Trainer, training: Training, record: Record, checkpoint: Path 
         if record.best is None:
             flow.load_state_dict(training.good)
             step = training.good_step
-        raise NonFiniteError(f"{error}. The flow has the best weights that were evaluated, of step {step}") from error
+        diverged = NonFiniteError(f"{error}. The flow has the best weights that were evaluated, of step {step}")
+        diverged.best_step, diverged.__cause__ = step, error
+        return diverged
     finally:
         flow.to(home)
         flow.eval()
@@ -291,6 +301,7 @@ def _run(trainer: Trainer, training: Training, record: Record, checkpoint: Path 
             UserWarning,
             stacklevel=3,
         )
+    return None
 
 
 def _data(

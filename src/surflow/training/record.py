@@ -139,6 +139,10 @@ class Record(Callback):
         if self.handover is not None and trainer.is_global_zero and os.getpid() != self.process:
             write(self.state_dict(), self.handover)
 
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, NonFiniteError) and self.folder and trainer.is_global_zero:
+            self._write_log()  # the steps to it are what one wants to see
+
     # -- validation -----------------------------------------------------------------------------------------
 
     def _validation_due(self) -> bool:

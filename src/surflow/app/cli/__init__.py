@@ -8,7 +8,7 @@ import typer
 
 from surflow.app.cli import evaluate, impute, inspect, listing, report, reproduce, sample, score, show, train
 from surflow.app.cli.shared import Group
-from surflow.app.cli.stops import end_in_order
+from surflow.app.cli.stops import end_as_decided, end_in_order
 
 __all__ = ["app", "main"]
 
@@ -24,7 +24,10 @@ app = typer.Typer(
 def main() -> None:
     """The program ``surflow``."""
     end_in_order()
-    app(prog_name="surflow")
+    try:
+        app(prog_name="surflow")
+    finally:
+        end_as_decided()
 
 
 @app.callback(invoke_without_command=True)

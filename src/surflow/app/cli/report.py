@@ -11,4 +11,6 @@ def report(run: Run) -> None:
     """Write report.html and the pictures of a finished run again."""
     from surflow.app import runs
 
-    typer.echo(f"report: {runs.report(runs.RunFolder.open(run))}")
+    folder = runs.RunFolder.open(run)
+    with folder.held():
+        typer.echo(f"report: {runs.report(folder)}")

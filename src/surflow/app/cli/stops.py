@@ -32,7 +32,15 @@ def end_in_order() -> None:
             signal.signal(number, _stop)
 
 
+def end_as_decided() -> None:
+    """From now on no signal changes how the command ends: Python puts the system's handlers back at its end."""
+    for number in (*_SIGNALS, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _stop(number: int, _: FrameType | None) -> None:
+    for other in _SIGNALS:  # what is under way to the end is not cut off by a second one; Ctrl-C still does
+        signal.signal(other, signal.SIG_IGN)
     raise Stopped(number)
 
 

@@ -13,10 +13,11 @@ from surflow.app.cli.shared import LARGEST_SEED, command_line
 from surflow.app.cli.stops import says_how_to_go_on
 from surflow.app.cli.table import print_figures
 from surflow.app.names import split_names
-from surflow.errors import ConfigError
+from surflow.errors import ConfigError, NonFiniteError
 
 if TYPE_CHECKING:
     from surflow.app.config import Config
+    from surflow.app.runs import RunFolder
 
 
 def _positive(value: float | None) -> float | None:
@@ -61,7 +62,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-MODEL-N.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
 ) -> None:
-    """Train a model on data, evaluate it on held-out rows, and write a run: model, metrics, log, report."""
+    """Train a model on data, evaluate it on held-out rows, and write a run: model, metrics, log, report.
+
+    Where training diverges, the model has the best weights that were evaluated, and the status is 2 all the same.
+    """
     config = _config(
         model,
         seed=seed,
@@ -90,6 +94,7 @@ def train(
         if run.finished and not overwrite and run.config() == config:
             run.begin(config, splits)
             typer.echo(f"{run.path} holds this run, and it is finished\nreport: {run.report_path}")
+            _say_divergence(run)
             return
         run.begin(config, splits, overwrite=overwrite)
         typer.echo(splits.description)
@@ -103,6 +108,12 @@ def train(
             figures = runs.evaluate(flow, splits, config, config.seed, run.metrics_path, command_line())
         print_figures(figures, "held-out rows")
         typer.echo(f"report: {runs.report(run)}")
+        _say_divergence(run)
+
+
+def _say_divergence(run: RunFolder) -> None:
+    if run.diverged:
+        raise NonFiniteError(f"training diverged, though {run.path} is whole: {run.diverged}")
 
 
 def _config(

@@ -11,7 +11,7 @@ from surflow._internal.random import seeded
 from surflow.app.page import PictureWriter, Section, duration, write_page
 from surflow.app.report import tables
 from surflow.app.report.merit import merit
-from surflow.app.report.model import account_of_nats, latent, training
+from surflow.app.report.model import account_of_nats, latent, training, warning
 from surflow.app.report.origin import data, made
 from surflow.app.report.samples import posterior, samples
 from surflow.app.report.text import shape_text
@@ -33,6 +33,7 @@ def write_report(
     command: str,
     config_text: str,
     seed: int = 0,
+    diverged: str = "",
 ) -> Path:
     """Write ``folder/report.html`` and ``folder/pictures/*.png``; returns the path of the page.
 
@@ -45,6 +46,7 @@ def write_report(
         command: the command that made the run.
         config_text: its configuration.
         seed: of the draws that are shown.
+        diverged: what went wrong in training, if something did.
     """
     folder = Path(folder)
     show = PictureWriter(folder / "pictures")
@@ -77,7 +79,7 @@ def write_report(
         on=splits.name,
         lede=splits.description,
         facts=_facts(flow, splits.columns, log),
-        sections=[section for section in sections if section is not None],
+        sections=[section for section in [warning(diverged), *sections] if section is not None],
         note="Errors are standard errors over the held-out rows.",
     )
 

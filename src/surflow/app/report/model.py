@@ -19,6 +19,11 @@ from surflow.flow import Flow
 _POINTS = 4000
 
 
+def warning(diverged: str) -> Section | None:
+    """What went wrong in training, above all else."""
+    return Section("warning", "Training diverged", [f"{diverged}."]) if diverged else None
+
+
 def training(
     flow: Flow, log: Sequence[Mapping[str, Any]], figures: dict[str, Row], show: PictureWriter
 ) -> Section | None:
@@ -28,7 +33,20 @@ def training(
     entropy = figures["entropy"]["value"] if "entropy" in figures else None
     what = "Negative log-likelihood" if flow.exact else "Bound on the negative log-likelihood, with one draw,"
     caption = f"{what} of training batches and of the validation rows."
-    return Section("training", "Training", pictures=[show("losses", plots.losses(log, entropy), caption)])
+    pictures = [show("losses", plots.losses(log, entropy), caption)]
+    return Section("training", "Training", _best_weights(log), pictures=pictures)
+
+
+def _best_weights(log: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which weights the model has, where there was validation."""
+    validated = [row for row in log if row["split"] == "validation" and row["nll"] is not None]
+    if not validated:
+        return []
+    best, last = min(validated, key=lambda row: row["nll"]), validated[-1]
+    text = (
+        f"The weights are those of step {best['step']:,.0f}, whose validation loss, {best['nll']:.4g} nats, was least"
+    )
+    return [f"{text}." if best is last else f"{text}; the last, of step {last['step']:,.0f}, was {last['nll']:.4g}."]
 
 
 def latent(flow: Flow, splits: Splits, figures: dict[str, Row], show: PictureWriter) -> Section | None:

@@ -25,7 +25,7 @@ from surflow.supports import Integers, Support, real
 from surflow.tables.model import TableModel
 
 # What a run consists of, beside its pictures and its config.toml.
-_OWN = ("metrics.json", "report.html", "model.safetensors", "log.csv", "data.json")
+_OWN = ("metrics.json", "report.html", "model.safetensors", "log.csv", "data.json", "diverged.txt")
 
 # What `fit` leaves in its folder, named here because importing it brings Lightning.
 CHECKPOINT = "checkpoint.safetensors"
@@ -34,6 +34,8 @@ CHECKPOINT = "checkpoint.safetensors"
 @dataclass(frozen=True)
 class RunFolder:
     """A folder with config.toml, data.json, model.safetensors, log.csv, metrics.json, pictures/ and report.html.
+
+    Where training diverged, ``diverged.txt`` says how, and the model has the best weights that were evaluated finite.
 
     ``data.json`` holds what sampling and scoring need to know of the data, so that they need no data file: the
     columns' names, the event shape, the support and the encoding of the context. It also says where the file of the
@@ -67,6 +69,10 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def diverged_path(self) -> Path:
+        return self.path / "diverged.txt"
+
+    @property
     def checkpoint_path(self) -> Path:
         return self.path / CHECKPOINT
 
@@ -74,6 +80,20 @@ class RunFolder:
     def trained(self) -> bool:
         """Whether training came to its end."""
         return self.model_path.exists()
+
+    @property
+    def diverged(self) -> str:
+        """What went wrong in training; empty if nothing did.
+
+        Raises:
+            FileError: if that cannot be read.
+        """
+        try:
+            return self.diverged_path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError) as error:
+            raise FileError(f"{self.diverged_path} cannot be read: {error}") from error
 
     @property
     def begun(self) -> bool:
@@ -142,7 +162,7 @@ class RunFolder:
                 ends = "" if self.finished else f", surflow train --model {self.config_path} --out {self.path} ends it"
                 raise FileError(f"{self.path} holds {kind} of another configuration: choose another with --out{ends}")
         if not self.trained:  # figures of a model that is gone are no longer anyone's
-            for stale in (self.metrics_path, self.report_path):
+            for stale in (self.metrics_path, self.report_path, self.diverged_path):
                 stale.unlink(missing_ok=True)
             if not self.checkpoint_path.exists():
                 self.log_path.unlink(missing_ok=True)
@@ -160,8 +180,10 @@ class RunFolder:
         }
         write_text(self.data_path, json.dumps(facts, indent=1) + "\n")
 
-    def keep(self, flow: Flow | TableModel) -> None:
-        """Save the model; only then the checkpoint goes, and the run that was there before."""
+    def keep(self, flow: Flow | TableModel, diverged: str = "") -> None:
+        """Save the model, and before it what went wrong; only then the checkpoint and the run before go."""
+        if diverged:
+            write_text(self.diverged_path, diverged + "\n")
         flow.save(self.model_path)
         self.settle()
 

@@ -16,7 +16,7 @@ from surflow.data import Part, Splits
 from surflow.data.synthetic.base import Synthetic
 from surflow.data.tables.support import support_of
 from surflow.distributions.column_distribution import ColumnDistribution
-from surflow.errors import FileError
+from surflow.errors import FileError, NonFiniteError
 from surflow.flow import Flow
 from surflow.tables.model import TableModel
 
@@ -30,7 +30,10 @@ def build(config: Config, splits: Splits) -> Flow:
 
 
 def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progress: bool = False) -> Flow:
-    """Train ``flow`` and save it in the run; a run that has its model already is only read."""
+    """Train ``flow`` and save it in the run; a run that has its model already is only read.
+
+    What diverges leaves a model too, of the best weights that were evaluated finite, and the run says how.
+    """
     from surflow.app.kinds import kind_of
     from surflow.training.fitting import fit  # brings Lightning, which sampling and scoring do without
 
@@ -40,10 +43,16 @@ def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progres
     truth = splits.truth if config.fresh(splits) else None
     data = _pair(splits.train) if truth is None else _fresh(truth, labelled=splits.context is not None)
     options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": progress}
-    history = fit(flow, data, validation=_pair(kind_of(splits).validation), **options)
-    if history.stopped == "interrupted":
-        raise KeyboardInterrupt  # the checkpoint is kept: the same call goes on from there
-    run.keep(_named(flow, splits))
+    diverged = ""
+    try:
+        history = fit(flow, data, validation=_pair(kind_of(splits).validation), **options)
+        if history.stopped == "interrupted":
+            raise KeyboardInterrupt  # the checkpoint is kept: the same call goes on from there
+    except NonFiniteError as error:
+        if error.best_step is None:
+            raise
+        diverged = str(error)
+    run.keep(_named(flow, splits), diverged)
     return flow
 
 
@@ -91,6 +100,7 @@ def report(run: RunFolder) -> Path:
         command=content["command"],
         config_text=run.config_path.read_text(encoding="utf-8"),
         seed=config.seed,
+        diverged=run.diverged,
     )
 
 
