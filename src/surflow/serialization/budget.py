@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from surflow._internal.limits import ADVICE, factor
 from surflow.errors import ConfigError
 
 # The limit, in units of some ten nanoseconds or ten bytes: what a file without weights may ask for, which is a second
@@ -53,12 +54,12 @@ class Budget(TorchFunctionMode):
     surflow.errors.ConfigError: torch.zeros, of 2,251,799,813,685,248 numbers, is too much: ...
     """
 
-    def __init__(self, weights: int, tensors: int) -> None:
+    def __init__(self, weights: int, tensors: int, whose: str = "") -> None:
         super().__init__()
-        self.weights = weights
-        self.limit = FREE + PER_WEIGHT * weights + PER_TENSOR * tensors
-        self.spent = 0
-        self.seconds = _SECONDS + weights / _WEIGHTS_PER_SECOND
+        self.whose = whose or f"a file with {weights:,} weights"
+        self.limit = factor() * (FREE + PER_WEIGHT * weights + PER_TENSOR * tensors)
+        self.spent = 0.0
+        self.seconds = factor() * (_SECONDS + weights / _WEIGHTS_PER_SECOND)
         self.start = time.thread_time()
 
     def value(self) -> None:
@@ -78,19 +79,19 @@ class Budget(TorchFunctionMode):
             said = f"{name}={n:,}" if n < 10**18 else f"{name}, of {n.bit_length()} bits,"
             self._spend((_ROUND if ours else _ROUND_OF_USERS) * n, said)
         if name.endswith("shape") and isinstance(value, tuple) and all(isinstance(n, int) for n in value):
-            coordinates = math.prod(value) if len(value) <= _MOST_AXES else 2**4 * (self.limit + 1)
+            coordinates = math.prod(value) if len(value) <= _MOST_AXES else math.inf
             price = _COORDINATE if ours else _COORDINATE_OF_USERS
-            self._spend(int(price * abs(coordinates)), f"{name}, of {len(value)} axes,")
+            self._spend(price * abs(coordinates), f"{name}, of {len(value)} axes,")
 
-    def _spend(self, units: int, what: str) -> None:
+    def _spend(self, units: float, what: str) -> None:
         self.spent += units
         if self.spent > self.limit:
-            self._refuse(what, f"ask for {self.limit:,} units of memory and work")
+            self._refuse(what, f"ask for {self.limit:,.0f} units of memory and work")
 
     def _refuse(self, what: str, most: str) -> NoReturn:
         raise ConfigError(
-            f"{what} is too much: a file with {self.weights:,} weights may {most}, and few flows need a quarter. "
-            "If you know who wrote the file, and have the memory, lift the limit: load(path, trusted=True)"
+            f"{what} is too much: {self.whose} may {most}, and few flows need a quarter. {ADVICE}; in Python, "
+            "load(path, trusted=True) lifts it too"
         )
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -127,7 +128,7 @@ def _integers(value: Any) -> Iterator[int]:
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _integers(item)
-    elif isinstance(value, tuple):
+    elif isinstance(value, (tuple, list)):
         for item in value:
             yield from (n for n in _integers(item) if n >= len(value))
 

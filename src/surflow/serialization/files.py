@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from surflow._internal import sealed
+from surflow._internal.sealed import check_seal, save_sealed
 from surflow._internal.version import __version__
 from surflow.errors import FileError, SurflowError
 from surflow.flow import Flow
@@ -20,12 +21,11 @@ from surflow.serialization.architecture import build, describe
 from surflow.serialization.budget import Budget
 from surflow.serialization.old_names import state_today
 
-FORMAT = 1
+# From 2 on, files have a digest.
+FORMAT = 2
 _KEY = "surflow"
 SUFFIX = ".safetensors"
 
-# A header is read whole: lists in JSON take some fifty times their length. What it states has its own limit, `Budget`.
-_MOST_HEADER_BYTES = 2**22
 # An error may name what it got, and that may be long.
 _MOST_LETTERS = 2000
 
@@ -37,7 +37,8 @@ __all__ = ["build", "describe", "load", "save"]
 
 
 def save(flow: Flow, path: str | Path) -> None:
-    """Write ``flow`` to one .safetensors file: the weights, and in the header its architecture and the versions.
+    """Write ``flow`` to one .safetensors file: the weights, and in the header its architecture, the
+    versions and a digest, by which :func:`load` finds every changed bit.
 
     The file appears whole or not at all. A network that two layers share is stored, and loaded, once for each.
 
@@ -68,7 +69,7 @@ def save(flow: Flow, path: str | Path) -> None:
     metadata = {_KEY: json.dumps(header)}
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(tensors, scratch, metadata)
+        save_sealed(tensors, scratch, metadata)
         os.replace(scratch, path)
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path} cannot be written: {error}") from error
@@ -152,9 +153,9 @@ def _read_header(path: Path) -> dict[str, Any]:
     length = int.from_bytes(start[:8], "little")
     if foreign:
         raise FileError(f"{path} is not a safetensors file; {advice}")
-    if length > _MOST_HEADER_BYTES:
+    if length > sealed.MOST_HEADER_BYTES:  # what it states has its own limit, `Budget`
         raise FileError(
-            f"{path}: its header claims {length:,} bytes, at most {_MOST_HEADER_BYTES:,} are read; {advice}"
+            f"{path}: its header claims {length:,} bytes, at most {sealed.MOST_HEADER_BYTES:,} are read; {advice}"
         )
     try:
         with safe_open(path, framework="pt") as file:
@@ -172,11 +173,12 @@ def _read_header(path: Path) -> dict[str, Any]:
         form, author = header["format"], header["version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FileError(f"{path} has a damaged header ({type(error).__name__}: {error}); {advice}") from error
-    if not isinstance(form, int) or form > FORMAT:
+    if not isinstance(form, int) or not 1 <= form <= FORMAT:
         raise FileError(
             f"{path} has format {str(form)[:20]}, written by surflow {str(author)[:20]}; this surflow "
             f"{__version__} reads formats up to {FORMAT}: install a newer surflow"
         )
+    check_seal(path, needed=form > 1)
     return header
 
 

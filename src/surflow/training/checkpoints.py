@@ -9,13 +9,14 @@ from typing import Any
 
 from lightning.pytorch.plugins.io import CheckpointIO
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from surflow._internal.sealed import check_seal, save_sealed
 from surflow.errors import FileError
 
 _KEY = "surflow_checkpoint"
-_FORMAT = "1"
+# From 2 on, files have a digest.
+_FORMAT, _FORMATS = "2", ("1", "2")
 
 
 def write(state: Any, path: Path) -> None:
@@ -24,7 +25,7 @@ def write(state: Any, path: Path) -> None:
     header = {_KEY: _FORMAT, "tree": json.dumps(_encode(state, tensors))}
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(tensors, scratch, header)
+        save_sealed(tensors, scratch, header)
         os.replace(scratch, path)
     except (OSError, SafetensorError) as error:
         scratch.unlink(missing_ok=True)
@@ -40,8 +41,9 @@ def read(path: Path) -> Any:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            if header.get(_KEY) != _FORMAT:
+            if header.get(_KEY) not in _FORMATS:
                 raise FileError(f"{path} is not a checkpoint that this surflow wrote: choose another folder")
+            check_seal(path, needed=header[_KEY] != "1")
             # Clones, because the file is only mapped into memory and is replaced while the run goes on.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             return _decode(json.loads(header["tree"]), tensors)

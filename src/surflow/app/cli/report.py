@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import typer
-
-from surflow.app.cli.shared import Run
+from surflow.app.cli.shared import Run, say
 
 
 def report(run: Run) -> None:
     """Write report.html and the pictures of a finished run again."""
     from surflow.app import runs
 
-    typer.echo(f"report: {runs.report(runs.RunFolder.open(run))}")
+    say(f"report: {runs.report(runs.RunFolder.open(run))}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surflow.app.cli.shared import Run, Seed
+from surflow.app.cli.shared import DefuseFormulas, Run, Seed, say
 from surflow.app.output import check_spares, check_suffix, number_column, write_grid, write_table, writing
 from surflow.errors import ConfigError, FileError, unknown_name
 
@@ -33,6 +33,7 @@ def sample(
         ),
     ] = None,
     seed: Seed = 0,
+    defuse_formulas: DefuseFormulas = False,
 ) -> None:
     """Draw samples of a trained model into a file, conditional ones with --context."""
     from surflow._internal.random import seeded
@@ -57,8 +58,9 @@ def sample(
     elif output.suffix == ".png":
         writing(output, lambda: write_grid(output, x, facts.support))
     else:
-        write_table(output, [*_columns(x.flatten(1), facts), *_context_columns(given, facts.context)])
-    typer.echo(f"{n:,} samples: {output}")
+        columns = [*_columns(x.flatten(1), facts), *_context_columns(given, facts.context)]
+        write_table(output, columns, defuse_formulas=defuse_formulas)
+    say(f"{n:,} samples: {output}")
 
 
 def _columns(x: Tensor, facts: DataSpec) -> list[tuple[Column, np.ma.MaskedArray]]:

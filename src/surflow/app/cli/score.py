@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from surflow.app.cli.shared import Run, Seed
+from surflow._internal.limits import user_path
+from surflow.app.cli.shared import DefuseFormulas, Run, Seed, say
 from surflow.app.output import check_spares, check_suffix, number_column, own_columns, write_table
 
 
@@ -23,6 +24,7 @@ def score(
         int, typer.Option(min=1, help="For a model with a bound: draws per row; more are tighter.")
     ] = 100,
     seed: Seed = 0,
+    defuse_formulas: DefuseFormulas = False,
 ) -> None:
     """Log-density in nats of every row of a file; its lower bound, marked so, where the model has only a bound."""
     import numpy as np
@@ -34,7 +36,7 @@ def score(
 
     check_suffix(output, (".csv", ".parquet"))
     folder = RunFolder.open(run)
-    check_spares(output, [*folder.own_files(), Path(data).expanduser()])
+    check_spares(output, [*folder.own_files(), user_path(data)])
     flow = folder.flow()
     if beside is not None:
         own_columns(data, beside)  # before the work
@@ -46,6 +48,7 @@ def score(
         (number_column("log_prob"), np.ma.masked_array(log_prob.astype(float))),
         (Column("kind", ColumnKind.CATEGORY), np.ma.masked_array(kind)),
     ]
-    write_table(output, [*([] if beside is None else own_columns(data, beside)), *scores])
+    columns = [*([] if beside is None else own_columns(data, beside)), *scores]
+    write_table(output, columns, defuse_formulas=defuse_formulas)
     what = "log-density" if flow.exact else f"lower bound of the log-density with {importance_samples} draws"
-    typer.echo(f"mean {what}: {log_prob.mean():.4f} nats over {len(log_prob):,} rows: {output}")
+    say(f"mean {what}: {log_prob.mean():.4f} nats over {len(log_prob):,} rows: {output}")

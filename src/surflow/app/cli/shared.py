@@ -10,12 +10,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from surflow.errors import SurflowError
+from surflow.errors import SurflowError, plain_text
 
 # What NumPy, scikit-learn and PyTorch all take.
 LARGEST_SEED = 2**32 - 1
 Seed = Annotated[
     int, typer.Option(min=0, max=LARGEST_SEED, help="Of everything that draws: same command and seed, same numbers.")
+]
+DefuseFormulas = Annotated[
+    bool,
+    typer.Option(
+        "--defuse-formulas", help="In CSV, put ' before names that a spreadsheet would compute, such as =1+1."
+    ),
 ]
 Run = Annotated[Path, typer.Argument(help="A folder made by 'surflow train'.")]
 
@@ -29,6 +35,11 @@ class Group(TyperGroup):
         except SurflowError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from error
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text, which may hold names from files, without what would steer the terminal."""
+    typer.echo(plain_text(text), err=err)
 
 
 def command_line() -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surflow.app.cli.shared import LARGEST_SEED, command_line
+from surflow.app.cli.shared import LARGEST_SEED, command_line, say
 from surflow.app.cli.table import print_figures
 from surflow.app.names import split_names
 from surflow.errors import ConfigError
@@ -86,13 +86,13 @@ def train(
     name = f"{splits.name}-{config.model.preset or 'chain'}"
     run = runs.RunFolder.create(out or runs.next_folder("runs", name), config, overwrite=overwrite)
     run.write_data(splits, config)
-    typer.echo(splits.description)
+    say(splits.description)
     for warning in [] if splits.schema is None else splits.schema.warnings:
-        typer.echo(f"  note: {warning}")
-    typer.echo(f"\n{flow.summary()}\n")
+        say(f"  note: {warning}")
+    say(f"\n{flow.summary()}\n")
     flow = runs.train(run, flow, splits, config, progress=sys.stdout.isatty())
     print_figures(runs.evaluate(flow, splits, config, config.seed, run.metrics_path, command_line()), "held-out rows")
-    typer.echo(f"report: {runs.report(run)}")
+    say(f"report: {runs.report(run)}")
 
 
 def _config(

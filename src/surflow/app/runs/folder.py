@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from surflow.app.config import Config, read_config
+from surflow._internal.limits import read_text
+from surflow.app.config import Config, Section, read_config
 from surflow.app.runs.source import fingerprint, same_content, source_path
 from surflow.data import ContextEncoding, Schema, Splits
-from surflow.errors import ConfigError, DataError, FileError
+from surflow.errors import ConfigError, FileError, SurflowError
 from surflow.flow import Flow
 from surflow.serialization.architecture import build as build_object
 from surflow.serialization.architecture import describe
+from surflow.serialization.budget import Budget
 from surflow.serialization.files import load as load_flow
 from surflow.supports import Integers, Support, real
 
@@ -165,9 +168,10 @@ class RunFolder:
         """
         try:
             with self.log_path.open(newline="", encoding="utf-8") as file:
-                rows = [{k: v if k == "split" else _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
-        except (OSError, ValueError, TypeError) as error:
-            raise FileError(f"{self.log_path} cannot be read: {error}") from error
+                rows = [_log_row(row) for row in csv.DictReader(file)]
+        except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise FileError(f"{self.log_path} cannot be read; it is damaged or cut off: {reason}") from error
         return rows
 
     def facts(self) -> DataSpec:
@@ -177,18 +181,27 @@ class RunFolder:
             FileError: if the file is damaged.
         """
         try:
-            content = json.loads(self.data_path.read_text(encoding="utf-8"))
-            context = content.pop("context")
-            encoding = None if context is None else ContextEncoding.from_dict(context)
-            schema = content.pop("schema", None)
-            content["schema"] = None if schema is None else Schema.from_dict(schema)
-            content["event_shape"] = tuple(content["event_shape"])
-            levels = content.pop("levels", None)  # of the first round, when only integers were told from other numbers
-            stated = content.pop("support", None)
-            support = real if levels is None else Integers(levels)
-            return DataSpec(**content, context=encoding, support=support if stated is None else build_object(stated))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError, ConfigError) as error:
+            return DataSpec.from_dict(json.loads(read_text(self.data_path)))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SurflowError) as error:
             raise FileError(f"{self.data_path} is damaged ({error}): train again, or restore it") from error
+
+
+class _File(Section):
+    """The file that the data are from."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class _PlainFacts(Section):
+    """The entries of data.json that are plain values."""
+
+    name: str
+    columns: list[str]
+    event_shape: list[int]
+    sets: bool = False
+    file: _File | None = None
 
 
 @dataclass(frozen=True)
@@ -204,9 +217,39 @@ class DataSpec:
     sets: bool = False
     file: dict[str, Any] | None = None
 
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> DataSpec:
+        """The inverse of what :meth:`RunFolder.write_data` writes; whatever is wrong raises an error of any kind."""
+        context, schema = content.pop("context"), content.pop("schema", None)
+        encoding = None if context is None else ContextEncoding.from_dict(context)
+        levels = content.pop("levels", None)  # of the first round, when only integers were told from other numbers
+        stated = content.pop("support", None)
+        plain = _PlainFacts.model_validate(content)
+        support = real if levels is None else Integers(levels)
+        if stated is not None:
+            support = build_object(stated, Budget(0, 0))
+        if not isinstance(support, Support):
+            raise ConfigError(f"expected a support, got a {type(support).__name__}")
+        known = None if schema is None else Schema.from_dict(schema)
+        shape, columns = tuple(plain.event_shape), plain.columns
+        if any(size < 1 for size in shape):
+            raise ConfigError(f"expected an event shape of positive numbers, got {shape}")
+        if (known is not None and known.names != columns) or (columns and shape != (len(columns),)):
+            raise ConfigError(f"columns {columns}, schema and event shape {shape} do not fit each other")
+        support.check_shape(shape)
+        file = None if plain.file is None else plain.file.model_dump()
+        return cls(plain.name, columns, shape, support, encoding, known, plain.sets, file)
 
-def _number(text: str) -> float | None:
-    return float(text) if text else None
+
+def _log_row(row: dict[str, str]) -> dict[str, Any]:
+    """One row of the log; a damaged one raises an error of any kind."""
+    if set(row) != {"step", "split", "nll", "learning_rate", "seconds"} or row["split"] not in ("train", "validation"):
+        raise ValueError(f"expected step, split, nll, learning_rate and seconds, got {list(row.values())}")
+    values = {name: float(text) if text else None for name, text in row.items() if name != "split"}
+    step, seconds = values["step"], values["seconds"]
+    if step is None or not step.is_integer() or seconds is None or not math.isfinite(seconds) or values["nll"] is None:
+        raise ValueError(f"expected a step, nll and seconds, got {list(row.values())}")
+    return {"split": row["split"], **values}
 
 
 def next_folder(parent: str | Path, name: str) -> Path:

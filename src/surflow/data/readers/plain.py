@@ -8,7 +8,7 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import IO
 
 import duckdb
 
-from surflow.data.readers.engine import literal, one_path
+from surflow._internal.limits import check_unpacked
 from surflow.errors import FileError
 
 _BLOCK = 1 << 20
@@ -122,20 +122,19 @@ def damaged(path: Path, error: Exception) -> FileError:
 
 
 def _unpack(path: Path, packed: str, to: Path) -> None:
-    if packed == "zstd":  # which Python knows from 3.14 on, and DuckDB does
-        lines = "columns={'line': 'VARCHAR'}, header=false, auto_detect=false, delim='\x01', quote='', escape=''"
-        source = (
-            f"read_csv({literal(one_path(path, to.parent))}, compression='zstd', {lines}, nullstr=[''], parallel=false)"
-        )
-        rows = duckdb.connect().execute(f"SELECT coalesce(line, '') FROM {source}")
-        with to.open("w", encoding="utf-8", newline="") as out:
-            while some := rows.fetchmany(100_000):
-                out.write("".join(f"{line}\n" for (line,) in some))
-        return
-    opened = {"gzip": gzip.GzipFile, "bzip2": bz2.BZ2File, "xz": lzma.LZMAFile}[packed]
-    with opened(path) as file, to.open("wb") as out:
+    import pyarrow as pa  # which knows zstd, as Python does from 3.14 on
+
+    opened: dict[str, Callable[[Path], IO[bytes]]] = {
+        "gzip": gzip.GzipFile,
+        "bzip2": bz2.BZ2File,
+        "xz": lzma.LZMAFile,
+        "zstd": lambda packed: pa.CompressedInputStream(str(packed), "zstd"),
+    }
+    size, written = path.stat().st_size, 0
+    with opened[packed](path) as file, to.open("wb") as out:
         while block := file.read(_BLOCK):
-            out.write(block)
+            written += out.write(block)
+            check_unpacked(path, written, size)
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import Self
 
 import tomli_w
 
+from surflow.data.tables.checked import checked
 from surflow.data.tables.patterns import NumberFormat
 from surflow.errors import ConfigError, unknown_name
 
@@ -134,21 +135,18 @@ class Column:
         """The column that entries state.
 
         Raises:
-            ConfigError: for an unknown entry or kind, or a missing name.
+            ConfigError: for an unknown entry or kind, one of another type or that makes no sense, or a missing name.
         """
         known = [f.name for f in fields(cls)]
         for key in entries:
             if key not in known:
-                raise ConfigError(unknown_name("entry of a column", key, known))
+                raise ConfigError(unknown_name("entry of a column", str(key), known))
         if "name" not in entries or "kind" not in entries:
             raise ConfigError(f"a column of a schema needs name and kind, got {sorted(entries)}")
         kinds = [str(kind) for kind in ColumnKind]
         if str(entries["kind"]) not in kinds:
             raise ConfigError(f"column {entries['name']!r}: {unknown_name('kind', str(entries['kind']), kinds)}")
-        try:
-            return cls(**(entries | {"kind": ColumnKind(str(entries["kind"]))}))  # type: ignore[arg-type]
-        except TypeError as error:
-            raise ConfigError(f"column {entries['name']!r} of the schema: {error}") from error
+        return checked(cls, entries)
 
 
 @dataclass
@@ -229,7 +227,7 @@ class Schema:
         columns, rows, warnings = entries.get("column"), entries.get("rows", 0), entries.get("warnings", [])
         if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
             raise ConfigError("a schema states its columns as [[column]], each with name and kind")
-        if not isinstance(rows, int) or not isinstance(warnings, list):
+        if type(rows) is not int or rows < 0 or not isinstance(warnings, list):
             raise ConfigError("a schema's rows are a number, and its warnings a list of texts")
         schema = cls([Column.from_dict(column) for column in columns], rows, [str(warning) for warning in warnings])
         twice = [name for i, name in enumerate(schema.names) if name in schema.names[:i]]
@@ -249,9 +247,10 @@ class Schema:
             ConfigError: for a text that is no TOML, or states no schema.
         """
         try:
-            return cls.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
+            entries = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"the schema is not TOML: {error}") from error
+        return cls.from_dict(entries)
 
 
 @dataclass(frozen=True)
