@@ -44,8 +44,8 @@ def read_folder(folder: Path) -> Raw:
     for path in files:
         packed += path.stat().st_size
         try:
-            with warnings.catch_warnings(), Image.open(path, formats=_FORMATS) as image:
-                warnings.simplefilter("ignore")  # of Pillow's, about files that it reads all the same
+            # Warnings of Pillow's are about files that it reads all the same.
+            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as image:
                 mode, to = image.mode, _MODES.get(image.mode, "L")
                 unpacked += image.width * image.height * len(to)
                 check_unpacked(path, unpacked, packed)

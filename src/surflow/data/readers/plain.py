@@ -124,8 +124,8 @@ def damaged(path: Path, error: Exception) -> FileError:
 def _unpack(path: Path, packed: str, to: Path) -> None:
     import pyarrow as pa  # which knows zstd, as Python does from 3.14 on
 
-    opened: dict[str, Callable[[Path], IO[bytes]]] = {
-        "gzip": gzip.GzipFile,
+    opened: dict[str, Callable[[Path], io.BufferedIOBase]] = {
+        "gzip": lambda packed: gzip.open(packed, "rb"),  # noqa: SIM115 -- closed below
         "bzip2": bz2.BZ2File,
         "xz": lzma.LZMAFile,
         "zstd": lambda packed: pa.CompressedInputStream(str(packed), "zstd"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from surflow._internal.checked import of_type
 from surflow.errors import ConfigError
@@ -11,12 +11,14 @@ from surflow.errors import ConfigError
 if TYPE_CHECKING:
     from surflow.data.tables.schema import Column
 
+C = TypeVar("C", bound="Column")
+
 # The longest way of writing a date, or a unit before or behind a number; the longest offset, in bits.
 _LONGEST_FORMAT, _LONGEST_OFFSET = 64, 256
 _DECIMALS, _THOUSANDS = (".", ","), ("", ",", ".", "'", "\u2019", " ", "\u00a0", "\u202f", "_")
 
 
-def checked(kind: type[Column], entries: dict[str, Any]) -> Column:
+def checked(kind: type[C], entries: dict[str, Any]) -> C:
     """The column that entries state.
 
     Args:
