@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,14 +16,14 @@ from benchmarks.model import Model
 _RING = 4
 
 
-def standard_normal(size: int) -> Any:
+def standard_normal(size: int) -> eqx.Module:
     """A base that is not trained, as in the other libraries."""
     from flowjax.distributions import Normal
 
     return paramax.non_trainable(Normal(jnp.zeros(size)))
 
 
-def density(flow: Any, shape: tuple[int, ...], batch: int, context: int | None = None) -> Model:
+def density(flow: eqx.Module, shape: tuple[int, ...], batch: int, context: int | None = None) -> Model:
     """A flow whose layers are stacked under one scan, as flowjax builds them."""
     data = jr.normal(jr.key(1), (_RING, batch, *shape))
     contexts = jr.normal(jr.key(2), (_RING, batch, context)) if context else itertools.repeat(None)
@@ -36,8 +35,10 @@ def density(flow: Any, shape: tuple[int, ...], batch: int, context: int | None =
     optimizer = optax.adam(1e-4)
 
     @eqx.filter_jit
-    def step(trained: Any, state: Any, x: jax.Array, given: jax.Array | None) -> tuple[Any, Any]:
-        def loss(trained: Any) -> jax.Array:
+    def step(
+        trained: eqx.Module, state: optax.OptState, x: jax.Array, given: jax.Array | None
+    ) -> tuple[eqx.Module, optax.OptState]:
+        def loss(trained: eqx.Module) -> jax.Array:
             return -eqx.combine(trained, fixed).log_prob(x, given).mean()
 
         updates, state = optimizer.update(eqx.filter_grad(loss)(trained), state)

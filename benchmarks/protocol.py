@@ -59,7 +59,7 @@ class Worker:
         self._process.wait()
         self._process.stdout.close()  # type: ignore[union-attr]
 
-    def ask(self, *words: str | int) -> Any:
+    def ask(self, *words: str | int) -> Any:  # noqa: ANN401 -- a number, numbers or names, as the question has it
         """Send one line, return what the worker answers."""
         print(*words, file=self._process.stdin, flush=True)
         return self._answer()
@@ -69,7 +69,7 @@ class Worker:
         if not self.ask("sound"):
             raise WorkerError(f"{self.name}: draws or scores have wrong shapes or are not finite")
 
-    def _answer(self) -> Any:
+    def _answer(self) -> Any:  # noqa: ANN401 -- as of `ask`
         line = cast(Any, self._process.stdout).readline()
         answer = json.loads(line) if line else {"error": f"its process ended ({self._process.wait()})"}
         if isinstance(answer, Mapping) and "error" in answer:
@@ -93,7 +93,7 @@ def one_core() -> Iterator[None]:
 
 
 def summary(values: Sequence[float]) -> tuple[float, float]:
-    """The median and its standard error for a normal law, 1.2533 sigma / sqrt(n), with sigma 1.4826 MAD."""
+    """The median and its standard error for a normal distribution, 1.2533 sigma / sqrt(n), with sigma 1.4826 MAD."""
     middle = median(values)
     deviation = median(abs(value - middle) for value in values)
     return middle, 1.2533 * 1.4826 * deviation / len(values) ** 0.5

@@ -19,7 +19,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 from benchmarks import cases
 
@@ -95,7 +95,7 @@ def _nothing() -> None:
     """What a processor has left to do when a call returns."""
 
 
-def _say(answers: Any, answer: Any) -> None:
+def _say(answers: TextIO, answer: object) -> None:
     print(json.dumps(answer), file=answers, flush=True)
 
 

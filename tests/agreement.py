@@ -1,7 +1,7 @@
-r"""Whether what a flow draws and what it scores are one law, and whether its gradients are those of the means.
+r"""Whether what a flow draws and what it scores are one distribution, and whether its gradients are those of the means.
 
-For bounds as for densities, of any dimension, with bounded variance: a broad law r on the support and the flow are two
-ways to draw pairs of data and latents, (x, z), from r(x) q(z | x) and from p(x, z), and
+For bounds as for densities, of any dimension, with bounded variance: a broad distribution r on the support and the flow
+are two ways to draw pairs of data and latents, (x, z), from r(x) q(z | x) and from p(x, z), and
 
 .. math:: l = \\log \\frac{p(x, z)}{r(x)\\,q(z | x)}
 
@@ -40,11 +40,11 @@ _FAR, _NEAR = 500.0, 1e-10
 _GROUPS, _STEP = 24, 0.05
 
 
-# -- broad laws -------------------------------------------------------------------------------------
+# -- broad distributions -------------------------------------------------------------------------------------
 
 
 class _Axis:
-    """A law of one coordinate: half broad, half about given draws; continuous ones in a stretched coordinate t."""
+    """The distribution of a coordinate: half broad, half about given draws; continuous ones in a stretched one, t."""
 
     def __init__(self, support: Support, draws: Tensor) -> None:
         self.support = support
@@ -112,7 +112,7 @@ class _Axis:
 
 
 class Broad:
-    """A law on a whole support, near given draws and far from them, with a density and cells to compare laws in."""
+    """A distribution on a whole support, near given draws and far from them, with a density and cells to compare in."""
 
     def __init__(self, support: Support, shape: Shape, draws: Tensor) -> None:
         self.support, self.shape = support, shape
@@ -229,7 +229,7 @@ def discrete(support: Support) -> bool:
     return isinstance(support, Integers | Permutations) or (isinstance(support, Ordered) and support.levels is not None)
 
 
-# -- one law for drawing and for scoring ------------------------------------------------------------------
+# -- one distribution for drawing and for scoring ------------------------------------------------------------------
 
 
 @dataclass
@@ -279,7 +279,7 @@ def _compare(flow: sf.Flow, context: Tensor | None, n: int, found: Agreement) ->
         apart = usable & ((own - log_w).abs() > 1e-5 * (1 + own.abs()))
         if apart.sum() > 1e-2 * n:  # where gaps round to ties, fewer are
             found.wrong.append(f"leak: {apart.sum().item()} of {n} draws have another log-density than log_prob")
-    # Near other draws than these, whose scatter it would take for the law's.
+    # Near other draws than these, whose scatter it would take for the distribution's.
     pilot = flow.sample(4096 if context is None else (), expanded(context, 4096))
     broad = Broad(flow.support, flow.event_shape, pilot[pilot.flatten(1).isfinite().all(1)])
     if broad.states is not None and not len(broad.states):
@@ -291,9 +291,9 @@ def _compare(flow: sf.Flow, context: Tensor | None, n: int, found: Agreement) ->
         return
     y, log_r = broad.draw(n)
     if not flow.support.contains(y).all():
-        raise AssertionError(f"a broad law leaves {flow.support!r}")
+        raise AssertionError(f"a broad distribution leaves {flow.support!r}")
     elbo = flow.elbo(y, given)
-    # What overflows lies where the broad law hardly ever is, so that its share of either side is nothing.
+    # What overflows lies where the broad distribution hardly ever is, so that its share of either side is nothing.
     there, here = elbo - log_r, (log_w - broad.log_density(x)).where(usable, math.inf)
     x = x.where(usable.reshape(-1, *[1] * (x.ndim - 1)), 0.0)
     # Where the exponential of a network's output overflows, or gaps round to ties, no score is no density; were there

@@ -81,7 +81,7 @@ DATA_SIDES: list[tuple[Support, Shape]] = [
 
 
 class Maker:
-    """Draws laws, layers and chains; what it builds may be refused, by one of ``REFUSALS``.
+    """Draws distributions, layers and chains; what it builds may be refused, by one of ``REFUSALS``.
 
     ``context`` is the shape of the context that layers and bases may take, or None. With ``exact`` it does not try
     layers that make a chain a bound.
@@ -104,10 +104,12 @@ class Maker:
     def own(self) -> Shape | None:
         return self.context if self.maybe(0.6) else None
 
-    # -- laws ---------------------------------------------------------------------------------------
+    # -- distributions ---------------------------------------------------------------------------------------
 
-    def law(self, support: Support, shape: Shape, given: Shape | None = None, exact: bool = False) -> Distribution:
-        """A law on a support, fixed, learned or conditional; one in four is a flow, perhaps of layers with a bound."""
+    def distribution(
+        self, support: Support, shape: Shape, given: Shape | None = None, exact: bool = False
+    ) -> Distribution:
+        """A distribution on a support, fixed, learned or conditional; one in four a flow, perhaps with a bound."""
         if self.depth < 2 and self.maybe(0.25):
             vector = given if given is not None and len(given) == 1 else None
             exact = exact or self.exact
@@ -155,17 +157,17 @@ class Maker:
             ])()  # fmt: skip
         if isinstance(support, Integers):
             levels = support.levels
-            laws = [lambda: sf.Categorical(shape, levels=levels, **learned)]
+            distributions = [lambda: sf.Categorical(shape, levels=levels, **learned)]
             if levels == 2:
-                laws += [lambda: parametric(sf.Bernoulli, sf.JointBernoulli)] * 2
+                distributions += [lambda: parametric(sf.Bernoulli, sf.JointBernoulli)] * 2
             elif levels > 2:
-                laws += [lambda: sf.DiscretizedLogisticMixture(shape, levels=levels, components=2, **learned)]
-                laws += [
+                distributions += [lambda: sf.DiscretizedLogisticMixture(shape, levels=levels, components=2, **learned)]
+                distributions += [
                     lambda: sf.AutoregressiveDiscretizedLogistic(
                         shape, levels=levels, context_shape=given, width=8, layers=1, components=2
                     )
                 ]
-            return self.pick(laws)()
+            return self.pick(distributions)()
         if isinstance(support, Permutations):
             return parametric(sf.PlackettLuce)
         if isinstance(support, Ordered) and support.levels:
@@ -173,23 +175,24 @@ class Maker:
             return self.pick([
                 lambda: sf.AscendingCategorical(shape[0], levels=levels, context_shape=given, width=8, layers=1),
                 lambda: flow(
-                    [sf.Inverse(sf.SortIntegers(shape[0], levels=levels))], self.law(Integers(levels), shape, given)
+                    [sf.Inverse(sf.SortIntegers(shape[0], levels=levels))],
+                    self.distribution(Integers(levels), shape, given),
                 ),
             ])()  # fmt: skip
         if isinstance(support, Ordered):
             by = support.by
             return self.pick([
-                lambda: flow([sf.LogGaps(shape, by=by)], self.law(real, shape, given)),
-                lambda: flow([sf.Inverse(sf.Sort(shape, by=by))], self.law(real, shape, given)),
+                lambda: flow([sf.LogGaps(shape, by=by)], self.distribution(real, shape, given)),
+                lambda: flow([sf.Inverse(sf.Sort(shape, by=by))], self.distribution(real, shape, given)),
             ])()  # fmt: skip
         if isinstance(support, Product):
-            return sf.Joint([self.law(part, (n, *shape[1:]), given) for part, n in support.parts])
+            return sf.Joint([self.distribution(part, (n, *shape[1:]), given) for part, n in support.parts])
         if isinstance(support, Ragged):
             cells = self.pick([1, 2])
             numbers = Integers(cells ** (shape[0] - 1) + 1)
             layer = sf.RaggedCells(shape, cells=cells, low=support.low, high=support.high)
-            return flow([layer], self.law(numbers, shape[1:], given))
-        raise AssertionError(f"no law on {support!r}")
+            return flow([layer], self.distribution(numbers, shape[1:], given))
+        raise AssertionError(f"no distribution on {support!r}")
 
     def elementwise(self, map: sf.UnivariateMap, shape: Shape, given: Shape | None) -> Transform:
         return sf.Elementwise(shape, given, map=map, hidden=HIDDEN)
@@ -312,20 +315,24 @@ class Maker:
         if isinstance(support, Real | Interval):
             found += [
                 lambda: sf.Abs(
-                    shape, signs=self.pick([None, self.law(Integers(2), shape, self.beside(shape))]), support=support
+                    shape,
+                    signs=self.pick([None, self.distribution(Integers(2), shape, self.beside(shape))]),
+                    support=support,
                 )
             ] * 2
         if isinstance(support, Real):
             image = len(shape) == 3
             found += [
-                lambda: sf.Sort(shape, by=by, order=self.law(Permutations(shape[-1]), shape[-1:], self.beside(shape)))
+                lambda: sf.Sort(
+                    shape, by=by, order=self.distribution(Permutations(shape[-1]), shape[-1:], self.beside(shape))
+                )
             ] * 2  # fmt: skip
             if len(shape) == 1 and first > 1:
                 found += [
                     lambda: sf.Max(
                         first,
-                        index=self.law(Integers(first), (1,), self.beside((1,))),
-                        differences=self.law(positive, (first - 1,), self.beside((1,))),
+                        index=self.distribution(Integers(first), (1,), self.beside((1,))),
+                        differences=self.distribution(positive, (first - 1,), self.beside((1,))),
                     )
                 ] * 2
             if image:
@@ -344,7 +351,7 @@ class Maker:
         each = support.coordinates(shape[0])
         keep = self.rng.randrange(1, shape[0])
         kept, gone = (keep, *shape[1:]), (shape[0] - keep, *shape[1:])
-        dropped = self.law(product(each[keep:]), gone, self.beside(kept))
+        dropped = self.distribution(product(each[keep:]), gone, self.beside(kept))
         return sf.Slice(shape, keep=keep, dropped=dropped, support=product(each[:keep]))
 
     def max_pool(self, shape: Shape) -> Transform:
@@ -354,12 +361,12 @@ class Maker:
         if b == 1:
             raise sf.ShapeError("a block of one pixel")
         z = (channels, height // block[0], 1)
-        index = self.law(Integers(b), z, self.beside(z))
+        index = self.distribution(Integers(b), z, self.beside(z))
         return sf.MaxPool(
             shape,
             kernel_size=block,
             index=index,
-            differences=self.law(positive, (channels * (b - 1), *z[1:]), self.beside(z)),
+            differences=self.distribution(positive, (channels * (b - 1), *z[1:]), self.beside(z)),
         )
 
     def overlapping(self, shape: Shape) -> Transform:
@@ -373,7 +380,11 @@ class Maker:
         given = self.beside(z)
         index = _slim(sf.Categorical(z, levels=block[1], context_shape=given, learned=given is None))
         return sf.OverlappingMaxPool(
-            shape, kernel_size=block, stride=hop, index=index, differences=self.law(positive, gone, self.beside(z))
+            shape,
+            kernel_size=block,
+            stride=hop,
+            index=index,
+            differences=self.distribution(positive, gone, self.beside(z)),
         )
 
     def integer_pool(self, shape: Shape, levels: int) -> Transform:
@@ -383,8 +394,8 @@ class Maker:
         pixels: Distribution = sf.BlockwiseDiscretizedLogistic(
             z, levels=levels, positions=b, context_shape=self.own(), components=2, width=8, blocks=1
         )
-        if self.maybe(0.1):  # a law that has never heard of maxima
-            pixels = self.law(Integers(levels), (b * channels, *z[1:]), self.beside(z))
+        if self.maybe(0.1):  # a distribution that has never heard of maxima
+            pixels = self.distribution(Integers(levels), (b * channels, *z[1:]), self.beside(z))
         return sf.IntegerMaxPool(shape, levels=levels, kernel_size=block, pixels=pixels)
 
     def generative(self, support: Support, shape: Shape) -> list[Callable[[], Transform]]:
@@ -396,7 +407,11 @@ class Maker:
             whole = real if isinstance(support, Positive) else Interval(-support.high, support.high)
             found += [
                 lambda: sf.Inverse(
-                    sf.Abs(shape, signs=self.law(Integers(2), shape, self.beside(shape), exact=True), support=whole)
+                    sf.Abs(
+                        shape,
+                        signs=self.distribution(Integers(2), shape, self.beside(shape), exact=True),
+                        support=whole,
+                    )
                 )
             ] * 2
         if isinstance(support, Interval):
@@ -412,7 +427,7 @@ class Maker:
             if support.levels:
                 found += [lambda: sf.Inverse(sf.SortIntegers(shape[0], levels=support.levels))] * 2
             else:
-                order = lambda: self.law(Permutations(shape[-1]), shape[-1:], self.beside(shape), exact=True)  # noqa: E731
+                order = lambda: self.distribution(Permutations(shape[-1]), shape[-1:], self.beside(shape), exact=True)  # noqa: E731
                 found += [lambda: sf.Inverse(sf.Sort(shape, by=support.by, order=order()))] * 3
         if isinstance(support, Real):
             if shape == (1,):
@@ -421,8 +436,8 @@ class Maker:
                     lambda: sf.Inverse(
                         sf.Max(
                             n,
-                            index=self.law(Integers(n), (1,), self.beside((1,)), exact=True),
-                            differences=self.law(positive, (n - 1,), self.beside((1,)), exact=True),
+                            index=self.distribution(Integers(n), (1,), self.beside((1,)), exact=True),
+                            differences=self.distribution(positive, (n - 1,), self.beside((1,)), exact=True),
                         )
                     )
                 ] * 2
@@ -433,12 +448,14 @@ class Maker:
     def augment(self, support: Support, shape: Shape) -> Transform:
         noise_support = self.pick([real, real, positive, unit_interval, circle, Integers(2), support])
         more = self.rng.randrange(1, 3) if math.prod(shape) < 3 else 1
-        noise = self.law(self.pick(noise_support.coordinates(shape[0])) if isinstance(noise_support, Product)
+        noise = self.distribution(self.pick(noise_support.coordinates(shape[0])) if isinstance(noise_support, Product)
                          else noise_support, (more, *shape[1:]), self.beside(shape), exact=True)  # fmt: skip
         return sf.Augment(shape, noise=noise, support=support)
 
     def dequantize(self, shape: Shape, levels: int) -> Transform:
-        return sf.Dequantize(shape, levels=levels, noise=self.law(unit_interval, shape, self.beside(shape), exact=True))
+        return sf.Dequantize(
+            shape, levels=levels, noise=self.distribution(unit_interval, shape, self.beside(shape), exact=True)
+        )
 
     def _inverse_integer_pool(self, shape: Shape, levels: int) -> Transform:
         larger = (*shape[:2], 2 * shape[2])
@@ -452,18 +469,18 @@ class Maker:
         _, height, width = shape
         if width == 1 or self.maybe(0.3):
             larger, b = (1, height, 2 * width), 2
-            index = self.law(Integers(b), shape, self.beside(shape), exact=True)
+            index = self.distribution(Integers(b), shape, self.beside(shape), exact=True)
             return sf.Inverse(
                 sf.MaxPool(
                     larger,
                     kernel_size=(1, 2),
                     index=index,
-                    differences=self.law(positive, shape, self.beside(shape), exact=True),
+                    differences=self.distribution(positive, shape, self.beside(shape), exact=True),
                 )
             )
         gone = (1, height * (width + 1) - height * width)
         index = _slim(sf.Categorical(shape, levels=2, learned=True))
-        differences = self.law(positive, gone, self.beside(shape), exact=True)
+        differences = self.distribution(positive, gone, self.beside(shape), exact=True)
         return sf.Inverse(
             sf.OverlappingMaxPool(
                 (1, height, width + 1), kernel_size=(1, 2), stride=1, index=index, differences=differences
@@ -494,8 +511,8 @@ class Maker:
         latent = self.pick([(1,), (1,), (2,)])
         kinds = [real, real, real, positive, unit_interval, circle, Integers(2), Integers(3), product([real, positive])]
         target = self.pick([kind for kind in kinds if not isinstance(kind, Product) or latent == (2,)])
-        encoder = self.law(target, latent, self.beside(shape), exact=True)
-        return sf.VAE(encoder, self.law(support, shape, self.beside(latent)))
+        encoder = self.distribution(target, latent, self.beside(shape), exact=True)
+        return sf.VAE(encoder, self.distribution(support, shape, self.beside(latent)))
 
     # -- chains -------------------------------------------------------------------------------------
 
@@ -509,7 +526,7 @@ class Maker:
                     layer = self._fitting(at, size)
                     found.append(layer)
                     at, size = layer.codomain, layer.out_shape
-                flow = sf.Flow(found, self.law(at, size, self.own()))
+                flow = sf.Flow(found, self.distribution(at, size, self.own()))
             except REFUSALS as error:
                 self.refused[type(error).__name__] += 1
                 continue
@@ -546,7 +563,7 @@ def _registry() -> list[tuple[Callable[[], Any], bool, Transform]]:
 
 
 def _slim(piece: Distribution) -> Distribution:
-    """The law with a small network in place of its own: many rows pass through it."""
+    """The distribution with a small network in place of its own: many rows pass through it."""
     if isinstance(piece, Parametric) and piece.context_shape is not None:
         piece.net = sf.MLP(piece.context_shape, piece.raw_shape, HIDDEN)
     return piece

@@ -232,7 +232,7 @@ def test_quantiles_are_where_the_conditional_mass_passes() -> None:
     mass = table.log_prob_of(x, [1], given=[3, 0]).exp().detach()
     below = (mass[:5] / mass[:5].sum()).cumsum(0)
     q = [0.01, 0.2, 0.5, 0.8, 0.99]
-    found = table.quantile(x[:1], q, 1, given=[3, 0])[0]
+    found = table.quantile(x[:1], q, 1, known=[3, 0])[0]
     for probability, value in zip(q, found.tolist(), strict=True):
         assert value == VALUES[1][int((below < probability).sum())]
 

@@ -41,7 +41,7 @@ def _chain(seed: int) -> tuple[sf.Flow, torch.Tensor | None]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_draws_and_scores_are_one_law_of_mass_one(seed: int) -> None:
+def test_draws_and_scores_are_one_distribution_of_mass_one(seed: int) -> None:
     flow, context = _chain(seed)
     found = agreement(flow, context, DRAWS, seed)
     assert not found.wrong, f"seed {seed}, {told(flow)}: {'; '.join(found.wrong)}"
@@ -84,7 +84,7 @@ class Tilted(Distribution):
 @pytest.mark.parametrize("base", [Tilted(0.0), Tilted(0.4), Tilted(0.0, outside=0.1)], ids=["right", "moved", "leak"])
 @pytest.mark.parametrize("bound", [False, True])
 def test_what_is_wrong_is_found(base: Tilted, bound: bool) -> None:
-    """Scores of another law than the draws', and a tenth of the mass lost; in a density and behind an encoder."""
+    """Scores of another distribution than the draws', a tenth of the mass lost; in a density, behind an encoder."""
     layers = [sf.VAE(moved(sf.Normal(1, 1)), moved(sf.Normal(1, 1)))] if bound else [sf.ActNorm(1)]
     found = agreement(sf.Flow(layers, base).double(), None, 50_000, 0)
     wrong = base.by != 0 or base.outside != 0
@@ -92,12 +92,12 @@ def test_what_is_wrong_is_found(base: Tilted, bound: bool) -> None:
 
 
 def _turned() -> sf.Flow:
-    """A law of an angle that a parameter turns round the circle."""
+    """A distribution of an angle that a parameter turns round the circle."""
     return sf.Flow([sf.Elementwise(1, map=sf.CircularSplineMap(3))], base=sf.UniformCircle(1))
 
 
 def _folded() -> sf.Flow:
-    """A law given z whose learned signs change where a learned function of z does."""
+    """A distribution given z whose learned signs change where a learned function of z does."""
     return sf.Flow(
         [sf.ConditionalLinear(1, 1, hidden=(8,)), sf.Abs(1, signs=sf.Bernoulli(1, learned=True))], sf.HalfNormal(1)
     )
@@ -110,7 +110,7 @@ REDUCED = {
     "a decoder that jumps as the latent moves": lambda: sf.Flow(
         [sf.VAE(sf.Normal(1, context_shape=1), _folded())], base=sf.Normal(1)
     ),
-    "a dropped part whose law jumps as what is kept moves": lambda: sf.Flow(
+    "a dropped part whose distribution jumps as what is kept moves": lambda: sf.Flow(
         [sf.Augment(1, noise=sf.Normal(1, learned=True)), sf.Reverse(2), sf.Slice(2, keep=1, dropped=_folded())],
         base=sf.Normal(1),
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
 
 import pytest
 
@@ -34,12 +33,12 @@ IN_PROSE = {
 }
 
 
-def own_doc(value: Any) -> str:
+def own_doc(value: object) -> str:
     """The docstring of a class or a function, not that of a class above it."""
     return (vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__) or ""
 
 
-def entries(value: Any, section: str) -> set[str]:
+def entries(value: object, section: str) -> set[str]:
     """The names that a section of a docstring explains."""
     doc = inspect.cleandoc(own_doc(value))
     found = re.search(rf"^{section}:\n((?: +.*\n?)+)", doc, re.MULTILINE)

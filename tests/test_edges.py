@@ -13,7 +13,7 @@ import surflow as sf
 from surflow.distributions.parametric import Parametric
 
 
-def test_an_order_must_be_a_law_of_permutations() -> None:
+def test_an_order_must_be_a_distribution_of_permutations() -> None:
     for order in (sf.Categorical(2, levels=2), sf.Bernoulli(2)):
         with pytest.raises(sf.ShapeError, match="PlackettLuce"):
             sf.Sort(2, order=order)
@@ -46,13 +46,13 @@ def test_rounding_never_leaves_an_interval(dtype: torch.dtype) -> None:
 
 def test_integers_are_scored_as_numbers() -> None:
     byte = torch.full((1, 1), 200, dtype=torch.uint8)
-    for law in (
+    for distribution in (
         sf.Uniform(1, low=0, high=256),
         sf.Categorical(1, levels=256),
         sf.Normal(1),
         sf.Mixture([sf.Uniform(1, low=0, high=256)]),
     ):
-        assert torch.equal(law.log_prob(byte), law.log_prob(byte.float()))
+        assert torch.equal(distribution.log_prob(byte), distribution.log_prob(byte.float()))
     flow = sf.Flow([sf.Dequantize(2, levels=4), sf.Logit(2, low=0, high=4), sf.Coupling(2)], base=sf.Normal(2)).double()
     x = torch.randint(4, (30, 2))
     assert flow.elbo(x).dtype == torch.float64
@@ -201,17 +201,17 @@ SCALARS: dict[str, Callable[[], sf.Distribution]] = {
 
 @pytest.mark.parametrize("name", SCALARS)
 def test_events_may_be_single_numbers(name: str) -> None:
-    law = SCALARS[name]().double()
-    context = None if law.context_shape is None else torch.randn(7, 3).double()
-    x, log_prob = law._draw_for(7, context)
-    assert x.shape == log_prob.shape == (7,) and law.support.contains(x).all()
-    torch.testing.assert_close(law.elbo(x, context), log_prob)
-    assert law.elbo(x[:0], None if context is None else context[:0]).shape == (0,)
+    distribution = SCALARS[name]().double()
+    context = None if distribution.context_shape is None else torch.randn(7, 3).double()
+    x, log_prob = distribution._draw_for(7, context)
+    assert x.shape == log_prob.shape == (7,) and distribution.support.contains(x).all()
+    torch.testing.assert_close(distribution.elbo(x, context), log_prob)
+    assert distribution.elbo(x[:0], None if context is None else context[:0]).shape == (0,)
     if context is None:
-        assert law.elbo(x[0]).shape == () and law.sample((2, 3)).shape == (2, 3)
-    # The law of vectors of one number is the same.
-    if isinstance(law, Parametric):
-        vectors = type(law)(**{**law.arguments, "event_shape": 1}).double()
+        assert distribution.elbo(x[0]).shape == () and distribution.sample((2, 3)).shape == (2, 3)
+    # The distribution of vectors of one number is the same.
+    if isinstance(distribution, Parametric):
+        vectors = type(distribution)(**{**distribution.arguments, "event_shape": 1}).double()
         torch.testing.assert_close(vectors.log_prob(x[:, None], context), log_prob)
 
 
@@ -271,17 +271,19 @@ OUTSIDE: dict[str, tuple[Callable[[], sf.Distribution], list[list[float]]]] = {
 def test_rows_outside_have_no_density_and_leave_gradients_alone(name: str) -> None:
     """Gradients of the other rows are those that they have without them."""
     build, rows = OUTSIDE[name]
-    law, outside = build(), torch.tensor(rows)
-    inside = law.sample(3, seed=0)
+    distribution, outside = build(), torch.tensor(rows)
+    inside = distribution.sample(3, seed=0)
 
     def gradients(x: torch.Tensor) -> list[torch.Tensor]:
         torch.manual_seed(0)
-        log_prob = law.elbo(x)
+        log_prob = distribution.elbo(x)
         assert (log_prob[3:] == -math.inf).all() and log_prob[:3].isfinite().all()
         total = torch.where(log_prob.isfinite(), log_prob, 0.0).sum()
-        return list(torch.autograd.grad(total, list(law.parameters()), materialize_grads=True, allow_unused=True))
+        return list(
+            torch.autograd.grad(total, list(distribution.parameters()), materialize_grads=True, allow_unused=True)
+        )
 
-    if not law.exact:  # noise belongs to rows
+    if not distribution.exact:  # noise belongs to rows
         assert all(g.isfinite().all() for g in gradients(torch.cat([inside, outside])))
         return
     for g, e in zip(gradients(torch.cat([inside, outside])), gradients(inside), strict=True):

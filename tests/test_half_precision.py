@@ -40,16 +40,16 @@ def test_layers_score_and_draw(case: Case, forward: bool, dtype: torch.dtype) ->
 @HALVES
 @pytest.mark.parametrize("case", DISTRIBUTIONS, ids=lambda case: case.name)
 def test_distributions_score_and_draw(case: Case, dtype: torch.dtype) -> None:
-    law = case.make(dtype)
-    context = context_of(law, 5, dtype)
-    x, log_prob = law._draw_for(5, context)
-    scored = law.log_prob(x.detach(), context)
+    distribution = case.make(dtype)
+    context = context_of(distribution, 5, dtype)
+    x, log_prob = distribution._draw_for(5, context)
+    scored = distribution.log_prob(x.detach(), context)
     assert x.dtype == log_prob.dtype == scored.dtype == dtype
     assert x.isfinite().all() and log_prob.isfinite().all() and scored.isfinite().all()
     total = log_prob.sum() + scored.sum() + x.sum()
     if total.requires_grad:
         total.backward()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in law.parameters())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in distribution.parameters())
 
 
 def test_the_narrowest_type_that_holds_the_integers() -> None:
@@ -110,7 +110,7 @@ def test_the_place_of_a_maximum_is_any_of_many_and_scored_as_itself(dtype: torch
 @HALVES
 def test_events_of_many_levels_are_drawn_and_scored_in_a_type_that_holds_them(dtype: torch.dtype) -> None:
     levels = BEYOND[dtype] + 1
-    for law in (
+    for distribution in (
         sf.Categorical(1, levels=levels),
         sf.Categorical(1, levels=levels, learned=True),
         sf.Flow([], base=sf.Categorical(1, levels=levels, learned=True)),
@@ -119,16 +119,16 @@ def test_events_of_many_levels_are_drawn_and_scored_in_a_type_that_holds_them(dt
         sf.AutoregressiveDiscretizedLogistic(1, levels=levels, width=8),
         sf.AscendingCategorical(1, levels=levels, width=8),
     ):
-        law = law.to(dtype)
-        x = law.sample(20_000 if levels < 1000 else 2000)
-        assert x.dtype == torch.float32 and law.support.contains(x).all()
+        distribution = distribution.to(dtype)
+        x = distribution.sample(20_000 if levels < 1000 else 2000)
+        assert x.dtype == torch.float32 and distribution.support.contains(x).all()
         if levels < 1000:
             assert levels - 2 in x and levels - 1 in x
         integers = torch.tensor([[levels - 1], [levels - 2]])
         # As integers or as floats that hold them; a type that has rounded them is refused.
-        assert torch.equal(law.log_prob(integers), law.log_prob(integers.float()))
+        assert torch.equal(distribution.log_prob(integers), distribution.log_prob(integers.float()))
         with pytest.raises(sf.DataError, match=r"float32"):
-            law.log_prob(integers.to(dtype))
+            distribution.log_prob(integers.to(dtype))
 
 
 @HALVES

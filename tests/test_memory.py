@@ -129,9 +129,9 @@ def test_a_layer_generates_what_its_inverse_gives(case: Case) -> None:
 
 @pytest.mark.parametrize("case", DISTRIBUTIONS, ids=lambda case: case.name)
 def test_samples_are_the_same_with_and_without_their_density(case: Case, few_rows: None) -> None:
-    law = case.make()
-    context = context_of(law, 10)
-    assert torch.equal(law.sample(5, context, seed=1), law.sample_and_log_prob(5, context, seed=1)[0])
+    distribution = case.make()
+    context = context_of(distribution, 10)
+    assert torch.equal(distribution.sample(5, context, seed=1), distribution.sample_and_log_prob(5, context, seed=1)[0])
 
 
 def test_draws_of_many_contexts(few_rows: None) -> None:

@@ -117,7 +117,7 @@ def test_what_a_subclass_overrides_counts_alone_and_inside_a_layer(place: Place,
     assert (piece.log_prob(x) - place.family(**place.options).double().log_prob(x)).abs().max() > 1e-3
     assert torch.equal(piece.sample(9, seed=0), x)
     pairs = [(_seeded(lambda: piece._draw_for(9, None)), _seeded(lambda: other._draw_for(9, None)))]
-    layer, right = (place.layer(law).requires_grad_(False).double() for law in (piece, other))
+    layer, right = (place.layer(distribution).requires_grad_(False).double() for distribution in (piece, other))
     for inverse in (False, True):
         assert layer._path(inverse=inverse) == right._path(inverse=inverse)
         rows = events(right.codomain, right.out_shape, 9) if inverse else events(right.domain, right.in_shape, 9)
@@ -132,17 +132,17 @@ FAMILIES = [case for case in DISTRIBUTIONS if not isinstance(case.make(), sf.Flo
 
 @pytest.mark.parametrize("case", FAMILIES, ids=lambda case: case.name)
 def test_an_empty_subclass_is_the_family(case: Case) -> None:
-    law = case.make()
-    family = type(law)
+    distribution = case.make()
+    family = type(distribution)
     empty = type(f"Empty{family.__name__}", (family,), {})
     assert all(getattr(empty, method) is getattr(family, method) for method in family._shortcuts)
-    same = empty(**law.arguments).double()
-    same.load_state_dict(law.state_dict())
-    assert (same._uniform_log_prob, same._iid) == (law._uniform_log_prob, law._iid)
-    context = context_of(law, 4)
-    x = law.sample((), context, seed=0) if context is not None else law.sample(4, seed=0)
+    same = empty(**distribution.arguments).double()
+    same.load_state_dict(distribution.state_dict())
+    assert (same._uniform_log_prob, same._iid) == (distribution._uniform_log_prob, distribution._iid)
+    context = context_of(distribution, 4)
+    x = distribution.sample((), context, seed=0) if context is not None else distribution.sample(4, seed=0)
     assert torch.equal(same.sample((), context, seed=0) if context is not None else same.sample(4, seed=0), x)
-    assert torch.equal(same.log_prob(x, context), law.log_prob(x, context))
+    assert torch.equal(same.log_prob(x, context), distribution.log_prob(x, context))
 
 
 class _Empty(sf.Categorical):
@@ -226,9 +226,9 @@ def test_importance_samples_tighten_the_bound_of_every_distribution() -> None:
 
 
 def test_no_bound_goes_by_the_name_of_a_density() -> None:
-    for law in (_bound(), sf.Joint([_bound(), sf.Normal(1)])):
+    for distribution in (_bound(), sf.Joint([_bound(), sf.Normal(1)])):
         with pytest.raises(sf.BoundError, match="bound"):
-            law._log_prob(torch.zeros(1, *law.event_shape), None)
+            distribution._log_prob(torch.zeros(1, *distribution.event_shape), None)
 
 
 # -- what does not fit ---------------------------------------------------------------------------------

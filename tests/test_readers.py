@@ -8,6 +8,7 @@ import gc
 import gzip
 import json
 import lzma
+import sqlite3
 import tempfile
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from files.refused import REFUSED
 from files.separated import CASES, Case
 from surflow.data.readers.frame import Frame, is_table, read_table
+from surflow.data.readers.text import Text
 from surflow.errors import ConfigError, DataError, FileError, SurflowError
 
 
@@ -280,3 +282,70 @@ def test_nothing_stays_on_the_disk_and_nothing_is_fetched(tmp_path: Path, monkey
         read_table(tmp_path / "y.csv")
     gc.collect()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.csv", "y.csv"]
+
+
+def test_sqlite_files(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    base = sqlite3.connect(path)
+    base.execute('CREATE TABLE "my ""people" (n, "a", "b c" REAL, t TEXT, mixed, big, none)')
+    rows = [(1, 1.5, 2, "007", 1, 2**62 + 1, None), (None, 2, 3.25, "NA", "x", 2**62 + 3, None)]
+    base.executemany('INSERT INTO "my ""people" VALUES (?, ?, ?, ?, ?, ?, ?)', rows)
+    base.commit()
+    frame = read_table(path)
+    assert frame.types == {
+        "n": "BIGINT", "a": "DOUBLE", "b c": "DOUBLE", "t": "VARCHAR", "mixed": "VARCHAR", "big": "BIGINT",
+        "none": "BIGINT",
+    }  # fmt: skip
+    assert values(frame) == [(1, 1.5, 2.0, "007", "1", 2**62 + 1, None), (None, 2.0, 3.25, "NA", "x", 2**62 + 3, None)]
+    base.execute("CREATE TABLE other (x)")
+    base.execute('CREATE VIEW seen AS SELECT n + 1 AS m FROM "my ""people"')
+    base.execute("CREATE TABLE bin (b)")
+    base.execute("INSERT INTO bin VALUES (?)", (b"\x00",))
+    base.commit()
+    base.close()
+    with pytest.raises(
+        ConfigError, match=r"""x.sqlite has the tables 'bin', 'my "people', 'other', 'seen': say which"""
+    ):
+        read_table(path)
+    assert values(read_table(f"{path}:seen")) == [(2,), (None,)]
+    with pytest.raises(ConfigError, match=r"unknown table of x.sqlite 'othr'; did you mean 'other'"):
+        read_table(f"{path}:othr")
+    with pytest.raises(DataError, match="no rows"):
+        read_table(f"{path}:other")
+    with pytest.raises(DataError, match=r"the column 'b' of x\.sqlite holds binary values"):
+        read_table(f"{path}:bin")
+    (tmp_path / "y.db").write_bytes(b"a,b\n1,2\n" * 100)
+    with pytest.raises(FileError, match=r"y\.db cannot be read"):
+        read_table(tmp_path / "y.db")
+
+
+@pytest.mark.parametrize(
+    ("footer", "quick"),
+    [
+        ("Source: the office\n", True),
+        ("\nSource: the office, 2024\nNotes: none\n\n", True),
+        ('"Source: the office"\n', False),
+        ("Total 60000\n", True),
+        ("", True),
+    ],
+)
+def test_footers_of_long_files_are_left_out_quickly(
+    footer: str, quick: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,c\n" + "".join(f"{i},{i % 7}.5,x{i % 3}\n" for i in range(60_000)) + footer)
+    called = []
+    slow = Text.rows
+    monkeypatch.setattr(Text, "rows", lambda text: called.append(1) or slow(text))
+    frame = read_table(path)
+    assert frame.rows == 60_000 and values(frame)[-1] == ("59999", f"{59_999 % 7}.5", f"x{59_999 % 3}")
+    assert any("below the rows left out" in note for note in frame.notes) == bool(footer)
+    assert bool(called) != quick
+    assert not list(Path(tempfile.gettempdir()).glob("surflow-*/*-short"))
+
+
+def test_rows_that_were_cut_off_at_the_end_of_long_files_are_no_footers(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,c\n" + "".join(f"{i},{i % 7}.5,x{i % 3}\n" for i in range(60_000)) + "60000,3\n")
+    with pytest.raises(DataError, match="line 60002: 2 cells, expected 3"):
+        read_table(path)

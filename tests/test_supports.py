@@ -137,16 +137,20 @@ def test_which_rearrangements_keep_a_support() -> None:
 
 @pytest.mark.parametrize("support", [sf.Permutations(2), sf.Ordered(), sf.Ordered(levels=2), sf.Ordered(by=0)], ids=str)
 def test_what_ties_coordinates_together_is_not_taken_apart(support: Support) -> None:
-    law = base_for(support, (2, 2) if support == sf.Ordered(by=0) else (2,))
+    distribution = base_for(support, (2, 2) if support == sf.Ordered(by=0) else (2,))
     for build in (
-        lambda: sf.Slice((4, *law.event_shape[1:]), keep=2, dropped=law),
-        lambda: sf.Slice((4, *law.event_shape[1:]), keep=2, support=support),
-        lambda: sf.Augment(law.event_shape, noise=2, support=support),
+        lambda: sf.Slice((4, *distribution.event_shape[1:]), keep=2, dropped=distribution),
+        lambda: sf.Slice((4, *distribution.event_shape[1:]), keep=2, support=support),
+        lambda: sf.Augment(distribution.event_shape, noise=2, support=support),
         lambda: sf.On(
-            (3, *law.event_shape[1:]), part=[0, 1], layer=sf.Permute(law.event_shape, order=[0, 1], support=support)
+            (3, *distribution.event_shape[1:]),
+            part=[0, 1],
+            layer=sf.Permute(distribution.event_shape, order=[0, 1], support=support),
         ),
-        lambda: sf.On((3, *law.event_shape[1:]), part=[0, 1], layer=sf.Abs(law.event_shape), rest=support),
-        lambda: sf.Joint([law, sf.Normal(law.event_shape)]),
+        lambda: sf.On(
+            (3, *distribution.event_shape[1:]), part=[0, 1], layer=sf.Abs(distribution.event_shape), rest=support
+        ),
+        lambda: sf.Joint([distribution, sf.Normal(distribution.event_shape)]),
         lambda: sf.product([support, support]),
         lambda: sf.product([support, sf.real]),
     ):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from benchmarks.model import Case, Model
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 _SHAPE, _BATCH, _STEPS, _WIDTH = (8, 14, 14), 64, 4, 64
 _HALF = _SHAPE[0] // 2
 
 
-def _conditioner(inputs: int = _HALF, outputs: int = _SHAPE[0]) -> Any:
+def _conditioner(inputs: int = _HALF, outputs: int = _SHAPE[0]) -> nn.Module:
     from torch import nn
 
     class Convolutions(nn.Sequential):
-        def forward(self, x: Any, context: None = None) -> Any:  # nflows hands every network a context
+        def forward(self, x: Tensor, context: None = None) -> Tensor:  # nflows hands every network a context
             return super().forward(x)
 
     return Convolutions(

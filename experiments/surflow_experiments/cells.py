@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from threadpoolctl import threadpool_limits
 
+from surflow._internal.files import make_folder, write_text, written_whole
 from surflow.evaluation.results import Row, versions
 
 # What a trial finds: the metric, its value, a standard error or None, the unit.
@@ -84,7 +85,7 @@ def run_cells(
         folder: holds one file for every cell that is done, which a second call reads instead of running the cell.
         tell: what to say of an outcome in the progress display.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     done = {i: outcome for i, cell in enumerate(cells) if (outcome := _read(cell, folder)) is not None}
     console = Console(markup=False, highlight=False, soft_wrap=True)
     if done:
@@ -143,15 +144,13 @@ def _die_with_parent() -> None:
 def _run_and_keep(cell: Cell, run: Callable[[Cell], Outcome], folder: Path) -> Outcome:
     outcome = run(cell)
     path = _path(cell, folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # The JSON goes first and comes last: while a cell is being written, it is as good as not there.
     path.unlink(missing_ok=True)
-    with path.with_suffix(".npz").open("wb") as file:
-        np.savez_compressed(file, **outcome.arrays)  # type: ignore[arg-type]
-    unfinished = path.with_suffix(".unfinished")
+    with written_whole(path.with_suffix(".npz")) as scratch:
+        np.savez_compressed(scratch, **outcome.arrays)  # type: ignore[arg-type]
     content = {"spec": cell.spec, "versions": versions(), "rows": outcome.rows}
-    unfinished.write_text(json.dumps(content), encoding="utf-8")
-    unfinished.replace(path)
+    write_text(path, json.dumps(content))
     return outcome
 
 

@@ -47,7 +47,10 @@ def _trained(stated: dict, metrics: set[str]) -> list[Row]:
     config = config.settled(splits)
     flow = runs.build(config, splits)
     with tempfile.TemporaryDirectory() as folder:
-        runs.train(runs.RunFolder.create(Path(folder) / "run", config), flow, splits, config)
+        run = runs.RunFolder(Path(folder) / "run")
+        with run.held():
+            run.begin(config, splits)
+            runs.train(run, flow, splits, config)
     measured = evaluate(flow, splits, model=str(config.model.preset), seed=config.seed)
     return [row for row in measured if row["metric"] in metrics]
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from rich.progress import track
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from surflow._internal.files import make_folder, write_tensors
 from surflow._internal.random import seeded
 from surflow.data import Part
 from surflow.evaluation import draws_given, mean_and_error
@@ -95,8 +96,8 @@ def classifier(path: Path, train: Part, epochs: int) -> Classifier:
             optimizer.step()
             schedule.step()
     model.eval()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(model.state_dict(), path)
+    make_folder(path.parent)
+    write_tensors(path, model.state_dict(), "classifier", {})
     return model
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from surflow._internal.files import write_text
 from surflow.evaluation import Row, write_results
 from surflow_experiments.under_truth import likelihoods, posteriors, samples
 from surflow_experiments.under_truth.claims import Verdict, verdicts
@@ -70,7 +71,7 @@ def main(results: Path = RESULTS) -> int:
     text += "Of p-values, what is wanted and got is the share of repeats up to .05, and the p beside it is of their "
     text += "uniformity. ± is the standard error of what was got; right is what lies within three of it. Made by "
     text += f"`{_COMMAND}`.\n\n{table(found)}\n"
-    (results / "figures_of_merit.md").write_text(text, encoding="utf-8")
+    write_text(results / "figures_of_merit.md", text)
     return sum(not v.right for v in found)
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import surflow as sf
+from surflow._internal.files import make_folder, written_whole
 
 PICTURE = Path("docs/pictures/gallery.png")
 
@@ -89,8 +90,9 @@ def main() -> None:
         ax.set_title(title, fontsize=11)
     for ax in [*axes, *grids]:
         ax.set(xticks=[], yticks=[])
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(PICTURE, dpi=110)
+    make_folder(PICTURE.parent)
+    with written_whole(PICTURE) as scratch:
+        figure.savefig(scratch, dpi=110)
     print(PICTURE)
 
 

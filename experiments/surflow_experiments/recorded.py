@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from surflow import plots
-from surflow.app.output import writing
+from surflow._internal.files import make_folder
 from surflow.app.page import PictureWriter, Section, write_page
 from surflow.errors import SurflowError
 from surflow.evaluation import write_results
@@ -101,7 +101,7 @@ def record(
 ) -> Recorded:
     """Run cells, and write what they leave to ``results/NAME.json``; nothing is run if that cannot be written."""
     page = results / name / f"{name}.html"
-    writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
+    make_folder(page.parent / "pictures")
     outcomes, failed = run_cells(cells, run, work, tell)
     command = command_of(name.replace("_", "-"), quick=quick, data_dir=data_dir)
     write_results(results / f"{name}.json", command, [row for outcome in outcomes for row in outcome.rows])

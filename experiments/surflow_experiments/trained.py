@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import surflow as sf
+from surflow._internal.files import written_whole
 from surflow.data import Splits
 from surflow.flow import Flow
 from surflow.surjections.quantize import Dequantize
@@ -77,5 +78,6 @@ def trained(cell: Cell, splits: Splits, build: Callable[[], Flow]) -> Trained:
     )
     flow.save(path)
     losses = history.losses("validation")
-    np.savez(record, seconds=history.seconds, steps=history.steps, losses=np.asarray(losses))
+    with written_whole(record) as scratch:
+        np.savez(scratch, seconds=history.seconds, steps=history.steps, losses=np.asarray(losses))
     return Trained(flow, history.seconds, history.steps, losses)

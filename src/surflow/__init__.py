@@ -8,7 +8,7 @@ always known which. Two nouns: a :class:`Transform` is a layer between data x an
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from surflow._internal.configurable import Configurable
 from surflow._internal.kernels import compiled
@@ -101,7 +101,7 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module 'surflow' has no attribute {name!r}")
     module = importlib.import_module(_LAZY[name])

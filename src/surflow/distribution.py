@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from surflow._internal.configurable import Configurable
 from surflow._internal.held_draws import hold_draws, no_gradient_if_held, note_draw
 from surflow._internal.number_types import number_type, type_for
 from surflow._internal.random import seeded
-from surflow._internal.shapes import Shape, as_shape, check_context, check_rows, join
+from surflow._internal.shapes import Shape, as_shape, as_tensor_of, check_context, check_rows, join
 from surflow.errors import BoundError, DataError, ShapeError
 from surflow.supports import Support, real
 
@@ -86,7 +86,7 @@ class Distribution(Configurable, nn.Module):
         "_iid": ("_log_prob", "_draw", "_sample"),
     }
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         """What a subclass overrides counts on every path: a parent's shortcut past it becomes the general method."""
         super().__init_subclass__(**kwargs)
         for shortcut, hooks in cls._shortcuts.items():
@@ -217,7 +217,7 @@ class Distribution(Configurable, nn.Module):
     def _rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, Shape]:
         """Flatten the leading axes of x to one batch axis and repeat the context to match."""
         if not isinstance(x, Tensor):
-            raise DataError(f"expected events as a tensor, got {type(x).__name__}: pass torch.as_tensor(x)")
+            raise DataError(f"expected events as a tensor, got {type(x).__name__}: pass {as_tensor_of(x)}")
         self._refuse_stray(context)
         batch = tuple(x.shape[: x.ndim - len(self.event_shape)])
         if len(batch) != 1 and tuple(x.shape[len(batch) :]) == self.event_shape:

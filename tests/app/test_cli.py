@@ -8,7 +8,6 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.csv
@@ -16,7 +15,7 @@ import pyarrow.parquet
 import pytest
 import torch
 from matplotlib.image import imread
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import surflow as sf
 from surflow.app.cli import app
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.e2e
 TINY = ["--steps", "20", "--batch-size", "32"]
 
 
-def _run(*arguments: object) -> Any:
+def _run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
@@ -107,7 +106,10 @@ def test_the_same_command_gives_the_same_numbers(workplace: Path) -> None:
 def test_a_finished_run_is_kept_and_a_cut_off_one_is_resumed(workplace: Path) -> None:
     command = ("train", "flowers.csv", "--context", "kind", "--out", "kept", *TINY)
     _good(*command)
-    assert "holds a finished run" in _bad(*command)
+    before = {p.name: p.read_bytes() for p in (workplace / "kept").glob("*.*")}
+    assert "it is finished" in _good(*command)  # the same command finishes what is missing: nothing
+    assert "holds a finished run of another configuration" in _bad(*command, "--lr", 0.5)
+    assert before == {p.name: p.read_bytes() for p in (workplace / "kept").glob("*.*")}
     _good(*command, "--overwrite")
     (workplace / "kept" / "metrics.json").unlink()
     weights = (workplace / "kept" / "model.safetensors").read_bytes()
@@ -120,6 +122,42 @@ def test_a_finished_run_is_kept_and_a_cut_off_one_is_resumed(workplace: Path) ->
     _good(*command)
     assert (workplace / "kept" / "model.safetensors").read_bytes() == weights
     assert (workplace / "kept" / "metrics.json").exists()
+    # Whatever is missing or torn, of what comes after the model, and of what says what the data are.
+    for name in ("metrics.json", "report.html", "data.json"):
+        for torn in (None, b"", before[name][:100]):
+            (workplace / "kept" / name).unlink() if torn is None else (workplace / "kept" / name).write_bytes(torn)
+            if name == "report.html" and torn is not None:
+                continue  # surflow tears no file
+            _good(*command)
+            after = (workplace / "kept" / name).read_bytes()
+            assert after == before[name] if name == "data.json" else len(after) > 1000
+    log = workplace / "kept" / "log.csv"
+    log.write_bytes(log.read_bytes() + b"21,train,3.1")  # a line that was cut off
+    _good("report", "kept")
+
+
+def test_what_makes_room_is_kept_until_the_new_model_is_there(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ("train", "flowers.csv", "--context", "kind", "--out", "room", *TINY)
+    _good(*command)
+    (workplace / "room" / "notes.txt").write_text("mine")
+    before = {p.name: p.read_bytes() for p in (workplace / "room").glob("*.*")}
+
+    def fails(*_: object, **__: object) -> None:
+        raise sf.errors.ConfigError("no")
+
+    monkeypatch.setattr("surflow.training.fitting.fit", fails)
+    _bad(*command, "--lr", 1e-4, "--overwrite")
+    assert before == {p.name: p.read_bytes() for p in (workplace / "room").glob("*.*")}
+    monkeypatch.undo()
+    _good(*command, "--lr", 1e-4, "--overwrite")
+    after = {p.name: p.read_bytes() for p in (workplace / "room").glob("*.*")}
+    assert after.keys() == before.keys() and after["notes.txt"] == b"mine"
+    assert after["model.safetensors"] != before["model.safetensors"]
+    # What another program calls config.toml is not surflow's to replace.
+    (workplace / "other").mkdir()
+    (workplace / "other" / "config.toml").write_text("[server]\nport = 80\n")
+    assert "states no run" in _bad("train", "moons", "--steps", 3, "--out", "other", "--overwrite")
+    assert (workplace / "other" / "config.toml").read_text() == "[server]\nport = 80\n"
 
 
 def test_sampling_needs_no_data_file(workplace: Path) -> None:

@@ -253,11 +253,11 @@ def test_axes_of_the_loss_end_where_training_ends():
 
 
 def test_density_is_drawn_where_it_is():
-    law = sf.Normal(2, learned=True)
+    distribution = sf.Normal(2, learned=True)
     with torch.no_grad():
-        law.raw[0] = torch.tensor([1.0, -1.0])
-        law.raw[1] = -2
-    image = plots.density(law, ((-2, 2), (-2, 2)), resolution=40).axes[0].get_images()[0]
+        distribution.raw[0] = torch.tensor([1.0, -1.0])
+        distribution.raw[1] = -2
+    image = plots.density(distribution, ((-2, 2), (-2, 2)), resolution=40).axes[0].get_images()[0]
     values = image.get_array()
     row, column = divmod(int(values.argmax()), 40)
     left, right, bottom, top = image.get_extent()

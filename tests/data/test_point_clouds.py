@@ -9,7 +9,7 @@ import surflow as sf
 from surflow.data.synthetic.point_sets import clouds
 
 
-def test_points_have_the_law_of_the_image() -> None:
+def test_points_have_the_distribution_of_the_image() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 4, (1, 5, 7)).astype(float)
     drawn = clouds(image, points=200_000)[0]

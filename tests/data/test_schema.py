@@ -17,7 +17,7 @@ from surflow.app.output import write_table
 from surflow.data import Column, ColumnKind, Schema, infer, load, read_context, read_rows, read_schema
 from surflow.data.readers.frame import read_table
 from surflow.data.tables.columns import codes_of, decode, encode, texts
-from surflow.data.tables.schema import wishes
+from surflow.data.tables.wishes import wishes
 from surflow.errors import ConfigError, DataError, FileError
 
 ROWS = 60

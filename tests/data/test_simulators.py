@@ -51,7 +51,7 @@ def test_the_degenerate_epidemic_knows_the_product_alone() -> None:
     torch.testing.assert_close(basic.mean(joined), degenerate.mean(theta))
 
 
-def test_given_the_product_the_first_rate_has_the_stated_law() -> None:
+def test_given_the_product_the_first_rate_has_the_stated_distribution() -> None:
     sir = SIR(degenerate=True)
     theta = sir.prior.sample((2000,))
     assert kstest(sir.pit_given_product(theta), "uniform").pvalue > 0.01
@@ -137,15 +137,15 @@ def test_symmetries_of_slcp() -> None:
 
 
 def test_the_folded_normal_integrates_to_one_and_has_its_moments() -> None:
-    law = FoldedNormal(torch.tensor(0.3, dtype=torch.float64), torch.tensor(0.5, dtype=torch.float64))
+    distribution = FoldedNormal(torch.tensor(0.3, dtype=torch.float64), torch.tensor(0.5, dtype=torch.float64))
     x = torch.linspace(0, 8, 400_001, dtype=torch.float64)
-    p = law.log_prob(x).exp()
+    p = distribution.log_prob(x).exp()
     assert torch.trapezoid(p, x).item() == pytest.approx(1, abs=1e-6)
     mean = torch.trapezoid(p * x, x)
-    assert law.mean.item() == pytest.approx(mean.item(), abs=1e-6)
-    assert law.variance.item() == pytest.approx(torch.trapezoid(p * (x - mean).square(), x).item(), abs=1e-6)
+    assert distribution.mean.item() == pytest.approx(mean.item(), abs=1e-6)
+    assert distribution.variance.item() == pytest.approx(torch.trapezoid(p * (x - mean).square(), x).item(), abs=1e-6)
     below = np.concatenate([[0.0], torch.cumulative_trapezoid(p, x, dim=0).numpy()])
-    assert kstest(law.sample((2000,)), lambda q: np.interp(q, x, below)).pvalue > 0.01
+    assert kstest(distribution.sample((2000,)), lambda q: np.interp(q, x, below)).pvalue > 0.01
 
 
 def test_supports_of_priors() -> None:

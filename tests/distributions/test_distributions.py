@@ -23,28 +23,28 @@ def _discrete(thing: sf.Distribution) -> bool:
 @every
 def test_mass_is_one_and_draws_follow_the_density(case: Case) -> None:
     """The share of draws in each box of a partition agrees with the integral of the density over it (chi-square)."""
-    law = case.make()
-    points = 400 if not _discrete(law) else 1
-    x, log_weight = grid(law.support, law.event_shape, points)
-    given = None if law.context_shape is None else torch.randn(1, *law.context_shape).double()
+    distribution = case.make()
+    points = 400 if not _discrete(distribution) else 1
+    x, log_weight = grid(distribution.support, distribution.event_shape, points)
+    given = None if distribution.context_shape is None else torch.randn(1, *distribution.context_shape).double()
     with torch.no_grad():
-        mass = (law.log_prob(x, None if given is None else given.expand(len(x), -1)) + log_weight).exp()
+        mass = (distribution.log_prob(x, None if given is None else given.expand(len(x), -1)) + log_weight).exp()
         assert mass.sum().item() == pytest.approx(1, abs=1e-3)
-        draws = law.sample(40_000, given).reshape(-1, *law.event_shape)
-    assert law.support.contains(draws).all()
+        draws = distribution.sample(40_000, given).reshape(-1, *distribution.event_shape)
+    assert distribution.support.contains(draws).all()
 
     def cell(events: torch.Tensor) -> torch.Tensor:
         """Which of some 25 boxes of comparable mass an event lies in."""
         flat = events.flatten(1)
-        if _discrete(law):
+        if _discrete(distribution):
             base = int(x.max()) + 1
             return (flat.long() * base ** torch.arange(flat.shape[1])).sum(1)
         codes = [torch.bucketize(flat[:, i].contiguous(), borders[i]) for i in range(flat.shape[1])]
         return (torch.stack(codes, 1) * 5 ** torch.arange(flat.shape[1])).sum(1)
 
-    if not _discrete(law):
+    if not _discrete(distribution):
         # Borders at ends of the quadrature's cells, near the quintiles of the draws.
-        supports = law.support.coordinates(math.prod(law.event_shape))
+        supports = distribution.support.coordinates(math.prod(distribution.event_shape))
         ends = [edges(support, points) for support in supports]
         quintiles = torch.quantile(draws[:5000].flatten(1), torch.tensor([0.2, 0.4, 0.6, 0.8]).double(), dim=0)
         borders = [e[torch.searchsorted(e, quintiles[:, i].contiguous())] for i, e in enumerate(ends)]
@@ -60,26 +60,26 @@ def test_mass_is_one_and_draws_follow_the_density(case: Case) -> None:
 
 @every
 def test_draws_come_with_their_density(case: Case) -> None:
-    law = case.make()
-    x, log_prob = law.sample_and_log_prob((3,), context_of(law, 5), seed=3)
-    batch = (3,) if law.context_shape is None else (3, 5)
-    assert x.shape == (*batch, *law.event_shape) and log_prob.shape == batch
+    distribution = case.make()
+    x, log_prob = distribution.sample_and_log_prob((3,), context_of(distribution, 5), seed=3)
+    batch = (3,) if distribution.context_shape is None else (3, 5)
+    assert x.shape == (*batch, *distribution.event_shape) and log_prob.shape == batch
     assert x.dtype == log_prob.dtype == torch.float64
     torch.manual_seed(0)
-    context = context_of(law, 5)
-    x, log_prob = law.sample_and_log_prob((3,), context)
-    assert torch.allclose(law.log_prob(x, context), log_prob, atol=1e-10)
+    context = context_of(distribution, 5)
+    x, log_prob = distribution.sample_and_log_prob((3,), context)
+    assert torch.allclose(distribution.log_prob(x, context), log_prob, atol=1e-10)
 
 
 @every
 def test_a_seed_fixes_the_draws_and_leaves_the_global_generator_alone(case: Case) -> None:
-    law = case.make()
-    context = context_of(law, 2)
+    distribution = case.make()
+    context = context_of(distribution, 2)
     state = torch.get_rng_state()
     first, second, other = (
-        law.sample(9, context, seed=1),
-        law.sample(9, context, seed=1),
-        law.sample(9, context, seed=2),
+        distribution.sample(9, context, seed=1),
+        distribution.sample(9, context, seed=1),
+        distribution.sample(9, context, seed=2),
     )
     assert torch.equal(first, second) and not torch.equal(first, other)
     assert torch.equal(state, torch.get_rng_state())
@@ -90,60 +90,64 @@ BOUNDED = [c for c in DISTRIBUTIONS if not isinstance(c.make().support, Real)]
 
 @pytest.mark.parametrize("case", BOUNDED, ids=lambda case: case.name)
 def test_density_is_zero_outside_the_support(case: Case) -> None:
-    law = case.make()
-    outside = torch.full((3, *law.event_shape), -7.5).double()
-    assert (law.log_prob(outside, context_of(law, 3)) == -math.inf).all()
+    distribution = case.make()
+    outside = torch.full((3, *distribution.event_shape), -7.5).double()
+    assert (distribution.log_prob(outside, context_of(distribution, 3)) == -math.inf).all()
 
 
 @every
 def test_an_empty_batch(case: Case) -> None:
-    law = case.make()
-    x = torch.zeros(0, *law.event_shape).double()
-    assert law.log_prob(x, context_of(law, 0)).shape == (0,)
-    assert law.sample(0, None if law.context_shape is None else context_of(law, 2)).numel() == 0
+    distribution = case.make()
+    x = torch.zeros(0, *distribution.event_shape).double()
+    assert distribution.log_prob(x, context_of(distribution, 0)).shape == (0,)
+    assert (
+        distribution.sample(0, None if distribution.context_shape is None else context_of(distribution, 2)).numel() == 0
+    )
 
 
 @every
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_gradients_and_dtypes(case: Case, dtype: torch.dtype) -> None:
-    law = case.make(dtype)
-    context = context_of(law, 6, dtype)
-    x, log_prob = law.sample_and_log_prob((), context) if context is not None else law.sample_and_log_prob(6)
+    distribution = case.make(dtype)
+    context = context_of(distribution, 6, dtype)
+    x, log_prob = (
+        distribution.sample_and_log_prob((), context) if context is not None else distribution.sample_and_log_prob(6)
+    )
     assert x.dtype == log_prob.dtype == dtype
-    total = law.log_prob(x.detach(), context).sum()
+    total = distribution.log_prob(x.detach(), context).sum()
     assert total.isfinite()
     if total.requires_grad:
         total.backward()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in law.parameters())
-    if law.reparameterized and any(True for _ in law.parameters()):
-        law.zero_grad()
-        law.rsample((4,), context).sum().backward()
-        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in law.parameters())
-    elif not law.reparameterized:
+    assert all(p.grad is None or p.grad.isfinite().all() for p in distribution.parameters())
+    if distribution.reparameterized and any(True for _ in distribution.parameters()):
+        distribution.zero_grad()
+        distribution.rsample((4,), context).sum().backward()
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in distribution.parameters())
+    elif not distribution.reparameterized:
         with pytest.raises(sf.BoundError, match="discrete"):
-            law.rsample((4,), context)
+            distribution.rsample((4,), context)
 
 
 @every
 @pytest.mark.compile
 def test_compiles_without_graph_breaks(case: Case) -> None:
-    law = case.make()
-    context = context_of(law, 4)
-    x = law._draw_for(4, context)[0].detach()
+    distribution = case.make()
+    context = context_of(distribution, 4)
+    x = distribution._draw_for(4, context)[0].detach()
     torch.compiler.reset()
-    compiled = torch.compile(law.log_prob, fullgraph=True, backend="eager")
-    assert torch.equal(compiled(x, context), law.log_prob(x, context))
-    torch.compile(law._draw_for, fullgraph=True, backend="eager")(4, context)
+    compiled = torch.compile(distribution.log_prob, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(x, context), distribution.log_prob(x, context))
+    torch.compile(distribution._draw_for, fullgraph=True, backend="eager")(4, context)
 
 
 def test_contexts_are_checked() -> None:
-    law = sf.Normal(2, context_shape=CONTEXT)
+    distribution = sf.Normal(2, context_shape=CONTEXT)
     with pytest.raises(sf.ShapeError, match=r"context of shape \(batch, 3\), got none"):
-        law.log_prob(torch.zeros(4, 2))
+        distribution.log_prob(torch.zeros(4, 2))
     with pytest.raises(sf.ShapeError, match=r"expects context of shape \(batch, 3\), got \(4, 5\)"):
-        law.log_prob(torch.zeros(4, 2), torch.zeros(4, 5))
+        distribution.log_prob(torch.zeros(4, 2), torch.zeros(4, 5))
     with pytest.raises(sf.ShapeError, match="4 rows but 3 rows of context"):
-        law.log_prob(torch.zeros(4, 2), torch.zeros(3, CONTEXT))
+        distribution.log_prob(torch.zeros(4, 2), torch.zeros(3, CONTEXT))
 
 
 def test_fixed_families_in_closed_form() -> None:
@@ -165,7 +169,7 @@ def test_supports_of_independent_parts() -> None:
 
 
 class _Loaded(sf.Categorical):
-    """A subclass with a law of its own: 0 nine times out of ten."""
+    """A subclass with a distribution of its own: 0 nine times out of ten."""
 
     def _log_prob(self, x: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
         return torch.tensor([0.9, 0.1]).log()[x.long()].sum(1)

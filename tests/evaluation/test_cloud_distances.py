@@ -30,6 +30,6 @@ def test_distances_of_clouds_are_those_of_all_matchings() -> None:
         cloud_distances(x, y, "camfer")
 
 
-def test_samples_of_the_same_law_cover_more_than_those_that_are_alike() -> None:
+def test_samples_of_the_same_distribution_cover_more_than_those_that_are_alike() -> None:
     x, y = torch.randn(100, 2, 8), torch.randn(100, 2, 8)
     assert coverage(x, y)[0] > 0.4 > 0.05 > coverage(x[:1] + 0.001 * x, y)[0]

@@ -71,10 +71,10 @@ def test_gaussian_baseline_is_scipys_multivariate_normal():
     mix = rng.normal(size=(3, 3))
     x = rng.normal(size=(400, 3)) @ mix + 1000.0  # a large offset must cost no digits
     train, held_out = x[:300], x[300:]
-    law = stats.multivariate_normal(train.mean(0), np.cov(train.T, bias=True))
+    distribution = stats.multivariate_normal(train.mean(0), np.cov(train.T, bias=True))
     splits = splits_of(*(part(torch.tensor(rows)) for rows in (train, held_out, held_out)))
     got = gaussian_scores(splits, torch.tensor(held_out), None, conditional=False)
-    assert np.allclose(got.numpy(), law.logpdf(held_out), atol=1e-4)
+    assert np.allclose(got.numpy(), distribution.logpdf(held_out), atol=1e-4)
 
 
 def test_gaussian_with_a_linear_mean_is_least_squares():
@@ -136,7 +136,7 @@ def test_the_truth_has_no_gap_and_its_samples_are_not_told_from_data():
     assert abs(accuracy["value"] - 0.5) < 4 * accuracy["error"]
 
 
-def test_the_gap_of_a_wrong_law_is_its_divergence():
+def test_the_gap_of_a_wrong_distribution_is_its_divergence():
     # KL(N(0, 1) || N(m, 1)) = m^2 / 2 in every coordinate.
     class Truth(sf.Normal):
         has_density = True
@@ -196,7 +196,7 @@ def test_conditional_flow_with_labels_of_a_synthetic_set():
     net = splits.context.network()
     flow = sf.Flow([sf.Coupling(2, net.out_shape, hidden=(8,))], base=sf.Normal(2), context_net=net)
     found = by_metric(evaluate(flow, splits, model="conditional", seed=3))
-    # The law given the label is a Gaussian with standard deviation 0.1, and so is the baseline.
+    # The distribution given the label is a Gaussian with standard deviation 0.1, and so is the baseline.
     entropy = math.log(2 * math.pi * math.e * 0.01)
     assert found["entropy"]["value"] == pytest.approx(entropy, abs=1e-3)
     assert found["gaussian_nll"]["value"] == pytest.approx(entropy, abs=0.1)

@@ -19,16 +19,18 @@ from surflow_experiments.reproduce import reproduce
 
 
 def test_between_two_samples_lie_samples() -> None:
-    law = sf.AutoregressiveDiscretizedLogistic((1, 2, 2), levels=5, context_shape=2, patch=2, width=8, layers=1)
-    for p in law.parameters():
+    distribution = sf.AutoregressiveDiscretizedLogistic(
+        (1, 2, 2), levels=5, context_shape=2, patch=2, width=8, layers=1
+    )
+    for p in distribution.parameters():
         torch.nn.init.normal_(p, std=0.5)
     context = torch.randn(1, 2).expand(20_000, 2)
-    ends = law.sample((), context, seed=0), law.sample((), context, seed=1)
-    way = between(law, ends, context, 3)
+    ends = distribution.sample((), context, seed=0), distribution.sample((), context, seed=1)
+    way = between(distribution, ends, context, 3)
     assert torch.equal(way[0], ends[0]) and torch.equal(way[2], ends[1])
     x = torch.cartesian_prod(*[torch.arange(5.0)] * 4).reshape(-1, 1, 2, 2)
     with torch.no_grad():
-        p = law.log_prob(x, context[: len(x)]).exp()
+        p = distribution.log_prob(x, context[: len(x)]).exp()
     number = torch.bincount((way[1].flatten(1) @ 5.0 ** torch.arange(3, -1, -1)).long(), minlength=len(x))
     assert (number / 20_000 - p).abs().max() < 5 * (p.max() / 20_000).sqrt()
 

@@ -7,7 +7,6 @@ import math
 import os
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +64,9 @@ def test_recorded_signs_are_those_of_the_skewed_data() -> None:
 
 
 @pytest.mark.e2e
-def test_a_quick_run_makes_everything_and_a_second_one_keeps_it(tmp_path: Path, capsys: Any) -> None:
+def test_a_quick_run_makes_everything_and_a_second_one_keeps_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = reproduce("synthetic", tmp_path / "results", tmp_path / "cells", quick=True)
     rows = read_results(tmp_path / "results" / "synthetic.json")["rows"]
     _check_likelihoods(rows)
@@ -130,7 +131,9 @@ def test_a_cell_with_another_specification_is_run_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["arrays", "missing", "rows", "versions"])
 @pytest.mark.e2e
-def test_a_damaged_or_outdated_cell_is_run_again(tmp_path: Path, damage: str, capsys: Any) -> None:
+def test_a_damaged_or_outdated_cell_is_run_again(
+    tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_cells(_cells(1), _outcome, tmp_path, str)
     rows, arrays = tmp_path / "a/b/model-0.json", tmp_path / "a/b/model-0.npz"
     if damage == "arrays":

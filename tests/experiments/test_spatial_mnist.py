@@ -19,7 +19,7 @@ from surflow_experiments.reproduce import reproduce
 
 
 def test_without_the_ordered_map_a_sort_keeps_one_share_of_the_mass() -> None:
-    """Behind the paper's sort a law of the whole space has 1 / n! of its mass where data can be: log n! nats leak.
+    """Behind the paper's sort 1 / n! of the mass of the whole space's distribution is where data can be: log n! leak.
 
     The second coordinates, independent of all others, are looked at in one place, where their density is known.
     """
@@ -55,7 +55,7 @@ def test_a_quick_run_over_spatial_mnist(tmp_path: Path) -> None:
 
 
 def test_recorded_clouds_respect_the_floors() -> None:
-    """No law beats the images that the clouds were drawn from, and a digit is worth log 10 nats at most."""
+    """No distribution beats the images that the clouds were drawn from, and a digit is worth log 10 nats at most."""
     rows = read_results(Path(__file__).parents[2] / "docs/results/point_clouds.json")["rows"]
     found = {(row["model"], row["metric"]): row["value"] for row in rows}
     assert all(math.isfinite(row["value"]) for row in rows)
@@ -63,7 +63,7 @@ def test_recorded_clouds_respect_the_floors() -> None:
     assert models == {"point-grid", "sort-flow", "leaky-sort", "permute-flow", "study"}
     for model in models:
         assert found[model, "nats_per_point"] > 4.880
-        # Only one whose mass leaks is worse than a uniform law.
+        # Only one whose mass leaks is worse than a uniform distribution.
         assert found[model, "nats_per_point"] < 6.664 or model == "leaky-sort"
     for model in ("point-grid", "sort-flow"):
         given, without = found[model, "nats_per_point"], found[model, "nats_per_point_without_digit"]

@@ -123,8 +123,7 @@ def _run(folder: Path) -> None:
     splits = load_splits(config)
     config = config.settled(splits)
     run = RunFolder(folder / "run")
-    run.config_path.write_text(config.to_toml())
-    run.write_data(splits, config)
+    run.begin(config, splits)
     from surflow.app.runs import build
 
     flow = build(config, splits)
@@ -231,17 +230,21 @@ def resealed(good: bytes, change: Callable[[Any], Any]) -> bytes:
     """A safetensors file of surflow with what its header states changed."""
     import tempfile
 
-    from surflow._internal.sealed import save_sealed
+    from safetensors.torch import save_file
+
+    from surflow._internal.files import write_tensors
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.safetensors"
         path.write_bytes(good)
         with safe_open(path, framework="pt") as file:
-            metadata = {key: value for key, value in file.metadata().items() if key != "sha256"}
+            ((entry, text),) = file.metadata().items()
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        key = "tree" if "tree" in metadata else "surflow"
-        metadata[key] = json.dumps(change(json.loads(metadata[key])))
-        save_sealed(tensors, path, metadata)
+        header = change({key: value for key, value in json.loads(text).items() if key != "sha256"})
+        if isinstance(header, dict):
+            write_tensors(path, tensors, entry, header)
+        else:
+            save_file(tensors, path, {entry: json.dumps(header)})
         return path.read_bytes()
 
 

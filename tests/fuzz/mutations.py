@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 # What stands in place of a value, a number in a text, or a word: extremes, other kinds, and what steers a terminal.
-_VALUES: list[Any] = [
+_VALUES: list[object] = [
     *(None, True, False, 0, -1, 1, 2, 3, 7, 2**20, 2**31, 2**40, 2**63, -(2**63), 10**30, 0.5, -0.0, 1e-320, 1e308),
     *("", "a", "x" * 300, "\x1b[2J", "=1+1", "NaN", "%d", "%Y%", "\u00e9", "a\nb", "Flow", "Normal", "real"),
     *([], [None], [[]], [1, 2], ["a"], {}, {"class": "Normal"}, {"class": "Flow", "arguments": {}}, {"none": True}),
 ]
-_INFINITE: list[Any] = [float("nan"), float("inf"), float("-inf")]
+_INFINITE: list[object] = [float("nan"), float("inf"), float("-inf")]
 _WORDS = [
     *(b"0", b"-1", b"1e999", b"NaN", b"9" * 5000, b"9" * 19, b"0x10", b"null", b"true", b'""', b"[]", b"{}", b'"a"'),
     *(
@@ -125,14 +124,14 @@ def mutated(good: bytes, other: bytes, random: Random, *, text: bool = False) ->
     return good
 
 
-def replaced(value: Any, random: Random, *, finite: bool = False) -> Any:
+def replaced(value: object, random: Random, *, finite: bool = False) -> object:
     """Nested lists and dictionaries with one to three values replaced, lost, doubled, or under another name."""
     for _ in range(random.choice([1, 1, 2, 3])):
         value = _replaced(value, random, _VALUES if finite else _VALUES + _INFINITE)
     return value
 
 
-def _replaced(value: Any, random: Random, values: list[Any]) -> Any:
+def _replaced(value: object, random: Random, values: list[object]) -> object:
     if isinstance(value, dict) and value and random.random() < 0.97:
         key = random.choice(list(value))
         kind = random.randrange(20)

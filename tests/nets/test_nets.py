@@ -69,11 +69,13 @@ def test_layers_with_attention_have_second_derivatives() -> None:
         nn.init.normal_(p, std=0.4)
     x = torch.randn(2, 2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(flow.log_prob, x)
-    law = sf.AutoregressiveDiscretizedLogistic(3, levels=4, context_shape=2, width=8).double()
+    distribution = sf.AutoregressiveDiscretizedLogistic(3, levels=4, context_shape=2, width=8).double()
     context = torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
-    for p in law.parameters():
+    for p in distribution.parameters():
         nn.init.normal_(p, std=0.4)
-    assert torch.autograd.gradgradcheck(lambda c: law.log_prob(torch.tensor([[0, 3, 1], [2, 2, 0]]), c), context)
+    assert torch.autograd.gradgradcheck(
+        lambda c: distribution.log_prob(torch.tensor([[0, 3, 1], [2, 2, 0]]), c), context
+    )
 
 
 # -- ready-made conditioners ---------------------------------------------------------------------------

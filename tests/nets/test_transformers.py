@@ -64,13 +64,13 @@ def test_a_causal_transformer_sees_what_came_before_and_generates_step_by_step(g
 
 
 def test_integers_in_order_are_learned() -> None:
-    """The entropy of the order statistics of three fair dice, which no law beats and a trained one nears."""
+    """The entropy of the order statistics of three fair dice, which no distribution beats and a trained one nears."""
     dice = torch.cartesian_prod(*[torch.arange(4.0)] * 3).sort(1).values
     kinds, number = dice.unique(dim=0, return_counts=True)
     p = number / number.sum()
     entropy = -(p * p.log()).sum().item()
-    law = sf.AscendingCategorical(3, levels=4, width=16, layers=1)
-    sf.fit(law, dice, steps=300, lr=1e-2, progress=False, seed=0)
-    gap = -(p * law.log_prob(kinds)).sum().item() - entropy
+    distribution = sf.AscendingCategorical(3, levels=4, width=16, layers=1)
+    sf.fit(distribution, dice, steps=300, lr=1e-2, progress=False, seed=0)
+    gap = -(p * distribution.log_prob(kinds)).sum().item() - entropy
     assert -1e-5 < gap < 0.02
-    assert law.log_prob(torch.tensor([[2.0, 1.0, 3.0], [0.0, 0.0, 4.0], [0.5, 1.0, 2.0]])).eq(-math.inf).all()
+    assert distribution.log_prob(torch.tensor([[2.0, 1.0, 3.0], [0.0, 0.0, 4.0], [0.5, 1.0, 2.0]])).eq(-math.inf).all()

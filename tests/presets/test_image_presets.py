@@ -54,7 +54,7 @@ def test_the_multi_scale_flow_trains_saves_and_draws(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["max-pool", "slice"])
 def test_all_images_there_are_have_mass_one(name: str, shape: tuple[int, ...], scales: int) -> None:
     net = sf.ContextColumns([3])
-    # In training some of what the transformer adds is dropped: a law then, but another one for every event.
+    # In training some of what the transformer adds is dropped: a distribution then, but another one for every event.
     flow = presets.build(
         name, shape, support=sf.Integers(2), context_net=net, width=8, attention=8, scales=scales
     ).eval()

@@ -44,7 +44,7 @@ class Loops(sf.Configurable, nn.Module):
             self.held = list(torch.empty(1).expand(rounds))
 
 
-def _of(name: str, **arguments: Any) -> dict[str, Any]:
+def _of(name: str, **arguments: object) -> dict[str, Any]:
     return {"class": name, "arguments": arguments}
 
 
@@ -116,7 +116,7 @@ _SAID = (
 _SAID += r"a file with 3 weights may ask for 16,810,032 units .* load\(path, trusted=True\)"
 
 
-def _file(path: Path, architecture: Any, tensors: dict[str, torch.Tensor] | None = None) -> Path:
+def _file(path: Path, architecture: object, tensors: dict[str, torch.Tensor] | None = None) -> Path:
     header = {"format": 1, "version": "0.1.0", "architecture": architecture, "buffers": {}}
     save_file(tensors or {}, path, {"surflow": json.dumps(header)})
     return path
@@ -161,7 +161,7 @@ def test_trust_lifts_the_limit(tmp_path: Path) -> None:
     assert sf.load(tmp_path / "x.safetensors", trusted=True).event_shape == (2**22,)
 
 
-def _integers(value: Any, put: Callable[[Any], Any]) -> Iterator[Callable[[Any], Any]]:
+def _integers(value: object, put: Callable[[Any], Any]) -> Iterator[Callable[[Any], Any]]:
     """For every integer in a description: what makes the description with another value in its place."""
     if type(value) is int:
         yield put

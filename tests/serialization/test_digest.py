@@ -40,12 +40,29 @@ def test_a_flipped_bit_of_any_byte_is_found(make: Callable[[Path], Callable[[Pat
             read(path)
 
 
+@pytest.mark.parametrize("make", [_model, _checkpoint])
+def test_the_same_content_is_the_same_file(make: Callable[[Path], Callable[[Path], Any]], tmp_path: Path) -> None:
+    made = set()
+    for i in range(8):
+        make(tmp_path / f"{i}.safetensors")
+        made.add((tmp_path / f"{i}.safetensors").read_bytes())
+    assert len(made) == 1
+
+
+def test_a_text_that_looks_like_a_digest_is_none(tmp_path: Path) -> None:
+    path, zeros = tmp_path / "x.safetensors", "0" * 64
+    for text in (f'":"{{"sha256": "{zeros}"', f'{{"sha256": "{zeros}"', f'{{\\"sha256\\": \\"{zeros}\\"'):
+        checkpoints.write({text: text}, path)
+        assert checkpoints.read(path) == {text: text}
+
+
 def test_a_lost_digest_is_found(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     _model(path)
     with safe_open(path, framework="pt") as file:
-        header = file.metadata()
-    save_file(load_file(path), path, {"surflow": header["surflow"]})
+        header = json.loads(file.metadata()["surflow"])
+    del header["sha256"]
+    save_file(load_file(path), path, {"surflow": json.dumps(header)})
     with pytest.raises(sf.FileError, match="has lost its digest"):
         sf.load(path)
 

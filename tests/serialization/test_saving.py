@@ -6,7 +6,6 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -150,7 +149,7 @@ def _small() -> sf.Flow:
     return sf.Flow([sf.Abs(2), sf.Log(2), sf.Coupling(2, hidden=(4,))], base=sf.Normal(2, learned=True))
 
 
-def _rewritten(tmp_path: Path, change: Callable[[dict], None], **entries: Any) -> Path:
+def _rewritten(tmp_path: Path, change: Callable[[dict], None], **entries: object) -> Path:
     """A saved flow with its architecture changed."""
     path = tmp_path / "flow.safetensors"
     _small().save(path)
@@ -289,7 +288,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     def fail(*args: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("surflow.serialization.files.os.replace", fail)
+    monkeypatch.setattr("surflow._internal.files.os.replace", fail)
     with pytest.raises(sf.FileError, match="disk full"):
         _small().save(path)
     assert path.read_bytes() == before

@@ -12,18 +12,18 @@ from images import random_images
 
 
 def test_pixels_below_a_maximum_have_it_and_nothing_above() -> None:
-    law = sf.BlockwiseDiscretizedLogistic((2, 3, 3), levels=256, positions=4, width=8)
-    for p in law.parameters():
+    distribution = sf.BlockwiseDiscretizedLogistic((2, 3, 3), levels=256, positions=4, width=8)
+    for p in distribution.parameters():
         torch.nn.init.normal_(p, std=0.3)
     z = random_images(50, (2, 3, 3))
     z[:10] = 0
-    drawn, log_prob = law._draw_for(50, z)
+    drawn, log_prob = distribution._draw_for(50, z)
     assert torch.equal(drawn.unflatten(1, (4, 2)).amax(1), z)
-    torch.testing.assert_close(law.log_prob(drawn, z), log_prob, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(distribution.log_prob(drawn, z), log_prob, rtol=1e-4, atol=1e-3)
     above = drawn.clone()
     above[:, 0] = z[:, 0] + 1
-    assert (law.log_prob(above, z) == -math.inf).all()
-    assert (law.log_prob(drawn[10:], z[10:] + 1)[z[10:].flatten(1).amax(1) < 255] == -math.inf).all()
+    assert (distribution.log_prob(above, z) == -math.inf).all()
+    assert (distribution.log_prob(drawn[10:], z[10:] + 1)[z[10:].flatten(1).amax(1) < 255] == -math.inf).all()
 
 
 def test_blocks_of_any_sides_are_pooled() -> None:

@@ -201,7 +201,7 @@ def test_the_definition_by_hand(shape: tuple[int, ...], block: int, hop: int) ->
 @pytest.mark.parametrize("size", [3, 4])
 @pytest.mark.parametrize(("block", "hop"), HOPS)
 def test_importance_sampled_mass_of_overlapping_blocks(size: int, block: int, hop: int) -> None:
-    """exp(log p) integrates to one over images, by draws from a Student t law with the moments of the flow's draws.
+    """exp(log p) integrates to one over images, by draws from a Student t of the moments of the flow's draws.
 
     The same weights give the probability of an event under the density, which the flow's own draws must share.
     """

@@ -1,4 +1,4 @@
-"""Sort and LogGaps: total mass, the law of the draws, definitions by hand, ties, shapes."""
+"""Sort and LogGaps: total mass, the distribution of the draws, definitions by hand, ties, shapes."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import surflow as sf
 from surflow import presets
-from surflow.errors import DataError, NonFiniteError
+from surflow.errors import DataError, NonFiniteError, ShapeError
 from surflow.evaluation import log_probs
 
 CENTRED = ["autoregressive", "spline", "nf", "max", "augment", "vae", "posterior", "abs-middle"]
@@ -39,6 +39,52 @@ def test_units_shift_the_likelihood_of_presets_by_their_logarithm(name: str) -> 
         assert _trained(name, x * scale) == pytest.approx(plain + 2 * math.log(scale), abs=1e-3)
     if name in CENTRED:
         assert _trained(name, x + 1e9) == pytest.approx(plain, abs=1e-3)
+
+
+def _of_preset(name: str, scale: float, offset: float) -> float:
+    """NLL of a preset for data of its own kind, trained a little, in other units."""
+    x, noise = _pairs(), torch.randn(400, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    context = x.sum(1, keepdim=True).exp() + 0.1 * noise if name in ("product", "box") else None
+    x = x.exp() if name == "product" else x.sigmoid() if name == "box" else x
+    support = {"box": sf.Interval(offset, offset + scale), "product": sf.positive}.get(name, sf.real)
+    flow = presets.build(name, 2, None if context is None else 1, support=support, seed=0, hidden=(8, 8))
+    x = x * scale + offset
+    sf.fit(flow, x[:300] if context is None else (x[:300], context[:300]), steps=5, batch_size=100, progress=False)
+    return -log_probs(flow, x[300:], None if context is None else context[300:]).mean().item()
+
+
+@pytest.mark.parametrize("name", ["sort", "polar", "product", "box"])
+def test_units_shift_the_likelihood_of_presets_of_other_kinds(name: str) -> None:
+    plain = _of_preset(name, 1.0, 0.0)
+    for scale in (1e-30, 1e-20, 1e20, 1e30):
+        assert _of_preset(name, scale, 0.0) == pytest.approx(plain + 2 * math.log(scale), abs=1e-3)
+    if name == "box":
+        assert _of_preset(name, 1.0, 1e9) == pytest.approx(plain, abs=1e-3)
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 1e3])
+def test_digits_that_a_flow_would_lose_are_refused(spread: float) -> None:
+    flow = sf.Flow([sf.Coupling(2, hidden=(4,))], base=sf.Normal(2))
+    x = _pairs() * torch.tensor([1.0, spread], dtype=torch.float64) + torch.tensor([0.0, 1.7e9 * spread])
+    with pytest.raises(DataError, match=r"columns \[1\] of x lose digits .* flow's torch.float32.*Standardize"):
+        sf.fit(flow, x, steps=1, progress=False)
+    with pytest.raises(DataError, match=r"columns \[0, 1\] of x lose digits"):
+        sf.fit(presets.build("sort", 2, hidden=(4,)), _pairs() + 1e9, steps=1, progress=False)
+    sf.fit(flow.double(), x - x.mean(0), steps=1, progress=False)
+    sf.fit(presets.build("spline", 2, layers=1, hidden=(4,), bins=4), x, steps=1, progress=False)
+
+
+def test_tables_of_other_libraries_are_refused_with_what_makes_tensors_of_them() -> None:
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    flow = sf.Flow([sf.Coupling(2, 1, hidden=(4,))], base=sf.Normal(2))
+    x, c = _pairs(5), torch.zeros(5, 1)
+    for library in (pd, pl):
+        table = library.DataFrame({"a": x[:, 0].numpy(), "b": x[:, 1].numpy()})
+        with pytest.raises(DataError, match=r"got DataFrame: pass torch\.tensor\(x\.to_numpy\(\)\)"):
+            flow.log_prob(table, c)
+        with pytest.raises(ShapeError, match=r"got DataFrame: pass torch\.tensor\(x\.to_numpy\(\)\)"):
+            flow.log_prob(x, table)
+        assert torch.equal(flow.log_prob(torch.tensor(table.to_numpy()), c), flow.log_prob(x, c))
 
 
 def test_doubles_enter_flows_of_single_precision_and_come_out() -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import surflow as sf
 from surflow.errors import ConfigError, DataError, FileError, NonFiniteError, ShapeError
-from surflow.training import record
+from surflow.training import progress, record
 from surflow.training.checkpoints import read, write
 from surflow.training.fitting import fit
 from surflow.training.loop import WARM_UP, Plan
@@ -100,7 +101,7 @@ def test_contexts_are_used_and_refused_where_the_flow_takes_none():
         fit(gaussian(), (x, label), steps=1, progress=False)
     with pytest.raises(ShapeError, match=r"pass \(x, context\) as data"):
         fit(flow, x, steps=1, progress=False)
-    fit(gaussian(2), sf.data.moons, steps=1, progress=False)  # a law that could draw labels is asked for none
+    fit(gaussian(2), sf.data.moons, steps=1, progress=False)  # a distribution that could draw labels is asked for none
 
 
 # -- randomness is a function of (seed, step) ------------------------------------------------------
@@ -259,7 +260,7 @@ def test_validation_uses_the_same_noise_and_weights_every_time():
     held_out = (rows(30, 2), None, torch.arange(30.0))
     first = fit(noisy(), rows(40, 2), validation=held_out, steps=4, lr=1e-30, validate_every=1, progress=False)
     losses = [nll for _, nll in first.losses("validation")]
-    assert len(losses) == 4 and len(set(losses)) == 1
+    assert len(losses) == 5 and len(set(losses)) == 1  # before the first step, and after each
 
 
 def test_snapshots_are_the_weights_after_so_many_steps():
@@ -276,6 +277,14 @@ def test_importance_samples_tighten_the_training_loss():
     options = dict(steps=1, batch_size=500, progress=False)
     one, ten = (fit(noisy_bound(), rows(500, 1), importance_samples=k, **options) for k in (1, 10))
     exact = 0.5 * math.log(2 * math.pi) + 0.5 * rows(500, 1).square().mean().item()
+    assert exact < ten.losses()[0][1] < one.losses()[0][1]
+
+
+def test_importance_samples_tighten_the_loss_of_any_distribution():
+    options = dict(steps=1, batch_size=500, progress=False)
+    pairs = rows(500, 2)
+    one, ten = (fit(sf.Joint([noisy_bound(), noisy_bound()]), pairs, importance_samples=k, **options) for k in (1, 10))
+    exact = math.log(2 * math.pi) + 0.5 * pairs.square().sum(1).mean().item()
     assert exact < ten.losses()[0][1] < one.losses()[0][1]
 
 
@@ -329,7 +338,10 @@ t.fit(t.noisy(), t.rows(50, 2), validation=t.rows(30, 2, seed=1), folder={str(tm
     texts = [(f / "log.csv").read_text() for f in (folder, tmp_path / "whole")]
     logs = [[line[:4] for line in csv.reader(text.splitlines())] for text in texts]
     assert logs[0] == logs[1] and logs[0][0] == ["step", "split", "nll", "learning_rate"]
-    assert not (folder / "checkpoint.safetensors").exists()
+    # After the end the same call gives the same once more.
+    again = noisy()
+    once_more = fit(again, rows(50, 2), validation=rows(30, 2, seed=1), folder=folder, **OPTIONS)
+    assert same(again, whole) and once_more.rows == theirs.rows and once_more.stopped == "steps"
 
 
 @pytest.mark.parametrize("kind", ["callable", "loader", "first step"])
@@ -420,6 +432,9 @@ def test_folders_are_neither_overwritten_nor_mixed(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     fit(gaussian(), x, steps=2, folder=tmp_path / "done", progress=False)
+    with pytest.raises(FileError, match=r"steps=2, now 3"):
+        fit(gaussian(), x, steps=3, folder=tmp_path / "done", progress=False)
+    (tmp_path / "done" / "checkpoint.safetensors").unlink()  # as who has the model may
     with pytest.raises(FileError, match=r"holds a finished run.*log\.csv"):
         fit(gaussian(), x, steps=2, folder=tmp_path / "done", progress=False)
 
@@ -507,9 +522,37 @@ def test_a_loss_that_is_not_finite_names_step_and_layer_and_keeps_good_weights(w
         fit(flow, rows(50, 2), steps=20, progress=False)
     assert all(p.isfinite().all() for p in flow.parameters())
     healthy = sf.Flow([sf.ActNorm(2), Fragile(2, 10**6, where), sf.ActNorm(2)], base=sf.Normal(2))
-    kept = 4 if where == "value" else 0
-    history = fit(healthy, rows(50, 2), steps=20, snapshots=(kept,), progress=False)
-    assert all(torch.equal(flow.state_dict()[name], t) for name, t in history.snapshots[kept].items())
+    # Weights are kept every 50 steps: those of step 0 are the last that gave a finite loss.
+    history = fit(healthy, rows(50, 2), steps=20, snapshots=(0,), progress=False)
+    assert all(torch.equal(flow.state_dict()[name], t) for name, t in history.snapshots[0].items())
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("lr", [1e-1, 1.0, 1e1, 1e2, 1e3, 1e6, 1e10, 1e20, 1e30])
+def test_after_any_learning_rate_the_weights_are_the_best_that_were_evaluated(lr, validated):
+    """Finite on every row, and with validation never worse than before the first step; what went wrong is said."""
+    x, held_out = rows(200, 2), rows(100, 2, seed=1)
+    flow = sf.presets.spline(2, layers=2, hidden=(16,), seed=0)
+    history = None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            history = fit(flow, x, validation=held_out if validated else None, steps=60, lr=lr, schedule="constant",
+                          progress=False)  # fmt: skip
+        except NonFiniteError as error:
+            assert "has the best weights that were evaluated, of step" in str(error)
+    assert all(p.isfinite().all() for p in flow.parameters())
+    after = -flow.log_prob(held_out).mean().item()
+    assert math.isfinite(after) and flow.log_prob(x).isfinite().all() and not flow.training
+    if validated:
+        fresh = sf.presets.spline(2, layers=2, hidden=(16,), seed=0)
+        fit(fresh, x, steps=1, lr=1e-30, progress=False)
+        assert after <= -fresh.log_prob(held_out).mean().item() + 1e-5
+        if history is not None:
+            assert after == pytest.approx(history.best_nll, rel=1e-5)
+            assert history.losses("validation")[0][0] == 0
+    if lr >= 1e3 and history is not None:
+        assert any("the loss has grown" in str(w.message) for w in said)
 
 
 def test_a_batch_that_is_not_finite_is_named():
@@ -609,7 +652,8 @@ def test_what_cannot_be_trained_is_refused():
 # -- the log and the bar ---------------------------------------------------------------------------
 
 
-def test_the_bar_shows_nats_or_bits_per_dimension(capsys):
+def test_the_bar_shows_nats_or_bits_per_dimension(capsys, monkeypatch):
+    monkeypatch.setattr("surflow.training.fitting.shown", progress.Bar)  # as in a terminal
     fit(gaussian(2), rows(10, 2), validation=0.2, steps=3)
     shown = capsys.readouterr().out + capsys.readouterr().err
     assert "fit: 100%" in shown and "nats" in shown and "validation=" in shown and "Epoch" not in shown

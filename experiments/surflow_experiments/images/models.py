@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import surflow as sf
 from surflow_experiments.digits import DIGITS
@@ -44,11 +43,8 @@ def study(pairs: int = 5, hidden: Sequence[int] = _HIDDEN) -> sf.Flow:
 
 
 def _pyramid(name: str) -> Callable[..., sf.Flow]:
-    def make(**options: Any) -> sf.Flow:
-        net = sf.ContextColumns([DIGITS])
-        return sf.presets.build(name, SHAPE, context_net=net, support=sf.Integers(LEVELS), **options)
-
-    return make
+    net, support = sf.ContextColumns([DIGITS]), sf.Integers(LEVELS)
+    return lambda **options: sf.presets.build(name, SHAPE, context_net=net, support=support, **options)
 
 
 MODELS: dict[str, Callable[..., sf.Flow]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from surflow.app.output import writing
+from surflow._internal.files import make_folder
 from surflow.app.page import PictureWriter, Section, duration, plus_minus
 from surflow.data import synthetic_names, synthetic_set
 from surflow.errors import ConfigError, SurflowError, unknown_name
@@ -60,7 +60,7 @@ def reproduce(group: str, results: Path, work: Path, *, quick: bool = False) -> 
     chosen = GROUPS if group == WHOLE else {group: GROUPS[group]}
     comparisons = [comparison for part in chosen.values() for comparison in part]
     record, page = results / "synthetic.json", results / "synthetic" / f"{group}.html"
-    writing(page, lambda: (page.parent / "pictures").mkdir(parents=True, exist_ok=True))
+    make_folder(page.parent / "pictures")
     earlier = read_results(record)["rows"] if record.exists() else []
     made = [comparison.cells(quick=quick) for comparison in comparisons]
     outcomes, failed = run_cells([cell for cells in made for cell in cells], run, work, _told)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +32,7 @@ class Known(sf.Distribution):
         return self.size / 2 * math.log(2 * math.pi * math.e), 0.0
 
 
-def collected(fill: Callable[..., Any], *given: Any, **named: Any) -> dict[str, tuple[float, float | None]]:
+def collected(fill: Callable[..., object], *given: object, **named: object) -> dict[str, tuple[float, float | None]]:
     """What a function of :mod:`surflow.evaluation.merit` adds, values with their errors by metric."""
     found: dict[str, tuple[float, float | None]] = {}
 

@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import torch
 from scipy.stats import norm
@@ -14,7 +13,9 @@ from torch import Tensor
 
 import surflow as sf
 from surflow.data.encoding import ContextColumn, ContextEncoding
+from surflow.distribution import Distribution
 from surflow.evaluation import classifier_test, coverage, energy_test, frechet_distance, merit
+from surflow.evaluation.data_set import DataSet
 from surflow_experiments.circle.trial import kuiper
 from surflow_experiments.digits import DIGITS, Classifier, named_right
 from surflow_experiments.estimates import chi_square
@@ -39,7 +40,7 @@ def _two_samples(context: str) -> Callable[[int], Values]:
     return run
 
 
-def _two(flow: Any, splits: Any, x: Tensor, c: Tensor | None, add: Any, seed: int) -> None:
+def _two(flow: Distribution, splits: DataSet, x: Tensor, c: Tensor | None, add: merit.Add, seed: int) -> None:
     merit._two_samples(flow, splits, x, c, add, seed)
 
 

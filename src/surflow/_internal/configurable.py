@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class Configurable:
@@ -21,14 +21,14 @@ class Configurable:
     registry: ClassVar[dict[str, type[Configurable]]] = {}
     arguments: dict[str, Any]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         known = Configurable.registry.get(cls.__name__)
         if known is not None and known.__module__.startswith("surflow.") and known.__module__ != cls.__module__:
             raise TypeError(f"surflow already has a class named {cls.__name__}: choose another name")
         Configurable.registry[cls.__name__] = cls
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
         self = super().__new__(cls)
         # bind_partial, because copying and unpickling call __new__ without arguments and restore state later.
         signature = inspect.signature(cls.__init__)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -95,22 +95,25 @@ def owned(x: Tensor) -> Tensor:
     return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(x)
 
 
-class Kernel:
+Result = TypeVar("Result")
+
+
+class Kernel(Generic[Result]):
     """A function of tensors, without gradients of its own, which is compiled on its first use.
 
     The last axis of every tensor holds as many points as there are at a time; compiled code holds for any number. All
     else is constant.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Result]) -> None:
         self.function = function
         # The compiler counts its variants of a code object, and gives up after a few: every kernel has its own.
         function.__code__ = function.__code__.replace()
-        self.compiled: Callable[..., Any] | None = None
+        self.compiled: Callable[..., Result] | None = None
         self.failed = False
 
     @torch.no_grad()
-    def __call__(self, *tensors: Any) -> Any:
+    def __call__(self, *tensors: Tensor | None) -> Result:
         # Detached, so that one variant serves tensors with and without gradients.
         inputs = [None if x is None else x.detach() for x in tensors]
         if self.failed:
@@ -123,7 +126,7 @@ class Kernel:
             _warn(error, first=self.compiled is None)
             return result
 
-    def _compile(self, inputs: list[Tensor | None]) -> Any:
+    def _compile(self, inputs: list[Tensor | None]) -> Result:
         compiled = torch.compile(self.function, fullgraph=True, options=_OPTIONS)
         for x in inputs:
             if x is not None:

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import save_file
-from torch import Tensor
-
 from surflow.errors import FileError
 
-# The digest is that of the file with zeros in its place. Quotes inside of the header's texts have a backslash before
-# them, so that nothing else in a header looks like this.
-KEY = "sha256"
+# The digest is that of the file with zeros in its place. It is where an entry of the header begins, and nothing inside
+# of one looks like this, because quotes have a backslash before them there.
 _NONE = "0" * 64
-_SEAL = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+_SEAL = re.compile(rb'":"\{\\"sha256\\": \\"([0-9a-f]{64})\\"')
 _BLOCK = 2**20
 
 # A header is read whole, and a list in JSON takes some fifty times its length.
 MOST_HEADER_BYTES = 2**22
 
 
-def save_sealed(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write tensors and texts to a safetensors file, with its digest among the texts.
+def unsealed(header: Mapping[str, object]) -> str:
+    """The text of a header, in JSON, with the place for the digest."""
+    return json.dumps({"sha256": _NONE, **header})
 
-    Args:
-        tensors: by name.
-        path: of the file.
-        metadata: the texts, by name.
-    """
-    save_file(dict(tensors), path, {**metadata, KEY: _NONE})
+
+def seal(path: Path) -> None:
+    """Write the digest of a safetensors file into its place."""
     _, digest, at = _digests(path)
     with path.open("r+b") as file:
         file.seek(at)

@@ -93,6 +93,11 @@ def as_raw(owner: object, raw: Tensor, rows: int, shape: Shape) -> Tensor:
     return raw.reshape(rows, *shape)
 
 
+def as_tensor_of(value: object) -> str:
+    """What makes a tensor of something that is none, for messages; tables of other libraries have ``to_numpy``."""
+    return "torch.tensor(x.to_numpy())" if hasattr(value, "to_numpy") else "torch.as_tensor(x)"
+
+
 def check_rows(owner: object, what: str, x: Tensor, shape: Shape) -> None:
     """Raise ShapeError unless ``x`` has shape (batch, *shape)."""
     if tuple(x.shape[1:]) != shape or x.ndim != len(shape) + 1:
@@ -110,7 +115,10 @@ def check_context(owner: object, context: Tensor | None, shape: Shape | None, ba
             f"({', '.join(['batch', *map(str, shape)])}), got none: pass context="
         )
     if not isinstance(context, Tensor):
-        raise ShapeError(f"{type(owner).__name__} expects context as a tensor, got {type(context).__name__}")
+        raise ShapeError(
+            f"{type(owner).__name__} expects context as a tensor, got {type(context).__name__}: "
+            f"pass {as_tensor_of(context)}"
+        )
     check_rows(owner, "context", context, shape)
     if context.shape[0] != batch:
         raise ShapeError(f"{type(owner).__name__} got {batch} rows but {context.shape[0]} rows of context")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -143,7 +143,7 @@ class Standardizer(KeepsTypes):
         positions = x.shape[1:].numel() // max(1, self.log_scale.numel())
         return (-positions * self.log_scale.sum()).expand(x.shape[0])
 
-    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *rest: object) -> None:
         if prefix + "x_like" in state_dict:  # which copying would leave as it is
             self.x_like = self.x_like.to(state_dict[prefix + "x_like"].dtype)
         super()._load_from_state_dict(state_dict, prefix, *rest)

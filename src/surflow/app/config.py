@@ -18,7 +18,7 @@ from surflow.errors import ConfigError, FileError, unknown_name
 from surflow.flow import Flow
 from surflow.nets.context import ContextColumns
 from surflow.nets.summary import Summary
-from surflow.serialization.architecture import build, describe
+from surflow.serialization.architecture import JSON, build, describe
 from surflow.serialization.budget import Budget
 from surflow.supports import Integers, Support, real
 
@@ -26,7 +26,7 @@ from surflow.supports import Integers, Support, real
 _WEIGHTS, _WEIGHTS_PER_NUMBER = 2**22, 2**14
 
 # TOML has no null; this table stands for it.
-_NONE = {"none": True}
+_NONE: dict[str, JSON] = {"none": True}
 
 
 class Section(BaseModel):
@@ -50,7 +50,7 @@ class DataConfig(Section):
 
     @field_validator("context", "columns", "drop", "column", mode="before")
     @classmethod
-    def _one_name(cls, value: Any) -> Any:
+    def _one_name(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
 
@@ -95,7 +95,7 @@ class ModelConfig(BaseModel):
         shape = tuple(event_shape)
         budget = Budget(_WEIGHTS + _WEIGHTS_PER_NUMBER * math.prod(shape), 0, "a configuration for these data")
         if self.preset is not None:
-            options = {key: _untable(value) for key, value in (self.model_extra or {}).items()}
+            options: dict[str, Any] = {key: _untable(value) for key, value in (self.model_extra or {}).items()}
             for given in [option for option in options if option in presets.HEAD]:
                 raise ConfigError(
                     f"[model] has no entry {given!r}: the data decide it, and the seed stands above [data]"
@@ -104,10 +104,11 @@ class ModelConfig(BaseModel):
                 for option, value in options.items():
                     budget.argument(Flow, option, value)
                 return presets.build(self.preset, shape, context_net=context_net, support=support, **options)
-        stated = {"class": "Flow", "transforms": self.transforms or [], "base": self.base}
+        stated: dict[str, object] = {"class": "Flow", "transforms": self.transforms or [], "base": self.base}
         if self.context_net is not None or encoding is not None:
             stated["context_net"] = self.context_net or to_table(context_net)
-        flow = build(_untable(stated), budget)
+        flow = build(_stated(stated), budget)
+        assert isinstance(flow, Flow)  # as stated
         if flow.event_shape != shape:
             raise ConfigError(
                 f"the data have events of shape {shape}, but the chain in [model] starts from {flow.event_shape}"
@@ -156,7 +157,7 @@ class TrainingConfig(Section):
 
     @field_validator("minutes", "lr", "decay", "clip", mode="before")
     @classmethod
-    def _whole_number(cls, value: Any) -> Any:
+    def _whole_number(cls, value: object) -> object:
         return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     def options(self) -> dict[str, Any]:
@@ -226,50 +227,53 @@ def parse_config(content: Mapping[str, Any], origin: str = "the configuration") 
     try:
         return Config.model_validate(dict(content))
     except ValidationError as error:
-        lines = [_explain(detail) for detail in error.errors()]
+        lines = [_explain(detail["loc"], detail["type"], detail["msg"], detail["input"]) for detail in error.errors()]
         raise ConfigError(f"{origin}: " + "; ".join(lines)) from error
 
 
-def _explain(detail: Any) -> str:
-    *path, last = detail["loc"] or ("",)
+def _explain(where: tuple[int | str, ...], kind: str, message: str, given: object) -> str:
+    *path, last = where or ("",)
     name = ".".join(map(str, [*path, last]))
-    if detail["type"] == "extra_forbidden":
+    if kind == "extra_forbidden":
         section: Any = Config
         for part in path:
             section = section.model_fields[part].annotation
         return unknown_name("entry", name, [".".join([*map(str, path), field]) for field in section.model_fields])
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "missing":
+    if kind == "missing":
         return f"the entry {name!r} is missing"
-    return f"{name or 'top level'}: {message}" + (
-        "" if detail["type"] == "value_error" else f", got {detail['input']!r}"
-    )
+    message = message.removeprefix("Value error, ")
+    return f"{name or 'top level'}: {message}" + ("" if kind == "value_error" else f", got {given!r}")
 
 
 # -- chains as tables ---------------------------------------------------------------------------------------
 
 
-def to_table(obj: Configurable | None) -> Any:
+def to_table(obj: Configurable | None) -> dict[str, JSON]:
     """An object as a TOML table, ``{class = "Abs", event_shape = 2}``: class and arguments side by side.
 
     >>> import surflow as sf
     >>> to_table(sf.Abs(2))
     {'class': 'Abs', 'event_shape': 2}
     """
-    return _table(None if obj is None else describe(obj))
+    return dict(_NONE) if obj is None else _table(describe(obj))
 
 
-def _table(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        if "class" in value:
-            value = {"class": value["class"], **value["arguments"]}
-        return {key: _table(item) for key, item in value.items()}
+def _table(values: dict[str, JSON]) -> dict[str, JSON]:
+    match values:
+        case {"class": name, "arguments": dict(arguments)}:
+            values = {"class": name, **arguments}
+    return {key: _entry(value) for key, value in values.items()}
+
+
+def _entry(value: JSON) -> JSON:
+    if isinstance(value, dict):
+        return _table(value)
     if isinstance(value, list):
-        return [_table(item) for item in value]
+        return [_entry(item) for item in value]
     return dict(_NONE) if value is None else value
 
 
-def from_table(table: Mapping[str, Any]) -> Any:
+def from_table(table: Mapping[str, object]) -> Configurable:
     """The object that a table from :func:`to_table`, or written by hand, states.
 
     Raises:
@@ -279,15 +283,17 @@ def from_table(table: Mapping[str, Any]) -> Any:
     >>> from_table({"class": "Abs", "event_shape": 2, "signs": {"class": "Bernoulli", "event_shape": 2}}).kind
     'inference surjection'
     """
-    return build(_untable(table))
+    return build(_stated(table))
 
 
-def _untable(value: Any) -> Any:
+def _stated(table: Mapping[str, object]) -> dict[str, object]:
+    inner = {key: _untable(item) for key, item in table.items() if key != "class"}
+    return {"class": table["class"], "arguments": inner} if "class" in table else inner
+
+
+def _untable(value: object) -> object:
     if isinstance(value, Mapping):
-        if value == _NONE:
-            return None
-        inner = {key: _untable(item) for key, item in value.items() if key != "class"}
-        return {"class": value["class"], "arguments": inner} if "class" in value else inner
+        return None if value == _NONE else _stated(value)
     return [_untable(item) for item in value] if isinstance(value, list) else value
 
 

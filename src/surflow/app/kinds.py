@@ -16,7 +16,7 @@ from torch import Tensor
 from surflow import plots, presets
 from surflow.app.page import Picture, PictureWriter
 from surflow.data import Column, Part, Splits
-from surflow.data.tables.support import plain, support_of
+from surflow.data.tables.support import plain
 from surflow.errors import ConfigError
 from surflow.supports import Integers, Ragged, Real, Support
 
@@ -131,7 +131,7 @@ class Table(Kind):
         return name, options
 
     def support(self, preset: str | None) -> Support:
-        return support_of(self._columns) if preset == "table" else self.splits.support
+        return self.splits.column_support if preset == "table" else self.splits.support
 
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
         if plain(self._columns):
@@ -158,7 +158,9 @@ class Table(Kind):
         if plain(self._columns) and isinstance(self.splits.support, Real):
             return super().pictures(shown, show)
         figure = plots.columns(shown.x, shown.samples, self._columns)
-        return [show("columns", figure, "Every column: held-out rows beside as many samples.")]
+        shown_of, size = len(figure.axes), len(self._columns)
+        which = "Every column" if shown_of == size else f"The first {shown_of} of {size} columns"
+        return [show("columns", figure, f"{which}: held-out rows beside as many samples.")]
 
 
 class Array(Kind):

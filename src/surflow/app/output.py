@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from surflow._internal.files import written_whole
 from surflow.app.names import split_names
 from surflow.data.tables.columns import texts
 from surflow.data.tables.schema import Column, ColumnKind
@@ -39,14 +40,6 @@ def check_spares(path: Path, kept: Iterable[Path]) -> None:
             raise FileError(f"{path} is a file of the run or its data and would be lost: write to another")
 
 
-def writing(path: Path, write: Callable[[], object]) -> None:
-    """Call ``write``; what the system says against it becomes a FileError."""
-    try:
-        write()
-    except OSError as error:
-        raise FileError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
 def write_table(
     path: Path, columns: Sequence[tuple[Column, np.ma.MaskedArray]], *, defuse_formulas: bool = False
 ) -> None:
@@ -55,10 +48,11 @@ def write_table(
     In CSV, names are quoted, so that a category "NA" is no missing value, and numbers have the digits of their grid.
     With ``defuse_formulas``, names that a spreadsheet would compute, in CSV, begin with an apostrophe.
     """
-    if path.suffix == ".csv":
-        writing(path, lambda: _write_csv(path, columns, defuse_formulas=defuse_formulas))
-    else:
-        writing(path, lambda: _write_parquet(path, columns))
+    with written_whole(path) as scratch:
+        if path.suffix == ".csv":
+            _write_csv(scratch, columns, defuse_formulas=defuse_formulas)
+        else:
+            _write_parquet(scratch, columns)
 
 
 def number_column(name: str) -> Column:
@@ -122,7 +116,10 @@ def _write_parquet(path: Path, columns: Sequence[tuple[Column, np.ma.MaskedArray
     with duckdb.connect() as connection:
         connection.register("source", source)
         target = str(path).replace("'", "''")
-        connection.execute(f"COPY (SELECT {', '.join(selected)} FROM source) TO '{target}' (FORMAT parquet)")
+        try:
+            connection.execute(f"COPY (SELECT {', '.join(selected)} FROM source) TO '{target}' (FORMAT parquet)")
+        except duckdb.IOException as error:  # its words for what the system says
+            raise OSError(str(error)) from error
 
 
 def write_grid(path: Path, images: Tensor, support: Support) -> None:
@@ -137,4 +134,5 @@ def write_grid(path: Path, images: Tensor, support: Support) -> None:
     n, channels, height, width = share.shape
     grid = share.reshape(n // across, across, channels, height, width).permute(0, 3, 1, 4, 2)
     grid = grid.reshape(n // across * height, across * width, channels).expand(-1, -1, 3)
-    matplotlib.image.imsave(path, grid.numpy(), format="png")
+    with written_whole(path) as scratch:
+        matplotlib.image.imsave(scratch, grid.numpy(), format="png")

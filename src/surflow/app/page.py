@@ -14,6 +14,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from surflow import plots
+from surflow._internal.files import make_folder, write_text
 from surflow.evaluation.results import machine, versions
 
 
@@ -34,6 +35,8 @@ class Section:
         id: the target of links to it.
         title: the heading.
         texts: paragraphs.
+        points: ``what`` is asked, the ``answer`` in a few words, the ``text`` that follows it, and a ``mark``, one of
+            "met", "missed" and "", which colours the answer; the words have to say the same.
         cards: figures to look at first, with the keys ``what``, ``value``, ``error``, ``note`` and ``tag``.
         pictures: what a :class:`PictureWriter` gave back.
         blocks: verbatim ``text`` under a ``title``, which may be empty.
@@ -46,6 +49,7 @@ class Section:
     id: str
     title: str
     texts: list[str] = field(default_factory=list)
+    points: list[dict[str, str]] = field(default_factory=list)
     cards: list[dict[str, str]] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     tables: list[dict[str, Any]] = field(default_factory=list)
@@ -110,8 +114,8 @@ def write_page(
         machine=f"{machine()['platform']}, {machine()['processors']} processors",
         note=note,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    make_folder(path.parent)
+    write_text(path, page)
     return path
 
 

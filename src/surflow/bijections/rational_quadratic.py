@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from functools import cache, partial
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from surflow._internal.kernels import Kernel, compiles, differentiable, gradients_by_hand, owned
 
@@ -184,11 +185,21 @@ def _formula(x: Tensor, raw: Tensor, grid: Grid, *, inverse: bool) -> tuple[Tens
     return layout.points_back(other), layout.points_back(log_slope)
 
 
+class _Saved(FunctionCtx):
+    """What the forward pass leaves to the backward pass."""
+
+    saved_tensors: tuple[Tensor, ...]
+    compiled: bool
+    layout: _Layout
+    grid: Grid
+    inverse: bool
+
+
 class _RationalQuadratic(torch.autograd.Function):
     """The spline as one node of the graph: what its forward finds serves its backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor, Tensor]:  # noqa: FBT001 -- torch's
+    def forward(ctx: _Saved, x: Tensor, raw: Tensor, grid: Grid, inverse: bool) -> tuple[Tensor, Tensor]:  # noqa: FBT001 -- torch's
         layout = _Layout.of(x, raw)
         points, numbers = layout.points(x), layout.raw(raw)
         ctx.compiled = compiles(x) and not layout.broadcast
@@ -196,12 +207,12 @@ class _RationalQuadratic(torch.autograd.Function):
             other, log_slope, found = _kernels(grid, inverse=inverse).forward(points, numbers)
         else:
             other, log_slope, found = _evaluate(points, numbers, grid, inverse=inverse)
-        ctx.save_for_backward(x, raw, *found)
+        ctx.save_for_backward(x, raw, *found)  # type: ignore[arg-type]  # None goes with tensors
         ctx.layout, ctx.grid, ctx.inverse = layout, grid, inverse
         return owned(layout.points_back(other)), owned(layout.points_back(log_slope))
 
     @staticmethod
-    def backward(ctx: Any, g_other: Tensor, g_log_slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Saved, g_other: Tensor, g_log_slope: Tensor) -> tuple[Tensor | None, ...]:
         layout, grid, inverse = ctx.layout, ctx.grid, ctx.inverse
         x, raw, *parts = ctx.saved_tensors  # once: recomputation allows no second look
         found = _Bin(*parts)
@@ -220,9 +231,9 @@ class _RationalQuadratic(torch.autograd.Function):
 class _Kernels(NamedTuple):
     """A spline compiled: its value alone, its value with what the gradients need, and the gradients."""
 
-    value: Kernel
-    forward: Kernel
-    backward: Kernel
+    value: Kernel[tuple[Tensor, Tensor]]
+    forward: Kernel[tuple[Tensor, Tensor, _Bin]]
+    backward: Kernel[tuple[Tensor, Tensor]]
 
 
 @cache
@@ -233,7 +244,7 @@ def _kernels(grid: Grid, *, inverse: bool) -> _Kernels:
     def forward(x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, _Bin]:
         return _evaluate(x, raw, grid, inverse=inverse)
 
-    def backward(*found: Any) -> tuple[Tensor, Tensor]:
+    def backward(*found: Tensor) -> tuple[Tensor, Tensor]:
         *parts, g_other, g_log_slope = found
         return _gradients(_Bin(*parts), g_other, g_log_slope, grid, inverse=inverse)
 

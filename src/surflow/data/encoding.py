@@ -43,7 +43,7 @@ class ContextColumn:
         kind = ColumnKind.NUMBER if self.categories is None else ColumnKind.CATEGORY
         return Column(self.name, kind, categories=self.categories or [])
 
-    def encode(self, values: Sequence[Any]) -> list[float]:
+    def encode(self, values: Sequence[object]) -> list[float]:
         """Category indices, or the numbers themselves.
 
         Raises:
@@ -85,7 +85,7 @@ class ContextEncoding:
     def names(self) -> list[str]:
         return [column.name for column in self.columns]
 
-    def encode(self, values: Any) -> Tensor:
+    def encode(self, values: object) -> Tensor:
         """Raw context, shape (n, columns).
 
         Args:
@@ -106,7 +106,7 @@ class ContextEncoding:
         rows = [column * n if len(column) == 1 else column for column in encoded]
         return torch.tensor(rows, dtype=torch.float64).T.contiguous()
 
-    def _per_column(self, values: Any) -> list[Any]:
+    def _per_column(self, values: object) -> list[object]:
         if isinstance(values, Mapping):
             for name in values:
                 if name not in self.names:
@@ -163,7 +163,7 @@ class ContextEncoding:
         return cls(columns)
 
 
-def _as_list(value: Any) -> list[Any]:
+def _as_list(value: object) -> list[object]:
     if isinstance(value, Tensor | np.ndarray):
         value = value.tolist()
     if isinstance(value, Sequence) and not isinstance(value, str):

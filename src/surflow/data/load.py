@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from surflow._internal.limits import read_text
+from surflow.data.findings import Findings
 from surflow.data.fresh import load_simulated, load_synthetic
 from surflow.data.readers.raw import Raw
 from surflow.data.simulators.base import Simulator
@@ -18,7 +19,8 @@ from surflow.data.splits import Part, Splits
 from surflow.data.synthetic.base import Synthetic
 from surflow.data.table import context_columns, data_columns, existing, fit_context, ready, refuse_constant
 from surflow.data.tables.inference import infer
-from surflow.data.tables.schema import Schema, Wish, wishes
+from surflow.data.tables.schema import Schema
+from surflow.data.tables.wishes import Wish, wishes
 from surflow.errors import ConfigError, DataError
 from surflow.supports import Ragged, Support, real
 
@@ -99,6 +101,7 @@ def load(
             return load_synthetic(drawn, columns, wanted, seed, rows)
         return load_simulated(drawn, columns, wanted, seed, rows)
     raw = read(source, data_dir=data_dir, sets=sets)
+    _refuse_names(raw, columns, wanted, drop, column)
     known = _schema_of(raw, schema, column, drop)
     whole = raw.rows
     raw = _at_most(raw, rows, seed)
@@ -110,6 +113,7 @@ def load(
     indices = order[: ends[0]][:rows], order[ends[0] : ends[1]], order[ends[1] :]
     wanted = context_columns(raw, wanted)
     support: Support
+    made, wrong = None, Findings()
     if raw.events is not None:
         if columns is not None:
             raise ConfigError(
@@ -123,10 +127,15 @@ def load(
         chosen = data_columns(raw, known, columns, wanted)
         if raw.frame is None:
             raise DataError(f"{raw.origin} has neither events nor columns")
-        made = ready(raw.frame, chosen, indices[0] if schema is None else None)
+        with wrong.gather():
+            made = ready(raw.frame, chosen, indices[0] if schema is None else None)
+            refuse_constant(raw, made.schema, made.x[indices[0]])
+    encoding, given = None, None
+    with wrong.gather():
+        encoding, given = fit_context(raw, known, wanted, indices[0])
+    wrong.refuse()
+    if made is not None:
         x, support, data = made.x, made.support, made.schema
-        refuse_constant(raw, data, x[indices[0]])
-    encoding, given = fit_context(raw, known, wanted, indices[0])
 
     def part(index: np.ndarray) -> Part:
         return Part(torch.from_numpy(x[index]), None if given is None else torch.from_numpy(given[index]))
@@ -145,6 +154,24 @@ def load(
     return Splits(
         raw.name, *parts, names, support, encoding, description, schema=data, sets=raw.sets, pixels=raw.pixels
     )
+
+
+def _refuse_names(
+    raw: Raw, columns: Sequence[str] | None, context: Sequence[str], drop: Sequence[str], column: Sequence[str]
+) -> None:
+    """Raise for names of columns that are not there: all at once, and before anything is counted."""
+    if raw.frame is None or raw.events is not None:
+        return
+    wrong = Findings()
+    with wrong.gather():
+        wishes(column, raw.columns)
+    for name in [*(columns or ()), *drop]:
+        with wrong.gather():
+            existing(raw, name)
+    for name in context:
+        with wrong.gather():
+            context_columns(raw, [name])
+    wrong.refuse()
 
 
 def _at_most(raw: Raw, rows: int | None, seed: int) -> Raw:

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surflow.data.encoding import ContextEncoding
+from surflow.data.encoding import ContextColumn, ContextEncoding
+from surflow.data.findings import Findings
 from surflow.data.fresh import simulated_rows, synthetic_rows
 from surflow.data.load import finite_events
 from surflow.data.readers.arrays import ARRAYS
+from surflow.data.readers.frame import Frame
 from surflow.data.readers.raw import Raw
 from surflow.data.sources import Source, read, simulator_of, synthetic_of
 from surflow.data.splits import Part
@@ -72,16 +74,20 @@ def read_rows(
     raw = read(source, data_dir=data_dir, sets=sets)
     if columns and raw.events is not None:
         raise DataError(f"{raw.origin} holds events of shape {raw.events.shape[1:]}: the model expects a table")
-    x = torch.from_numpy(_table(raw, columns, schema, support) if columns else finite_events(raw))[:rows]
+    wrong = Findings()
+    with wrong.gather():
+        x = torch.from_numpy(_table(raw, columns, schema, support) if columns else finite_events(raw))[:rows]
+    context = None
+    if encoding is not None:
+        with wrong.gather():
+            context = _context(raw, encoding, {name: existing(raw, name) for name in encoding.names})[:rows]
+    wrong.refuse()
     if isinstance(support, Integers) and not support.contains(x).all():
         raise DataError(
             f"{raw.origin} holds values from {x.min():g} to {x.max():g}: "
             f"the model expects the integers 0 to {support.levels - 1}"
         )
-    if encoding is None:
-        return Part(x, None)
-    sources = {name: existing(raw, name) for name in encoding.names}
-    return Part(x, _context(raw, encoding, sources)[:rows])
+    return Part(x, context)
 
 
 def read_context(path: str | Path, encoding: ContextEncoding) -> Tensor:
@@ -110,9 +116,11 @@ def _table(raw: Raw, columns: Sequence[str], schema: Schema | None, support: Sup
     if frame is None:
         raise DataError(f"{raw.origin} holds no table, and the model expects the columns {list(columns)}")
     lacking = [name for name in columns if name not in raw.columns]
-    if lacking:
-        for name in lacking:
+    wrong = Findings()
+    for name in lacking:
+        with wrong.gather():
             existing(raw, name)  # says which is near
+    wrong.refuse()
     known = (infer(frame) if schema is None else schema).only(columns)
     x = encode(frame, known.columns)
     never = [support == real or (schema is not None and not column.missing) for column in known]
@@ -140,16 +148,22 @@ def _context(raw: Raw, encoding: ContextEncoding, sources: dict[str, str]) -> Te
         raise DataError(f"{raw.origin} has no columns: the model expects the context {encoding.names}")
     columns = [replace(column.column, name=sources[column.name]) for column in encoding.columns]
     values = encode(frame, columns)
+    wrong = Findings()
     for i, column in enumerate(encoding.columns):
-        missing = values[:, i] != values[:, i]
-        if missing.any():
-            row = int(missing.argmax())
-            raise DataError(
-                f"the context {column.name!r} of {raw.origin} is missing (NaN) in {missing.sum()} rows, first in row "
-                f"{row + 1}: remove those rows or fill them in"
-            )
-        if column.categories is not None and (values[:, i] >= len(column.categories)).any():
-            row = int((values[:, i] >= len(column.categories)).argmax())
-            text = frame.column(sources[column.name])[row]
-            column.encode([str(text)])  # says which category is near
+        with wrong.gather():
+            _refuse_context(raw, frame, column, sources[column.name], values[:, i])
+    wrong.refuse()
     return torch.from_numpy(values)
+
+
+def _refuse_context(raw: Raw, frame: Frame, column: ContextColumn, source: str, values: np.ndarray) -> None:
+    """Raise for values of a context that are missing, or that the model does not know."""
+    missing = np.isnan(values)
+    if missing.any():
+        raise DataError(
+            f"the context {column.name!r} of {raw.origin} is missing (NaN) in {missing.sum()} rows, first in row "
+            f"{int(missing.argmax()) + 1}: remove those rows or fill them in"
+        )
+    if column.categories is not None and (values >= len(column.categories)).any():
+        text = frame.column(source)[int((values >= len(column.categories)).argmax())]
+        column.encode([str(text)])  # says which category is near

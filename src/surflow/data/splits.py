@@ -11,6 +11,7 @@ from surflow.data.encoding import ContextEncoding
 from surflow.data.simulators.base import Simulator
 from surflow.data.synthetic.base import Synthetic
 from surflow.data.tables.schema import Schema
+from surflow.data.tables.support import support_of
 from surflow.supports import Support
 
 
@@ -54,6 +55,11 @@ class Splits:
     schema: Schema | None = None
     sets: bool = False
     pixels: int | None = None
+
+    @property
+    def column_support(self) -> Support:
+        """Where the values of a table lie as its file writes them, also where a model takes numbers as real ones."""
+        return self.support if self.schema is None else support_of(self.schema.columns)
 
     @property
     def event_shape(self) -> tuple[int, ...]:

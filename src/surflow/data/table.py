@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from surflow.data.encoding import ContextColumn, ContextEncoding
+from surflow.data.findings import Findings
 from surflow.data.readers.frame import Frame
 from surflow.data.readers.raw import Raw
 from surflow.data.tables.columns import encode
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import names_of
 from surflow.data.tables.numbers import spikes
-from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
+from surflow.data.tables.schema import Column, ColumnKind, Schema
 from surflow.data.tables.sql import text_sql
 from surflow.data.tables.support import plain, support_of
+from surflow.data.tables.wishes import Wish
 from surflow.errors import ConfigError, DataError, unknown_name
 from surflow.supports import Support, real
 
@@ -141,9 +143,11 @@ def fit_context(
         raise ConfigError(f"{raw.origin} has no columns: leave out the context {list(names)}")
     given = [_as_context(frame, schema[name]) for name in names]
     values = encode(frame, given)
-    wrong = [text for i, column in enumerate(given) for text in _wrong(raw, column, values[:, i], train)]
-    if wrong:
-        raise DataError("; ".join(wrong))
+    wrong = Findings()
+    for i, column in enumerate(given):
+        with wrong.gather():
+            _refuse_context(raw, column, values[:, i], train)
+    wrong.refuse()
     columns = []
     for i, column in enumerate(given):
         if column.kind.named:
@@ -188,29 +192,29 @@ def _as_context(frame: Frame, column: Column) -> Column:
     return replace(named, missing=column.missing)
 
 
-def _wrong(raw: Raw, column: Column, values: np.ndarray, train: np.ndarray) -> list[str]:
+def _refuse_context(raw: Raw, column: Column, values: np.ndarray, train: np.ndarray) -> None:
+    """Raise for values that are missing or do not vary, and for a category that is too rare."""
     missing = np.flatnonzero(np.isnan(values))
     if len(missing):
-        return [
+        raise DataError(
             f"the context {column.name!r} of {raw.origin} is missing in {len(missing)} rows, first in row "
             f"{missing[0] + 1}: remove those rows or fill them in"
-        ]
+        )
     if not column.kind.named:
         if (values[train] == values[train][0]).all():
-            return [f"the context {column.name!r} of {raw.origin} is constant in training: leave it out"]
-        return []
+            raise DataError(f"the context {column.name!r} of {raw.origin} is constant in training: leave it out")
+        return
     codes = values.astype(np.int64)
     if len(column.categories) == 1:
-        return [
+        raise DataError(
             f"the context {column.name!r} of {raw.origin} has the one category {column.categories[0]!r}: leave it out"
-        ]
+        )
     total = np.bincount(codes, minlength=len(column.categories))
     seen = np.bincount(codes[train], minlength=len(column.categories))
     for category, n, in_train in zip(column.categories, total, seen, strict=False):
         if n == 1 or in_train == 0:
             why = "occurs only once" if n == 1 else f"occurs {n} times, but in no training row"
-            return [
+            raise DataError(
                 f"the category {category!r} of the context {column.name!r} {why} in {raw.origin}: merge it with "
                 "another category, remove its rows, or bring more of them"
-            ]
-    return []
+            )

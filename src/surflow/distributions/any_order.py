@@ -13,9 +13,10 @@ from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape
 from surflow.distributions.column_conditionals import ColumnConditionals
 from surflow.distributions.column_distribution import ColumnDistribution, weights
+from surflow.distributions.column_marginals import ColumnMarginal, LogisticMarginal, MixedMarginal
 from surflow.distributions.column_transformer import ColumnTransformer
 from surflow.distributions.discrete import draw_categories
-from surflow.errors import ConfigError, DataError
+from surflow.errors import ConfigError
 from surflow.supports import Support
 
 # Of the orders whose mean is the density.
@@ -198,21 +199,67 @@ class AnyOrder(ColumnDistribution):
     ) -> Tensor:
         r"""Nats of some columns given others, whatever the rest: :math:`\log p(x_{of} \mid x_{given})`, shape (n,).
 
-        It is the mean over k orders, each of first the columns given, then those asked for. The first order takes them
-        as they are listed, so that with ``orders=1`` the conditionals obey the chain rule to the digit; the others are
-        fixed ones. Arguments and errors are those of :meth:`ColumnDistribution.log_prob_of`.
+        It is a mean over the k orders of ``log_prob``, in each of which the columns given come first: the mean of
+        :math:`p_j(x_{given})\, p_j(x_{of} \mid x_{given})` with the weights of the orders, divided by that of
+        :math:`p_j(x_{given})`. So orders count as they predict what is known. With ``orders=1`` columns are taken as
+        they are listed, and conditionals obey the chain rule to the digit. Arguments and errors are those of
+        :meth:`ColumnDistribution.log_prob_of`.
         """
         return super().log_prob_of(x, of, given, context)
 
     def _log_prob_of(self, x: Tensor, of: list[int], given: list[int], context: Tensor | None) -> Tensor:
-        with seeded(_SEED):
-            shuffled = [
-                [part[i] for part in (given, of) for i in torch.randperm(len(part)).tolist()]
-                for _ in range(len(self.order_table) - 1)
-            ]
-        orders = torch.tensor(list({(*given, *of): None} | dict.fromkeys(map(tuple, shuffled))), device=x.device)
-        each = torch.stack([self._terms(x, order[None], context)[:, of].sum(1) for order in orders])
-        return _log_mean(each, each.new_zeros(len(orders)))
+        if len(self.order_table) == 1:
+            orders = {(*given, *of): [0]}
+        else:
+            orders = {}
+            for j, order in enumerate(self.order_table[: self.used].tolist()):
+                ordered = (sorted(part, key=order.index) for part in (given, of))
+                orders.setdefault(tuple(column for part in ordered for column in part), []).append(j)
+        # Orders that differ in other columns only are one, with the weight of all.
+        log_weight = torch.stack([self.log_weight[same].logsumexp(0) for same in orders.values()])
+        terms = [self._terms(x, torch.tensor([order], device=x.device), context) for order in orders]
+        before = torch.stack([each[:, given].sum(1) for each in terms])
+        after = torch.stack([each[:, of].sum(1) for each in terms])
+        known = log_weight.to(before.dtype)[:, None] + before
+        return _log_sum(known.log_softmax(0) + after)
+
+    def _orders(self, known: Tensor, of: int | None = None) -> Tensor:
+        """The orders that are used with what is known first, and next the column asked for; (orders, n, D)."""
+        place = self.order_table[: self.used].argsort(1).to(torch.get_default_dtype())[:, None]
+        later = (~known).to(place.dtype) * 2 * place.shape[2]
+        if of is not None:
+            later[:, of] = place.shape[2]
+        return (place + later).argsort(2)
+
+    def _log_known(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        each = [self._terms(x, order, context).where(known, 0.0).sum(1) for order in self._orders(known)]
+        return _log_mean(torch.stack(each), self.log_weight[: self.used])
+
+    def _marginal(
+        self,
+        x: Tensor,
+        known: Tensor,
+        of: int,
+        context: Tensor | None,
+        *,
+        listed: Sequence[int] | None = None,
+        drawing: bool = False,
+    ) -> ColumnMarginal:
+        if listed is not None and len(self.order_table) == 1:
+            return LogisticMarginal(
+                self.conditionals, self.net(x, torch.tensor([[*listed, of]], device=x.device), context)[:, of], of
+            )
+        if drawing:  # as in filling rows, what is known comes in an order of its own in each
+            first = known.to(torch.get_default_dtype()).index_fill(1, torch.tensor([of], device=x.device), 0.5)
+            order = (torch.rand(x.shape, device=x.device) / 2 - first).argsort(1)
+            return LogisticMarginal(self.conditionals, self.net(x, order, context)[:, of], of)
+        parts, before = [], []
+        for order in self._orders(known, of):
+            h = self.net(x, order, context)
+            before.append(self.conditionals.log_prob(h, x).where(known, 0.0).sum(1))
+            parts.append(LogisticMarginal(self.conditionals, h[:, of], of))
+        log_weight = torch.stack(before, 1).double() + self.log_weight[: self.used].double()
+        return MixedMarginal(parts, log_weight.softmax(1))
 
     @torch.no_grad()
     def account(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -231,42 +278,6 @@ class AnyOrder(ColumnDistribution):
 
         return self._in_parts(each, x, context)
 
-    @torch.no_grad()
-    def quantile(
-        self,
-        x: Tensor,
-        q: Sequence[float],
-        of: int,
-        given: Sequence[int] = (),
-        context: Tensor | None = None,
-    ) -> Tensor:
-        """Quantiles of one column of numbers given others, as far as it is not missing; (n, quantiles), double.
-
-        The column is asked for after the others in the order in which these are listed.
-
-        Args:
-            x: rows (n, D); only the columns given are used.
-            q: probabilities, such as (0.05, 0.5, 0.95).
-            of: the column, by number.
-            given: the columns that are known.
-            context: one of each row, or None.
-
-        Raises:
-            ShapeError: for columns that are not there, or stand twice.
-            DataError: for a column of categories, probabilities outside (0, 1), or known values outside the support.
-        """
-        x, context, _ = self._rows(x, context)
-        self._check_columns([of], list(given))
-        self._check_known(x, self._mask(list(given)))
-        if self.layout.rest_at[of] < 0 or not all(0 < p < 1 for p in q):
-            raise DataError(f"expected a column of numbers and probabilities in (0, 1), got column {of} and {q}")
-        order = torch.tensor([[*given, of]], device=x.device)
-
-        def each(x: Tensor, context: Tensor | None) -> Tensor:
-            return self.conditionals.quantile(self.net(x, order, context)[:, of], of, torch.tensor(q).double())
-
-        return self._in_parts(each, x, context)
-
 
 def _count(table: nn.Module, _: object = None) -> None:
     """Orders of some weight, as Python's numbers: no step of scoring or drawing waits for a device to say them."""
@@ -277,9 +288,13 @@ def _count(table: nn.Module, _: object = None) -> None:
 
 def _log_mean(each: Tensor, log_weight: Tensor) -> Tensor:
     """Log of the weighed mean of likelihoods from their logarithms (orders, n); (n,)."""
+    return _log_sum(each + log_weight.to(each.dtype).log_softmax(0)[:, None])
+
+
+def _log_sum(each: Tensor) -> Tensor:
+    """Log of the sum of numbers from their logarithms (orders, n); (n,)."""
     never = each.isneginf().all(0)  # where a logarithm of a sum has no gradient
-    each = each.where(~never, 0.0) + log_weight.to(each.dtype).log_softmax(0)[:, None]
-    return each.logsumexp(0).masked_fill(never, -math.inf)
+    return each.where(~never, 0.0).logsumexp(0).masked_fill(never, -math.inf)
 
 
 def _orders(k: int, size: int) -> Tensor:

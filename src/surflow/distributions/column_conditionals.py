@@ -16,8 +16,6 @@ from surflow.distributions.truncated import log_one_minus_exp, log_tails, quanti
 _NARROWEST = -9.0
 # One more logistic is fixed, wide, and has at least this share: what is far from all of training stays possible.
 _WIDE, _LEAST_WIDE = 1.0, 1e-4
-# Of an interval, until a quantile is known to the digits of double precision.
-_HALVINGS = 64
 # Logarithm of a probability of zero, with a gradient.
 _NEVER = -1e30
 
@@ -197,32 +195,3 @@ class ColumnConditionals(nn.Module):
         """Logarithm of the share of the rest of the columns (n,) between two points (n,) of their scales."""
         log_weight, m, s = mixture
         return (log_weight + self._log_share(m, s, column, low, high)).logsumexp(1)
-
-    def quantile(self, h: Tensor, of: int, q: Tensor) -> Tensor:
-        """Quantiles of a column of numbers that are not missing: vectors (n, width) to (n, quantiles), double."""
-        layout = self.layout
-        column = torch.full((len(h),), of, device=h.device)
-        mine = slice(int(layout.offset[of]), int(layout.offset[of]) + layout.sizes[of])
-        shares, atoms = self.shares(h, column)[:, mine], layout.atom[mine]
-        rest = shares[:, layout.rest_at[of]]
-        shares = shares[:, atoms.isfinite()]
-        scale = layout.scale(layout.rest_at.new_tensor([of]))
-        at = scale.forward(atoms[atoms.isfinite()][None])[0][0]
-        mixture = self.mixture_of(h, column)
-        low, high = layout.low[of], layout.high[of]
-
-        def below(z: Tensor) -> Tensor:
-            """The probability of numbers up to z (n, quantiles)."""
-            several = [part.repeat_interleave(z.shape[1], 0) for part in mixture]
-            at_z, columns = z.flatten(), column.repeat_interleave(z.shape[1])
-            share = self.log_mass((several[0], several[1], several[2]), columns, low.expand_as(at_z), at_z).exp()
-            return rest[:, None] * share.reshape(z.shape) + (shares[:, None] * (at <= z[..., None])).sum(-1)
-
-        wanted = q.to(h.device) * (rest + shares.sum(1))[:, None]
-        left, right = low.expand_as(wanted), high.expand_as(wanted)
-        for _ in range(_HALVINGS):
-            middle = (left + right) / 2
-            enough = below(middle) >= wanted
-            left, right = torch.where(enough, left, middle), torch.where(enough, middle, right)
-        values = scale.inverse(right.flatten()[None])[0]
-        return layout.snapped(values, torch.full_like(values, of, dtype=torch.long)).reshape(wanted.shape)

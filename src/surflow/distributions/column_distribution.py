@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape
 from surflow.distribution import Distribution
 from surflow.distributions.column_layout import ColumnLayout
+from surflow.distributions.column_marginals import ColumnMarginal, Region, Within
+from surflow.distributions.discrete import draw_categories
 from surflow.errors import DataError, ShapeError
 from surflow.supports import Support
 
@@ -19,13 +21,16 @@ from surflow.supports import Support
 _STEPS = 1000
 # Values that are scored or drawn at once where no gradients are recorded.
 _VALUES_AT_ONCE = 2**15
+# Of a row with several regions, of which one is kept.
+_PROPOSALS = 32
 
 
 class ColumnDistribution(Distribution):
     """A distribution of rows of mixed columns with all conditionals; an event is a vector, a missing value NaN.
 
-    A subclass implements, beside ``_log_prob``, ``_log_prob_of(x, of, given, context)`` and ``_filled(x, known,
-    context)``, for rows whose columns, numbers and known values are checked.
+    A subclass implements, beside ``_log_prob``, ``_log_prob_of(x, of, given, context)``, ``_filled(x, known,
+    context)``, ``_log_known(x, known, context)`` and ``_marginal(x, known, of, context, ...)``, for rows whose columns,
+    numbers and known values are checked.
 
     Args:
         event_shape: D, or (D,).
@@ -50,6 +55,27 @@ class ColumnDistribution(Distribution):
         raise NotImplementedError
 
     def _filled(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        raise NotImplementedError
+
+    def _log_known(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        """Nats of what is known, whatever the rest; (n,)."""
+        raise NotImplementedError
+
+    def _marginal(
+        self,
+        x: Tensor,
+        known: Tensor,
+        of: int,
+        context: Tensor | None,
+        *,
+        listed: Sequence[int] | None = None,
+        drawing: bool = False,
+    ) -> ColumnMarginal:
+        """A column given what is known of every row; (n, D).
+
+        ``listed`` are the columns known, where these are the same of all rows, in the order in which a person lists
+        them; for drawing, an order may be drawn in place of a mean over orders.
+        """
         raise NotImplementedError
 
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -93,24 +119,124 @@ class ColumnDistribution(Distribution):
             ShapeError: for columns that are not there, or a mask of another shape.
             DataError: for known values outside the support.
         """
-        x, context, _ = self._rows(x, context)
-        if not isinstance(known, Tensor):
-            self._check_columns(list(known), [])
-            known = self._mask(list(known))
-        if known.dtype != torch.bool or tuple(known.shape) not in (tuple(x.shape), self.event_shape):
-            raise ShapeError(
-                f"known is a list of columns, or a mask of booleans of shape {self.event_shape} or {tuple(x.shape)}, "
-                f"got {known.dtype} of shape {tuple(known.shape)}"
-            )
-        known = known.to(x.device).expand_as(x)
-        self._check_known(x, known)
+        x, context, known = self._with_known(x, known, context)
+        with seeded(seed):
+            return self._in_parts(self._filled, x, context, known)
 
-        def draw(rows: Tensor, context: Tensor | None) -> Tensor:
-            x, known = rows.chunk(2, 1)
-            return self._filled(x.to(self._event_type), known.bool(), context)
+    @torch.no_grad()
+    def sample_where(
+        self,
+        x: Tensor,
+        known: Sequence[int] | Tensor,
+        where: Mapping[int, Region],
+        context: Tensor | None = None,
+        *,
+        seed: int | None = None,
+    ) -> tuple[Tensor, float]:
+        """Rows with what is not known of them drawn, given what is, and given regions that hold some of the others.
+
+        Of one region the draws are from the conditional itself. Of several, in the order listed, 32 proposals a row,
+        each drawn from its region given those before, have the weight of the probabilities of the regions, and one
+        is kept: as exact as the effective share of these proposals is high.
+
+        Args:
+            x, known, context, seed: as for :meth:`sample_given`.
+            where: a region of columns that are not known in any row, by number.
+
+        Returns:
+            The rows (n, D), and the effective share of the proposals, in (0, 1]; 1 where nothing was weighed.
+
+        Raises:
+            ShapeError: for columns that are not there, or known as well.
+            DataError: for known values outside the support, or regions that no row can lie in.
+        """
+        x, context, known = self._with_known(x, known, context)
+        self._check_columns(list(where), [])
+        twice = [column for column in where if known[:, column].any()]
+        if twice:
+            raise ShapeError(f"expected a region or a known value of a column, got both of the columns {twice}")
+        regions = {column: Within.of(self.layout, column, region) for column, region in where.items()}
+        for column, within in regions.items():
+            if not within.entries.any() and not len(within.low):
+                raise DataError(f"no value of column {column} lies in {where[column]}")
+        several = 1 if len(where) < 2 else _PROPOSALS
+        effective = []
+
+        def draw(x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+            n = len(x)
+            rows, held = x.repeat_interleave(several, 0), known.repeat_interleave(several, 0)
+            given = None if context is None else context.repeat_interleave(several, 0)
+            log_weight = rows.new_zeros(len(rows), dtype=torch.float64)
+            for column, within in regions.items():
+                value, log_mass = self._marginal(rows, held, column, given, drawing=True).draw_within(within)
+                log_weight = log_weight + log_mass
+                at = torch.tensor([column], device=x.device)
+                rows = rows.index_copy(1, at, value[:, None].to(rows.dtype))
+                held = held.index_fill(1, at, value=True)
+            never = log_weight.reshape(n, several).isneginf().all(1)
+            if never.any():
+                raise DataError(f"no row has a probability where columns {list(where)} lie in {list(where.values())}")
+            share = log_weight.reshape(n, several).softmax(1)
+            effective.append((1 / share.square().sum(1)).sum().item() / several)
+            kept = torch.arange(n, device=x.device) * several + draw_categories(n, share.clamp(min=1e-300).log())
+            return self._filled(rows[kept], held[kept], context)
 
         with seeded(seed):
-            return self._in_parts(draw, torch.cat([x.where(known, 0.0), known.to(x.dtype)], 1), context)
+            drawn = self._in_parts(draw, x, context, known, each=several)
+        return drawn, sum(effective) / max(len(x), 1)
+
+    @torch.no_grad()
+    def quantile(
+        self,
+        x: Tensor,
+        q: Sequence[float],
+        of: int,
+        known: Sequence[int] | Tensor = (),
+        context: Tensor | None = None,
+    ) -> Tensor:
+        """Quantiles of one column of numbers given others, as far as it is not missing; (n, quantiles), double.
+
+        Args:
+            x: rows (n, D); only what is known is used.
+            q: probabilities, such as (0.05, 0.5, 0.95).
+            of: the column, by number.
+            known: what is known, as for :meth:`sample_given`; not the column itself.
+            context: one of each row, or None.
+
+        Raises:
+            ShapeError: for columns that are not there, or stand twice.
+            DataError: for a column of categories, probabilities outside (0, 1), or known values outside the support.
+        """
+        x, context, mask, listed = self._asked(x, known, of, context)
+        if not self.layout.rests[of] or not all(0 < p < 1 for p in q):
+            raise DataError(f"expected a column of numbers and probabilities in (0, 1), got column {of} and {q}")
+
+        def each(x: Tensor, mask: Tensor, context: Tensor | None) -> Tensor:
+            return self._marginal(x, mask, of, context, listed=listed).quantile(q)
+
+        return self._in_parts(each, x, context, mask)
+
+    @torch.no_grad()
+    def shares(self, x: Tensor, of: int, known: Sequence[int] | Tensor = (), context: Tensor | None = None) -> Tensor:
+        """Probabilities of the values of one column that have one, given others; (n, entries), double.
+
+        They are those of the categories or atoms in their order, then of the missing value if the support holds it,
+        then of all other numbers together if there are any.
+
+        Args:
+            x, known, context: as for :meth:`quantile`.
+            of: the column, by number.
+
+        Raises:
+            ShapeError: for columns that are not there, or stand twice.
+            DataError: for known values outside the support.
+        """
+        x, context, mask, listed = self._asked(x, known, of, context)
+
+        def each(x: Tensor, mask: Tensor, context: Tensor | None) -> Tensor:
+            return self._marginal(x, mask, of, context, listed=listed).shares
+
+        return self._in_parts(each, x, context, mask)
 
     @torch.no_grad()
     def account(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -135,13 +261,44 @@ class ColumnDistribution(Distribution):
     def _event_type(self) -> torch.dtype:
         return type_for(number_type(self), self.support.largest)
 
-    def _in_parts(self, score: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, context: Tensor | None) -> Tensor:
-        at_once = max(1, _VALUES_AT_ONCE // x.shape[1])
+    def _in_parts(
+        self, score: Callable[..., Tensor], x: Tensor, context: Tensor | None, *beside: Tensor, each: int = 1
+    ) -> Tensor:
+        """What ``score(x, *beside, context)`` makes of rows, so many at once as memory should hold of ``each``."""
+        at_once = max(1, _VALUES_AT_ONCE // (x.shape[1] * each))
         if torch.is_grad_enabled() or len(x) <= at_once:
-            return score(x, context)
-        parts = x.split(at_once)
-        given = [None] * len(parts) if context is None else context.split(at_once)
-        return torch.cat([score(*part) for part in zip(parts, given, strict=True)])
+            return score(x, *beside, context)
+        parts = [rows.split(at_once) for rows in (x, *beside)]
+        given = [None] * len(parts[0]) if context is None else context.split(at_once)
+        return torch.cat([score(*part) for part in zip(*parts, given, strict=True)])
+
+    def _with_known(
+        self, x: Tensor, known: Sequence[int] | Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Rows, contexts, and which values are known, (n, D): checked; what is not known is 0."""
+        x, context, _ = self._rows(x, context)
+        if not isinstance(known, Tensor):
+            self._check_columns(list(known), [])
+            known = self._mask(list(known))
+        if known.dtype != torch.bool or tuple(known.shape) not in (tuple(x.shape), self.event_shape):
+            raise ShapeError(
+                f"known is a list of columns, or a mask of booleans of shape {self.event_shape} or {tuple(x.shape)}, "
+                f"got {known.dtype} of shape {tuple(known.shape)}"
+            )
+        known = known.to(x.device).expand_as(x)
+        self._check_known(x, known)
+        return x.where(known, 0.0).to(self._event_type), context, known
+
+    def _asked(
+        self, x: Tensor, known: Sequence[int] | Tensor, of: int, context: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor, list[int] | None]:
+        """The same for a column that is asked for, and the columns known as they are listed."""
+        listed = None if isinstance(known, Tensor) else list(known)
+        self._check_columns([of], listed or [])
+        x, context, mask = self._with_known(x, known, context)
+        if mask[:, of].any():
+            raise ShapeError(f"column {of} is asked for and known: expected one")
+        return x, context, mask, listed
 
     def _mask(self, columns: Sequence[int]) -> Tensor:
         """Which of all columns these are; (D,), bool."""

@@ -156,6 +156,11 @@ class ColumnLayout(DoubleBuffers, ColumnValues):
         parts = [torch.arange(starts[i], starts[i + 1], device=self.column.device) for i in columns]
         return torch.cat(parts)
 
+    def values_of(self, column: int) -> tuple[Tensor, int]:
+        """Values of a column's entries, NaN for the missing one and the rest, and the place of the rest, or -1."""
+        start = sum(self.sizes[:column])
+        return self.atom[start : start + self.sizes[column]], self.sizes[column] - 1 if self.rests[column] else -1
+
     def inside(self, x: Tensor, entry: Tensor) -> Tensor:
         """Which values (n, columns) belong to their columns' supports; bool."""
         v = x.double()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from surflow.distributions.column_distribution import ColumnDistribution, weights
+from surflow.distributions.column_marginals import ColumnMarginal, MixedMarginal
 from surflow.distributions.discrete import draw_categories
 from surflow.distributions.mixture import Mixture
 from surflow.errors import DataError
@@ -85,26 +86,41 @@ class ColumnMixture(Mixture, ColumnDistribution):
         draws = torch.stack([part._sample(n, part._own(context)) for part in self.components], 1)
         return draws[torch.arange(n, device=draws.device), k]
 
-    def _log_weighed(self, x: Tensor, columns: list[int], context: Tensor | None) -> Tensor:
-        """Log-weights of the components times their likelihoods of the columns, (n, components)."""
+    def _log_weighed(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        """Log-weights of the components times their likelihoods of what is known, (n, components)."""
         weight = self.logits.log_softmax(0).expand(len(x), -1)
-        if not columns:
+        if not known.any():
             return weight
-        each = [part._log_prob_of(x, columns, [], part._own(context)) for part in self.components]
-        return weight + torch.stack(each, 1)
+        return weight + torch.stack([part._log_known(x, known, part._own(context)) for part in self.components], 1)
+
+    def _log_known(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        return self._log_weighed(x, known, context).logsumexp(1)
 
     def _log_prob_of(self, x: Tensor, of: list[int], given: list[int], context: Tensor | None) -> Tensor:
-        weight = self._log_weighed(x, given, context).log_softmax(1)
+        weight = self.logits.log_softmax(0).expand(len(x), -1)
+        if given:
+            each = [part._log_prob_of(x, given, [], part._own(context)) for part in self.components]
+            weight = (weight + torch.stack(each, 1)).log_softmax(1)
         each = [part._log_prob_of(x, of, given, part._own(context)) for part in self.components]
         return (weight + torch.stack(each, 1)).logsumexp(1)
 
+    def _marginal(
+        self,
+        x: Tensor,
+        known: Tensor,
+        of: int,
+        context: Tensor | None,
+        *,
+        listed: Sequence[int] | None = None,
+        drawing: bool = False,
+    ) -> ColumnMarginal:
+        parts = [
+            part._marginal(x, known, of, part._own(context), listed=listed, drawing=drawing) for part in self.components
+        ]
+        return MixedMarginal(parts, self._log_weighed(x, known, context).double().softmax(1))
+
     @torch.no_grad()
     def _filled(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
-        weight = self.logits.log_softmax(0).repeat(len(x), 1)
-        for pattern in known.unique(dim=0):  # rows of which the same is known are weighed at once
-            rows = (known == pattern).all(1)
-            given = None if context is None else context[rows]
-            weight[rows] = self._log_weighed(x[rows], pattern.nonzero()[:, 0].tolist(), given)
-        k = draw_categories(len(x), weight)
+        k = draw_categories(len(x), self._log_weighed(x, known, context))
         drawn = torch.stack([part._filled(x, known, part._own(context)) for part in self.components], 1)
         return drawn[torch.arange(len(x), device=x.device), k]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from surflow._internal.shapes import Shape
 from surflow.distributions.column_conditionals import ColumnConditionals
 from surflow.distributions.column_distribution import ColumnDistribution
 from surflow.distributions.column_layout import DoubleBuffers
+from surflow.distributions.column_marginals import BinnedMarginal, ColumnMarginal
 from surflow.distributions.discrete import draw_categories
 from surflow.errors import ConfigError
 from surflow.supports import Support
@@ -20,6 +22,8 @@ from surflow.supports import Support
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 1e4, 1e6)
 # Logarithm of no probability, finite.
 _NEVER = -1e30
+# Of bins alone that hold nothing.
+_EMPTY = math.log(1e-299)
 
 
 class ColumnTree(DoubleBuffers, ColumnDistribution):
@@ -220,16 +224,57 @@ class ColumnTree(DoubleBuffers, ColumnDistribution):
             message = message.index_add(1, parent.clamp(min=0), up[:, None].where(parent >= 0, 0.0))
         return total, message
 
-    def _log_known(self, x: Tensor, columns: list[int]) -> Tensor:
-        """Nats of the columns, whatever the others."""
-        mask = self._mask(columns).to(x.device).expand_as(x)
+    def _log_known(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
         bins = self._binned(x)
         alone = self._nats_alone(x)
         within = alone - self._log_alone()[torch.arange(x.shape[1], device=x.device), bins]
-        return (self._upward(x, mask)[0] + within.where(mask, 0.0).sum(1)).to(alone.dtype)
+        return (self._upward(x, known)[0] + within.where(known, 0.0).sum(1)).to(alone.dtype)
 
     def _log_prob_of(self, x: Tensor, of: list[int], given: list[int], context: Tensor | None) -> Tensor:
-        return self._log_known(x, [*of, *given]) - self._log_known(x, given)
+        both, before = (self._mask(part).to(x.device).expand_as(x) for part in ([*of, *given], given))
+        return self._log_known(x, both, context) - self._log_known(x, before, context)
+
+    def _marginal(
+        self,
+        x: Tensor,
+        known: Tensor,
+        of: int,
+        context: Tensor | None,
+        *,
+        listed: Sequence[int] | None = None,
+        drawing: bool = False,
+    ) -> ColumnMarginal:
+        layout = self.layout
+        shares, _, ends, mixture = self._in_bins()
+        log_alone = self._log_alone()[of]
+        # A bin that has nothing of the column has no probability given others either.
+        factor = (self._log_bins(x, known, of) - log_alone).where(log_alone > _EMPTY, -math.inf).exp()
+        start, size = int(layout.offset[of]), layout.sizes[of]
+        mine = slice(start, start + size)
+        masses = shares[mine] * factor[:, self._entry_bins()[mine]]
+        gate = shares.new_zeros(())
+        if layout.rests[of]:
+            gate = shares[mine][-1]
+            rest = self._in_bins()[1][of]
+            masses = torch.cat([masses[:, :-1], (factor[:, :-1] * rest).sum(1, keepdim=True)], 1)
+        part = [one[of : of + 1] for one in mixture]
+        return BinnedMarginal(
+            self.alone, of, (part[0], part[1], part[2]), shares=masses, factor=factor[:, :-1], ends=ends[of], gate=gate
+        )
+
+    def _log_bins(self, x: Tensor, known: Tensor, of: int) -> Tensor:
+        """Log-probabilities of the bins of one column given what is known, (n, bins + 1)."""
+        _, message = self._upward(x, known)
+        table = self._tables()
+        path = [of]  # from the column up to its root
+        while int(self.parent[path[-1]]) >= 0:
+            path.append(int(self.parent[path[-1]]))
+        root = path[-1]
+        belief = table[root, 0] + message[:, root]
+        for column in reversed(path[:-1]):
+            up = (table[column] + message[:, None, column]).logsumexp(2)  # what this column says of its parent
+            belief = ((belief - up)[..., None] + table[column]).logsumexp(1) + message[:, column]
+        return belief.log_softmax(1)
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
         x = torch.zeros(n, *self.event_shape, device=self.table.device, dtype=self._event_type)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -44,3 +46,33 @@ def features(x: Tensor, support: Support) -> Tensor:
         if isinstance(part, WithAtoms) and part.missing:
             columns.append(missing.to(x.dtype)[:, None])
     return torch.cat(columns, 1)
+
+
+def categorical(support: Support, size: int) -> list[bool]:
+    """Which of so many columns hold categories without an order.
+
+    >>> from surflow.supports import product, real
+    >>> categorical(product([Integers(2), real]), 2)
+    [True, False]
+    """
+    parts = support.coordinates(size)
+    return [isinstance(part.support if isinstance(part, WithAtoms) else part, Integers) for part in parts]
+
+
+def snapped(x: Tensor, support: Support) -> Tensor:
+    """Rows (n, D) as a file would have them: numbers on the nearest point of their columns' grids, between the ends.
+
+    >>> from surflow.supports import product
+    >>> snapped(torch.tensor([[1.4, -2.0]]), product([Grid(1.0), Grid(0.5, low=0.0)]))
+    tensor([[1., 0.]], dtype=torch.float64)
+    """
+    x = x.double()
+    parts = support.coordinates(x.shape[1])
+    grids = [part.support if isinstance(part, WithAtoms) else part for part in parts]
+    stated = [
+        (g.step, g.origin, g.low, g.high, 1.0) if isinstance(g, Grid) else (1.0, 0.0, -math.inf, math.inf, 0.0)
+        for g in grids
+    ]
+    step, origin, low, high, on_grid = torch.tensor(stated, dtype=torch.float64).T
+    nearest = (origin + ((x - origin) / step).round() * step).clamp(low, high)
+    return torch.where(on_grid.bool(), nearest, x) + 0.0  # no negative zero, which is another text

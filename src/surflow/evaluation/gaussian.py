@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from surflow.evaluation.data_set import DataSet
 from surflow.supports import Integers
 
 _CHUNK_ROWS = 4096
@@ -92,7 +93,7 @@ def _shrunk(noise: Tensor) -> Tensor:
     return torch.from_numpy(covariance) * scale[:, None] * scale
 
 
-def gaussian_scores(splits: Any, x: Tensor, context: Tensor | None, *, conditional: bool, seed: int = 0) -> Tensor:
+def gaussian_scores(splits: DataSet, x: Tensor, context: Tensor | None, *, conditional: bool, seed: int = 0) -> Tensor:
     """Log-density of held-out rows under the strongest simple Gaussian fitted to ``splits.train``; nats, (batch,).
 
     Without a context it is one Gaussian with full covariance. With a context (``conditional``) there are three
@@ -160,11 +161,12 @@ def _scores(
     return torch.cat(list(parts()))
 
 
-def _raw(context: Tensor) -> Tensor:
+def _raw(context: Tensor | None) -> Tensor:
+    assert context is not None  # every part of data with a context has one
     return context.detach().cpu().reshape(context.shape[0], -1)
 
 
-def _encoder(splits: Any) -> Callable[[Tensor], Tensor]:
+def _encoder(splits: DataSet) -> Callable[[Tensor], Tensor]:
     """What turns a raw context into numbers for a linear model: one-hot categories and standardised numbers."""
     if splits.context is None:
         return lambda context: context.double()

@@ -148,6 +148,26 @@ def mean_and_error(values: Tensor) -> tuple[float, float | None]:
     return mean, values.std().item() / math.sqrt(values.numel())
 
 
+def share_and_error(met: Tensor) -> tuple[float, float]:
+    """The share of rows that something holds of, and its standard error.
+
+    Of few such rows z (1 - z) / n is too small too often: the error is as if there were two more of either kind.
+
+    Source: Agresti and Coull, "Approximate is Better than 'Exact' for Interval Estimation of Binomial Proportions",
+    1998.
+
+    Args:
+        met: (n,), bool.
+
+    >>> import torch
+    >>> share_and_error(torch.tensor([True, True, False, False]))
+    (0.5, 0.1767766952966369)
+    """
+    n = len(met) + 4
+    share = (met.sum().item() + 2) / n
+    return met.double().mean().item(), math.sqrt(share * (1 - share) / n)
+
+
 def _rows_at_once(elements_per_row: int) -> int:
     return max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // max(1, elements_per_row)))
 

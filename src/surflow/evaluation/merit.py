@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,12 +12,23 @@ from surflow._internal.random import seeded
 from surflow.distribution import Distribution
 from surflow.distributions.normal import Normal
 from surflow.errors import DataError
+from surflow.evaluation.baselines import column_scores
 from surflow.evaluation.calibration import inside_band, ranks
+from surflow.evaluation.data_set import Add, DataSet, Simulator
 from surflow.evaluation.features import features, mixed
 from surflow.evaluation.gaussian import gaussian_scores
-from surflow.evaluation.likelihood import draws, draws_given, evaluating, latents, log_probs, mean_and_error
+from surflow.evaluation.likelihood import (
+    draws,
+    draws_given,
+    evaluating,
+    latents,
+    log_probs,
+    mean_and_error,
+    share_and_error,
+)
 from surflow.evaluation.results import Row
 from surflow.evaluation.samples import classifier_test, energy_test
+from surflow.evaluation.tables import table_figures
 from surflow.flow import Flow
 from surflow.supports import Integers
 
@@ -33,7 +43,7 @@ _POSTERIOR_ROWS, _RANKS = 200, 100
 _CODE_COORDINATES = 8
 
 
-def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int = 0) -> list[Row]:
+def evaluate(flow: Distribution, splits: DataSet, *, model: str = "flow", seed: int = 0) -> list[Row]:
     """Figures of merit on ``splits.test``, with standard errors, as rows of the results' schema.
 
     ==========================  ================================================================================
@@ -53,12 +63,30 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
                                 inside the simultaneous 95 % band (:func:`inside_band`)
     energy_distance, energy_p   samples against held-out rows, at most 1000 of each; with a context, given the same ones
                                 and joined with them, rows changing sides within a context only (:func:`energy_test`)
-    classifier_accuracy         the same rows told apart by a random forest (:func:`classifier_test`); 0.5 is the best
+    classifier_accuracy         the same rows told apart by a random forest (:func:`classifier_test`); 0.5 is the best;
+                                not of tables
     latent_mean, latent_sd      base N(0, 1): moments over all coordinates of the latent, and of each of up to eight
     latent_ks, latent_ks_p      largest Kolmogorov-Smirnov distance of a coordinate to N(0, 1), and the p-value of its
                                 being the largest of D independent ones, 1 - (1 - p)^D; the distance of each of up to
                                 eight
     seconds_per_1000_samples    wall-clock time on this machine
+    independent_nll, tree_nll,  tables of mixed columns: simple models on the same rows (:func:`column_scores`), and
+    copula_nll, gain_over_*     what the model gains over them, paired
+    held_out_copies             tables: share of held-out rows that are equal to a training row;
+    nll_not_trained_on          the NLL of the others, where there are some
+    detection_auc               rows told from samples by gradient boosting (:func:`detection`), 0.5 is the best;
+    detection_without_i, _rows  what is left when column i is shuffled; how many of each were compared
+    usefulness_real, _samples,  skill of models that predict columns from the others, trained on rows and on samples and
+    _gain, _rows, _i            tested on held-out rows (:func:`usefulness`): the mean, and of column i
+    association_data_i_j,       association of columns i and j (:func:`associations`); the mean of their differences,
+    _samples_i_j, _difference,  and of those between two halves of the data
+    _halves
+    nearer_to_training,         share of samples nearer to a training row than to a held-out one, its p-value, and how
+    nearer_p, memory_rows       many rows of each were compared (:func:`memory`)
+    sample_copies               share of samples that are equal to a training row, of as many as held-out rows
+    outside_held_out,           share of rows and samples with a value outside the training rows' range, and of samples
+    outside_samples, _i         in column i, whose samples reach from
+    samples_least_i, _most_i
     ==========================  ================================================================================
 
     Args:
@@ -101,13 +129,19 @@ def evaluate(flow: Distribution, splits: Any, *, model: str = "flow", seed: int 
             gaussian = gaussian_scores(splits, x, context, conditional=conditional, seed=seed)
             add("gaussian_nll", *mean_and_error(-gaussian), "nats per event")
             add("gain_over_gaussian", *mean_and_error(best - gaussian), "nats per event")
+        if len(splits.train.x) and mixed(flow.support):
+            for name, score in column_scores(splits.train.x, x, flow.support).items():
+                add(f"{name}_nll", *mean_and_error(-score), "nats per event")
+                add(f"gain_over_{name}", *mean_and_error(best - score), "nats per event")
         _two_samples(flow, splits, x, context, add, seed)
+        if splits.schema is not None:
+            table_figures(flow, splits, x, context, best, add, seed)
         if isinstance(flow, Flow) and isinstance(flow.base, Normal) and flow.base.fixed:
             _code(latents(flow, x, context), add)
     return rows
 
 
-def _rows_to_score(flow: Distribution, splits: Any) -> tuple[Tensor, Tensor | None]:
+def _rows_to_score(flow: Distribution, splits: DataSet) -> tuple[Tensor, Tensor | None]:
     x, context = splits.test.x, splits.test.context
     most = len(x) if flow.exact else max(100, _BOUND_ELEMENTS // (max(BOUND_SAMPLES) * math.prod(x.shape[1:])))
     if len(x) <= most:
@@ -116,7 +150,7 @@ def _rows_to_score(flow: Distribution, splits: Any) -> tuple[Tensor, Tensor | No
     return x[kept], None if context is None else context[kept]
 
 
-def _likelihood(flow: Distribution, x: Tensor, context: Tensor | None, add: Any) -> Tensor:
+def _likelihood(flow: Distribution, x: Tensor, context: Tensor | None, add: Add) -> Tensor:
     """Rows for the NLL or its bounds; returns the log-density, or its tightest bound."""
     if flow.exact:
         best = log_probs(flow, x, context)
@@ -125,17 +159,12 @@ def _likelihood(flow: Distribution, x: Tensor, context: Tensor | None, add: Any)
         for k in BOUND_SAMPLES:
             best = log_probs(flow, x, context, importance_samples=k)
             add(f"nll_bound_k{k}", *mean_and_error(-best), "nats per event")
-    zero = (best == -math.inf).double().mean().item()
-    if zero > 0:
-        # Of few such rows z (1 - z) / n is too small too often: as if there were two more of either kind (Agresti and
-        # Coull, "Approximate is Better than 'Exact' for Interval Estimation of Binomial Proportions", 1998).
-        n = len(x) + 4
-        share = (zero * len(x) + 2) / n
-        add("zero_density", zero, math.sqrt(share * (1 - share) / n), "share of rows")
+    if (best == -math.inf).any():
+        add("zero_density", *share_and_error(best == -math.inf), "share of rows")
     return best
 
 
-def _against_truth(best: Tensor, splits: Any, x: Tensor, context: Tensor | None, add: Any) -> None:
+def _against_truth(best: Tensor, splits: DataSet, x: Tensor, context: Tensor | None, add: Add) -> None:
     truth = splits.truth
     if truth is None or not getattr(truth, "has_density", True):
         return
@@ -145,8 +174,9 @@ def _against_truth(best: Tensor, splits: Any, x: Tensor, context: Tensor | None,
     elif truth.classes is not None and context[:1].numel() == 1:
         entropy, error = truth.entropy_given_label()
         labels = context.reshape(-1).round().long()
-        if splits.context is not None:  # the raw context is the index of the label's name among the categories
-            labels = torch.tensor([int(name) for name in splits.context.columns[0].categories])[labels]
+        names = None if splits.context is None else splits.context.columns[0].categories
+        if names is not None:  # the raw context is the index of the label's name among them
+            labels = torch.tensor([int(name) for name in names])[labels]
         log_p = truth.log_prob_labelled(x, labels)
     else:
         return
@@ -160,7 +190,7 @@ def _against_truth(best: Tensor, splits: Any, x: Tensor, context: Tensor | None,
 
 
 def _against_posterior(
-    flow: Distribution, best: Tensor, simulator: Any, x: Tensor, context: Tensor, add: Any, seed: int
+    flow: Distribution, best: Tensor, simulator: Simulator, x: Tensor, context: Tensor, add: Add, seed: int
 ) -> None:
     n = min(len(x), _POSTERIOR_ROWS)
     if simulator.has_posterior:
@@ -171,7 +201,7 @@ def _against_posterior(
     add("calibrated", float(inside_band(rank, _RANKS).mean()), None, "share of parameters")
 
 
-def _two_samples(flow: Distribution, splits: Any, x: Tensor, context: Tensor | None, add: Any, seed: int) -> None:
+def _two_samples(flow: Distribution, splits: DataSet, x: Tensor, context: Tensor | None, add: Add, seed: int) -> None:
     # Any rows, not the first ones: data may be sorted.
     kept = torch.randperm(len(x))[:_TEST_ROWS]
     n = len(kept)
@@ -203,12 +233,13 @@ def _two_samples(flow: Distribution, splits: Any, x: Tensor, context: Tensor | N
         distance, p = energy_test(real, fake, seed=seed, groups=groups)
         add("energy_distance", distance, None, "standard deviations")
         add("energy_p", p, None, "p-value")
-        accuracy = classifier_test(real[: len(fake)], fake, seed=seed, paired=groups is not None)
-        add("classifier_accuracy", *accuracy, "share of rows")
+        if splits.schema is None:  # tables have a stronger test, which takes categories as they are
+            accuracy = classifier_test(real[: len(fake)], fake, seed=seed, paired=groups is not None)
+            add("classifier_accuracy", *accuracy, "share of rows")
     add("seconds_per_1000_samples", seconds, None, "s")
 
 
-def _code(z: Tensor, add: Any) -> None:
+def _code(z: Tensor, add: Add) -> None:
     from scipy.stats import kstest
 
     z = z.double()

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
+from surflow._internal.files import make_folder, write_text
 from surflow._internal.limits import read_text
 from surflow.errors import FileError
 
@@ -30,13 +31,29 @@ class Row(TypedDict):
     unit: str
 
 
+class Machine(TypedDict):
+    """The kind of machine."""
+
+    platform: str
+    processors: int | None
+
+
+class Results(TypedDict):
+    """What a file of results holds."""
+
+    command: str
+    versions: dict[str, str]
+    machine: Machine
+    rows: list[Row]
+
+
 def versions() -> dict[str, str]:
     """Versions of what computed the figures."""
     found = {"surflow": _version("surflow"), "torch": _version("torch"), "lightning": _version("lightning")}
     return found | {"python": ".".join(map(str, sys.version_info[:3]))}
 
 
-def machine() -> dict[str, Any]:
+def machine() -> Machine:
     """The kind of machine: platform and number of processors, nothing that names it."""
     return {"platform": f"{platform.system()} {platform.machine()}", "processors": os.cpu_count()}
 
@@ -50,17 +67,17 @@ def write_results(path: str | Path, command: str, rows: Sequence[Row]) -> Path:
         rows: a figure each.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     plain = [{field: _finite(row[field]) for field in _FIELDS} for row in rows]  # type: ignore[literal-required]
     head = {"command": command, "versions": versions(), "machine": machine()}
     # One row a line: files that are compared and merged stay readable.
     lines = ",\n".join("  " + json.dumps(row, allow_nan=False, ensure_ascii=False) for row in plain)
     opening = json.dumps(head, allow_nan=False, ensure_ascii=False, indent=1)[:-2]
-    path.write_text(f'{opening},\n "rows": [\n{lines}\n ]\n}}\n', encoding="utf-8")
+    write_text(path, f'{opening},\n "rows": [\n{lines}\n ]\n}}\n')
     return path
 
 
-def read_results(path: str | Path) -> dict[str, Any]:
+def read_results(path: str | Path) -> Results:
     """The dictionary that :func:`write_results` wrote; a value that was not finite is nan.
 
     Args:
@@ -97,7 +114,7 @@ def _is_number(value: object) -> bool:
     return value is None or isinstance(value, float) or (type(value) is int and abs(value) < 2**1023)
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from surflow._internal.kernels import differentiable, gradients_by_hand
@@ -32,18 +32,25 @@ def _formula(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
 
+class _Saved(FunctionCtx):
+    """What the forward pass leaves to the backward pass."""
+
+    saved_tensors: tuple[Tensor, ...]
+    causal: bool
+
+
 class _Attention(torch.autograd.Function):
     """Torch's attention on a CPU, whose gradient can be differentiated again."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:  # noqa: FBT001 -- torch's
+    def forward(ctx: _Saved, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:  # noqa: FBT001 -- torch's
         out, log_sum = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal)
         ctx.save_for_backward(q, k, v, out, log_sum)
         ctx.causal = causal
         return out
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Saved, g: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, log_sum = ctx.saved_tensors
         if torch.is_grad_enabled():
             return (*differentiable(partial(_formula, causal=ctx.causal), (q, k, v), (), (g,)), None)

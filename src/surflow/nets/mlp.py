@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from surflow._internal.configurable import Configurable
 from surflow._internal.kernels import differentiable, gradients_by_hand
@@ -57,11 +58,10 @@ def perceptron(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], *
     tensors = (*weights, *biases)
     if gradients_by_hand(x):
         return _Perceptron.apply(batch_last, x, *tensors)
-    return _relu_layers(x, *tensors, batch_last)
+    return _relu_layers(x, *tensors, batch_last=batch_last)
 
 
-def _relu_layers(x: Tensor, *rest: Any) -> Tensor:
-    *tensors, batch_last = rest
+def _relu_layers(x: Tensor, *tensors: Tensor, batch_last: bool) -> Tensor:
     n = len(tensors) // 2
     for weight, bias in zip(tensors[: n - 1], tensors[n:-1], strict=True):
         # In place, where the linear layer's result is nobody else's.
@@ -70,11 +70,20 @@ def _relu_layers(x: Tensor, *rest: Any) -> Tensor:
     return torch.addmm(bias.unsqueeze(1), weight, x.T).T if batch_last else F.linear(x, weight, bias)
 
 
+class _Saved(FunctionCtx):
+    """What the forward pass leaves to the backward pass."""
+
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+    layers: int
+    batch_last: bool
+
+
 class _Perceptron(torch.autograd.Function):
     """All layers as one node of the graph, which spares the engine some thirty."""
 
     @staticmethod
-    def forward(ctx: Any, batch_last: bool, x: Tensor, *tensors: Tensor) -> Tensor:  # noqa: FBT001 -- torch's
+    def forward(ctx: _Saved, batch_last: bool, x: Tensor, *tensors: Tensor) -> Tensor:  # noqa: FBT001 -- torch's
         n = len(tensors) // 2
         hidden = [x]
         for weight, bias in zip(tensors[: n - 1], tensors[n:-1], strict=True):
@@ -90,11 +99,12 @@ class _Perceptron(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Saved, g: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
         hidden, tensors = saved[: ctx.layers], saved[ctx.layers :]
         if torch.is_grad_enabled():
-            return (None, *differentiable(_relu_layers, (hidden[0], *tensors), (ctx.batch_last,), (g,)))
+            formula = partial(_relu_layers, batch_last=ctx.batch_last)
+            return (None, *differentiable(formula, (hidden[0], *tensors), (), (g,)))
         weights = tensors[: ctx.layers]
         g_weights, g_biases = [], []
         for i in reversed(range(len(hidden))):

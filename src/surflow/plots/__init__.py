@@ -3,6 +3,7 @@
 Data are blue, samples orange, references black: told apart by colour-blind readers and in grey print.
 """
 
+from surflow.plots.associations import associations
 from surflow.plots.calibration import bands, corner, coverage, rank_ecdf, rank_histogram
 from surflow.plots.columns import columns
 from surflow.plots.diagnostics import account, latents, losses, standing, tightness
@@ -11,6 +12,7 @@ from surflow.plots.style import frame, save, signed
 
 __all__ = [
     "account",
+    "associations",
     "bands",
     "clouds",
     "columns",

@@ -16,7 +16,9 @@ from surflow.plots.style import DATA, QUIET, SAMPLES, new_figure, style_axes
 
 _MOST_COLUMNS = 30
 _MOST_NAMES = 10
-_BINS = 30
+_FEWEST_BINS, _MOST_BINS = 8, 40
+# Samples beyond the axes, in per cent, from which they are worth a word.
+_SAID = 0.5
 _LONGEST = 14
 
 
@@ -48,8 +50,8 @@ def columns(data: Tensor, samples: Tensor, schema: Sequence[Column]) -> Figure:
         else:
             _numbers(ax, column, real, fake)
         missing = [f"{100 * np.isnan(part).mean():.0f}" for part in (real, fake)]
-        holes = f" (missing {missing[0]} %, samples {missing[1]} %)" if column.missing else ""
-        ax.set_title(_short(column.name, 26) + holes, fontsize=8)
+        holes = f"\nmissing {missing[0]} %, samples {missing[1]} %" if column.missing else ""
+        ax.set_title(_short(column.name, 30) + holes, fontsize=7.5)
     _legend(figure)
     return figure
 
@@ -72,28 +74,42 @@ def _names(ax: Axes, column: Column, real: np.ndarray, fake: np.ndarray) -> None
 
 
 def _numbers(ax: Axes, column: Column, real: np.ndarray, fake: np.ndarray) -> None:
+    """Histograms over the data, and over samples a quarter beyond them; how many lie further out is said."""
     parts = [part[np.isfinite(part)] for part in (real, fake)]
     if not len(parts[0]):
         return
-    low, high = np.quantile(parts[0], [0.0, 1.0])
+    ends = np.quantile(parts[0], [0.0, 1.0])
     middle = np.quantile(parts[0], [0.005, 0.995])
-    if high - low > 4 * (middle[1] - middle[0]) > 0:  # a few values far out would hide the others
-        low, high = middle
-    if column.step is not None and 0 < (high - low) / column.step < 60:
-        bins = np.arange(low - column.step / 2, high + column.step, column.step)
+    if ends[1] - ends[0] > 4 * (middle[1] - middle[0]) > 0:  # a few values far out would hide the others
+        ends = middle
+    slack = (ends[1] - ends[0]) / 4
+    among = parts[1][(parts[1] >= ends[0] - slack) & (parts[1] <= ends[1] + slack)]
+    low, high = (min(ends[0], *among), max(ends[1], *among)) if len(among) else ends
+    most = min(_MOST_BINS, max(_FEWEST_BINS, round(2.5 * len(parts[0]) ** (1 / 3))))
+    if column.step is not None:
+        width = column.step * max(1, math.ceil(((high - low) / column.step + 1) / most))
+        bins = np.arange(low - column.step / 2, high + width, width)
     else:
-        bins = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+        bins = np.linspace(low, high if high > low else low + 1, most + 1)
     for part, colour in zip(parts, (DATA, SAMPLES), strict=True):
         inside = part[(part >= bins[0]) & (part <= bins[-1])]
         share = np.histogram(inside, bins)[0] / max(len(part), 1)
         ax.stairs(share, bins, color=colour, fill=colour == DATA, alpha=0.35 if colour == DATA else 1.0, linewidth=1.3)
+    for beyond, at, side in ((parts[1] < bins[0], 0.02, "left"), (parts[1] > bins[-1], 0.98, "right")):
+        if (share := 100 * beyond.mean()) >= _SAID:
+            text = f"← {share:.2g} %" if side == "left" else f"{share:.2g} % →"
+            ax.annotate(
+                text, (at, 0.97), xycoords="axes fraction", ha=side, va="top", fontsize=6.5, color=SAMPLES,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            )  # fmt: skip
     if column.kind is ColumnKind.DATE:
         ticks = np.linspace(bins[0], bins[-1], 3)
         ax.set_xticks(ticks, [str(text) for text in decode(column, ticks)], fontsize=6.5)
 
 
 def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+    text = text if len(text) <= most else text[: most - 1] + "…"
+    return text.replace("$", r"\$")  # no formulas
 
 
 def _legend(figure: Figure) -> None:

@@ -226,7 +226,7 @@ def account(terms: Sequence[Term]) -> Figure:
 
 
 def standing(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """The NLL of the flow (or its tightest bound) between the entropy, where it is known, and the Gaussian baseline.
+    """The NLL of the flow (or its tightest bound) between the entropy, where it is known, and simple models.
 
     Args:
         rows: what :func:`surflow.evaluation.evaluate` returns.
@@ -241,6 +241,9 @@ def standing(rows: Sequence[Mapping[str, Any]]) -> Figure:
     bounds = sorted((name for name in found if name.startswith("nll_bound_k")), key=len)
     flow = found["nll"] if "nll" in found else found[bounds[-1]]
     lines = [(found[name], label, colour) for name, label, colour in (
+        ("independent_nll", "independent columns", QUIET),
+        ("copula_nll", "Gaussian copula", QUIET),
+        ("tree_nll", "tree of pairs", QUIET),
         ("gaussian_nll", "Gaussian", QUIET),
         (flow["metric"], printable(flow["model"]) + ("" if "nll" in found else " (bound)"), DATA),
         ("entropy", "entropy", REFERENCE),

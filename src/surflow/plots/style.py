@@ -12,6 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
+from surflow._internal.files import make_folder, written_whole
+
 DATA, SAMPLES, REFERENCE = "#1f5a99", "#d9730d", "#1b1f24"
 QUIET, _FAINT, INK = "#8a929c", "#e6e9ed", "#30363d"
 _DPI = 170
@@ -29,16 +31,16 @@ def save(figure: Figure, path: str | Path, dpi: int | None = None) -> Path:
         dpi: pixels per inch, or None for the style's.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
+    make_folder(path.parent)
+    with written_whole(path) as scratch, warnings.catch_warnings():
         # A column's name in a script that the font lacks is drawn as boxes: no reason to trouble the user.
         warnings.filterwarnings("ignore", message="Glyph")
-        figure.savefig(path, dpi=dpi or _DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
-    if dpi is not None and path.suffix == ".png":
-        with Image.open(path) as image:
-            # Of Pillow's palettes the one whose worst colour is nearest; a dither would show in the smooth densities.
-            small = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        small.save(path, optimize=True, dpi=(dpi, dpi))
+        figure.savefig(scratch, dpi=dpi or _DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
+        if dpi is not None and path.suffix == ".png":
+            with Image.open(scratch) as image:
+                # Of Pillow's palettes the one whose worst colour is nearest; a dither would show in smooth densities.
+                small = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            small.save(scratch, optimize=True, dpi=(dpi, dpi))
     return path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,11 +42,11 @@ class FlowEstimator(ConditionalDensityEstimator):
     def embedding_net(self) -> nn.Module | None:
         return self.net.context_net
 
-    def loss(self, input: Tensor, condition: Tensor, **kwargs: Any) -> Tensor:
+    def loss(self, input: Tensor, condition: Tensor, **kwargs: object) -> Tensor:
         """-elbo in nats, (batch, *input_shape) and (batch, *condition_shape) to (batch,)."""
         return -self.net.elbo(input, condition)
 
-    def log_prob(self, input: Tensor, condition: Tensor, **kwargs: Any) -> Tensor:
+    def log_prob(self, input: Tensor, condition: Tensor, **kwargs: object) -> Tensor:
         """In nats, (samples, batch, *input_shape) or (batch, *input_shape) to (samples, batch); one of two batches may
         have one row."""
         self._check_input_shape(input)
@@ -58,7 +57,7 @@ class FlowEstimator(ConditionalDensityEstimator):
             log_prob = self.net.log_prob(rows, given, importance_samples=self.importance_samples)
         return log_prob.reshape(-1, batch)
 
-    def sample(self, sample_shape: Sequence[int], condition: Tensor, **kwargs: Any) -> Tensor:
+    def sample(self, sample_shape: Sequence[int], condition: Tensor, **kwargs: object) -> Tensor:
         """(*sample_shape, batch, *input_shape), for conditions (batch, *condition_shape)."""
         self._check_condition_shape(condition)
         n, batch = math.prod(sample_shape), len(condition)

@@ -33,7 +33,7 @@ def estimator(
     embedding: nn.Module | None = None,
     importance_samples: int = 10,
     seed: int = 0,
-    **options: Any,
+    **options: Any,  # noqa: ANN401 -- whatever the preset takes
 ) -> Callable[[Tensor, Tensor], FlowEstimator]:
     r"""The build function that ``sbi.inference.NPE`` and ``NLE`` take as ``density_estimator=``.
 

@@ -6,14 +6,18 @@ import inspect
 from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 from torch import Tensor, nn
 
 from surflow._internal.configurable import Configurable
 from surflow.errors import ConfigError, FileError, SurflowError, unknown_name
 from surflow.serialization.budget import Budget
 from surflow.serialization.old_names import today
+
+# What describe makes, and a file holds.
+JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 
 # Python's own recursion is what deeper nesting would exhaust.
 _MOST_DEPTH = 64
@@ -22,7 +26,7 @@ _MOST_DEPTH = 64
 _HOMES = ("surflow", "surflow.data", "surflow.nets.context")
 
 
-def describe(obj: Configurable, *, full: bool = False) -> dict[str, Any]:
+def describe(obj: Configurable, *, full: bool = False) -> dict[str, JSON]:
     """The class and the arguments that ``obj`` was built with, as JSON-able values; :func:`build` inverts it.
 
     Args:
@@ -36,25 +40,29 @@ def describe(obj: Configurable, *, full: bool = False) -> dict[str, Any]:
     >>> describe(sf.Abs(2, signs=sf.Bernoulli(2, learned=True)))["arguments"]["signs"]
     {'class': 'Bernoulli', 'arguments': {'event_shape': 2, 'learned': True}}
     """
-    return _describe(obj, type(obj).__name__, full=full)
+    return _object(obj, type(obj).__name__, full=full)
 
 
-def _describe(value: Any, where: str, *, full: bool) -> Any:
+def _object(obj: Configurable, where: str, *, full: bool) -> dict[str, JSON]:
+    signature = inspect.signature(type(obj).__init__)
+    arguments: dict[str, JSON] = {}
+    for name, parameter in list(signature.parameters.items())[1:]:
+        if name in obj.arguments:
+            given = obj.arguments[name]
+        elif full and parameter.default is not inspect.Parameter.empty:
+            given = parameter.default
+        else:
+            continue
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            arguments |= {key: _describe(item, f"{where}.{key}", full=full) for key, item in given.items()}
+        else:
+            arguments[name] = _describe(given, f"{where}.{name}", full=full)
+    return {"class": type(obj).__name__, "arguments": arguments}
+
+
+def _describe(value: object, where: str, *, full: bool) -> JSON:
     if isinstance(value, Configurable):
-        signature = inspect.signature(type(value).__init__)
-        arguments: dict[str, Any] = {}
-        for name, parameter in list(signature.parameters.items())[1:]:
-            if name in value.arguments:
-                given = value.arguments[name]
-            elif full and parameter.default is not inspect.Parameter.empty:
-                given = parameter.default
-            else:
-                continue
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                arguments |= {key: _describe(item, f"{where}.{key}", full=full) for key, item in given.items()}
-            else:
-                arguments[name] = _describe(given, f"{where}.{name}", full=full)
-        return {"class": type(value).__name__, "arguments": arguments}
+        return _object(value, where, full=full)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple, range, nn.ModuleList)):
@@ -66,8 +74,8 @@ def _describe(value: Any, where: str, *, full: bool) -> Any:
             f"{where} is a {type(value).__name__}, which does not remember how it was built: derive the class from "
             "surflow.Configurable too, class Net(sf.Configurable, nn.Module), and its arguments are saved with it"
         )
-    if isinstance(value, Tensor) or hasattr(value, "__array__"):
-        if getattr(value, "shape", None) == ():
+    if isinstance(value, Tensor | np.ndarray | np.generic):
+        if value.shape == ():
             return value.item()
         raise FileError(f"{where} is a tensor of shape {tuple(value.shape)}; a file states plain lists: pass .tolist()")
     raise FileError(
@@ -76,7 +84,7 @@ def _describe(value: Any, where: str, *, full: bool) -> Any:
     )
 
 
-def build(description: Mapping[str, Any], budget: Budget | None = None) -> Any:
+def build(description: Mapping[str, object], budget: Budget | None = None) -> Configurable:
     """The object that a description from :func:`describe` states; lists become tuples.
 
     Only classes in ``Configurable.registry`` are built: surflow's and those that the running program has defined.
@@ -94,7 +102,7 @@ def build(description: Mapping[str, Any], budget: Budget | None = None) -> Any:
     positive
     """
     with nullcontext() if budget is None else budget:
-        return _Builder(budget).value(description, "", 0)
+        return _Builder(budget).instance(description, "", 0)
 
 
 class _Builder:
@@ -103,14 +111,14 @@ class _Builder:
     def __init__(self, budget: Budget | None) -> None:
         self.budget = budget
 
-    def value(self, value: Any, where: str, depth: int) -> Any:
+    def value(self, value: object, where: str, depth: int) -> object:
         if depth > _MOST_DEPTH:
             raise ConfigError(f"{where[:100]}... is nested deeper than {_MOST_DEPTH} levels: no flow is like that")
         if self.budget is not None:
             self.budget.value()
         if isinstance(value, Mapping):
             if "class" in value:
-                return self.object(value, where, depth)
+                return self.instance(value, where, depth)
             return {str(key): self.value(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return tuple(self.value(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value))
@@ -118,7 +126,7 @@ class _Builder:
             return value
         raise ConfigError(f"{where} is a {type(value).__name__}: expected numbers, strings, booleans, lists or tables")
 
-    def object(self, description: Mapping[str, Any], where: str, depth: int) -> Any:
+    def instance(self, description: Mapping[str, Any], where: str, depth: int) -> Configurable:
         name, given = description["class"], description.get("arguments", {})
         if not isinstance(name, str):
             raise ConfigError(f"{where}: expected the name of a class, got {name!r}")
@@ -131,7 +139,7 @@ class _Builder:
         cls = _class_named(name, where)
         position = where or cls.__name__
         if self.budget is not None:
-            self.budget.object(cls)
+            self.budget.instance(cls)
         signature = inspect.signature(cls.__init__)
         known = dict(list(signature.parameters.items())[1:])
         collects = next((n for n, p in known.items() if p.kind is inspect.Parameter.VAR_KEYWORD), None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -66,13 +66,13 @@ class Budget(TorchFunctionMode):
         """Pay for one value of a description."""
         self._spend(_VALUE, "so many values")
 
-    def object(self, cls: type) -> None:
+    def instance(self, cls: type) -> None:
         """Pay for one object, and look at the clock."""
         self._spend(_OBJECT, f"one more {cls.__name__}")
         if time.thread_time() - self.start > self.seconds:
             self._refuse(f"one more {cls.__name__}", f"take {self.seconds:.0f} seconds")
 
-    def argument(self, cls: type, name: str, value: Any) -> None:
+    def argument(self, cls: type, name: str, value: object) -> None:
         """Pay for the integers in an argument of a class, which its constructor may count up to."""
         ours = cls.__module__.startswith("surflow.")
         for n in _integers(value):
@@ -94,7 +94,13 @@ class Budget(TorchFunctionMode):
             "load(path, trusted=True) lifts it too"
         )
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name in ("__get__", "__set__"):  # of attributes such as shape
@@ -110,7 +116,7 @@ class Budget(TorchFunctionMode):
         self._spend(_CALL + made, f"torch.{name}, of {made:,} numbers,")
         return func(*args, **kwargs)
 
-    def _outlined(self, func: Any, args: Any, kwargs: Any) -> int:
+    def _outlined(self, func: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]) -> int:
         """How many numbers a call would make."""
         outlines = [_on_meta(arg) for arg in args]
         named = {key: "meta" if key == "device" else _on_meta(value) for key, value in kwargs.items()}
@@ -121,7 +127,7 @@ class Budget(TorchFunctionMode):
             return _numbers(args) + _numbers(tuple(kwargs.values()))
 
 
-def _integers(value: Any) -> Iterator[int]:
+def _integers(value: object) -> Iterator[int]:
     """Sizes of all integers in an argument but indices, those below the length of their list: an order, groups."""
     if type(value) is int:
         yield abs(value)
@@ -133,15 +139,19 @@ def _integers(value: Any) -> Iterator[int]:
             yield from (n for n in _integers(item) if n >= len(value))
 
 
-def _on_meta(value: Any) -> Any:
+def _on_meta(value: object) -> object:
     if isinstance(value, Tensor):
         return torch.empty_like(value, device="meta")
-    if type(value) in (tuple, list) and any(isinstance(item, (Tensor, tuple, list)) for item in value):
+    if (
+        isinstance(value, tuple | list)
+        and type(value) in (tuple, list)
+        and any(isinstance(item, (Tensor, tuple, list)) for item in value)
+    ):
         return type(value)(_on_meta(item) for item in value)
     return value
 
 
-def _numbers(made: Any) -> int:
+def _numbers(made: object) -> int:
     if isinstance(made, Tensor):
         return made.numel()
     return sum(map(_numbers, made)) if isinstance(made, (tuple, list)) else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from surflow._internal import sealed
-from surflow._internal.sealed import check_seal, save_sealed
+from surflow._internal.files import write_tensors
+from surflow._internal.sealed import MOST_HEADER_BYTES, check_seal
 from surflow._internal.version import __version__
 from surflow.errors import FileError, SurflowError
 from surflow.flow import Flow
@@ -64,17 +63,8 @@ def save(flow: Flow, path: str | Path) -> None:
     # Clones, because tensors that share memory, as views or tied weights, cannot be stored otherwise.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     dtypes = {name: str(b.dtype).removeprefix("torch.") for name, b in _unsaved_buffers(flow).items()}
-    # One entry, because the order of several in the header would differ from file to file.
     header = {"format": FORMAT, "version": __version__, "architecture": architecture, "buffers": dtypes}
-    metadata = {_KEY: json.dumps(header)}
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_sealed(tensors, scratch, metadata)
-        os.replace(scratch, path)
-    except (OSError, SafetensorError) as error:
-        raise FileError(f"{path} cannot be written: {error}") from error
-    finally:
-        scratch.unlink(missing_ok=True) if path.parent.is_dir() else None
+    write_tensors(path, tensors, _KEY, header)
 
 
 def load(path: str | Path, *, trusted: bool = False) -> Flow:
@@ -111,6 +101,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Flow:
         budget = None if trusted else Budget(sum(tensor.numel() for tensor in state.values()), len(state))
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             flow = build(architecture, budget)
+        assert isinstance(flow, Flow)  # by its class's name
         state = state_today(flow, state)
         lines = _differences(_shapes(flow.state_dict()), _shapes(state))
         if lines:
@@ -153,10 +144,8 @@ def _read_header(path: Path) -> dict[str, Any]:
     length = int.from_bytes(start[:8], "little")
     if foreign:
         raise FileError(f"{path} is not a safetensors file; {advice}")
-    if length > sealed.MOST_HEADER_BYTES:  # what it states has its own limit, `Budget`
-        raise FileError(
-            f"{path}: its header claims {length:,} bytes, at most {sealed.MOST_HEADER_BYTES:,} are read; {advice}"
-        )
+    if length > MOST_HEADER_BYTES:  # what it states has its own limit, `Budget`
+        raise FileError(f"{path}: its header claims {length:,} bytes, at most {MOST_HEADER_BYTES:,} are read; {advice}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -203,10 +192,11 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def _check_rebuilds(architecture: dict[str, Any], state: Mapping[str, Tensor]) -> None:
+def _check_rebuilds(architecture: Mapping[str, object], state: Mapping[str, Tensor]) -> None:
     """What was changed after building (a layer replaced, say) is in no description: say so now, not when loading."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         rebuilt = build(architecture)
+    assert isinstance(rebuilt, Flow)
     lines = _differences(_shapes(rebuilt.state_dict()), _shapes(state))
     if lines:
         raise FileError(

@@ -23,6 +23,8 @@ ORDER, DRAW, NOISE, FIRST, HOLD_OUT = range(5)
 
 # Rows of a Dataset that are looked at before training.
 _CHECKED_ROWS = 1000
+# Numbers whose rounding is more than this share of their spread have lost what tells rows apart.
+_MOST_LOST, _FEWEST_ROUNDED = 1e-3, 20
 
 
 class Batch(NamedTuple):
@@ -53,7 +55,7 @@ class Batch(NamedTuple):
         )
 
 
-def as_batch(value: Any, *, conditional: bool) -> Batch:
+def as_batch(value: object, *, conditional: bool) -> Batch:
     """What a user or a collate function hands over, as a Batch."""
     parts = list(value) if isinstance(value, tuple | list) else [value]
     if not 1 <= len(parts) <= 3:
@@ -77,7 +79,7 @@ def as_batch(value: Any, *, conditional: bool) -> Batch:
     return batch
 
 
-def kind_of(value: Any) -> str:
+def kind_of(value: object) -> str:
     """The type of something that is no tensor, and how to make it one."""
     name = type(value).__name__
     if isinstance(value, np.ndarray):
@@ -87,6 +89,23 @@ def kind_of(value: Any) -> str:
     if isinstance(value, list):
         return f"{name}: pass torch.tensor(rows)"
     return name
+
+
+def _refuse_rounding(x: Tensor, kind: torch.dtype, what: str) -> None:
+    """Raise where what numbers differ by is lost in the type that a flow takes them in."""
+    if x.dtype != torch.float64 or x.shape[0] < _FEWEST_ROUNDED:
+        return
+    rows = x.reshape(x.shape[0], -1)
+    lost = (rows - rows.to(kind).double()).abs().nan_to_num(0.0).amax(0)
+    spread = (rows - rows.nanmean(0)).square().nanmean(0).sqrt()
+    columns = (lost > _MOST_LOST * spread).logical_and(spread > 0).nonzero()[:, 0].tolist()
+    if columns:
+        i = columns[0]
+        raise DataError(
+            f"{what}: columns {columns[:8]} of x lose digits that tell rows apart in the flow's {kind}: numbers about "
+            f"{rows[:, i].nanmean():g} that differ by {spread[i]:.2g} are rounded by {lost[i]:.2g}. Start it with "
+            "Standardize, which subtracts in double precision, or make it double with flow.double()"
+        )
 
 
 def check(batch: Batch, flow: Distribution, what: str) -> None:
@@ -110,6 +129,7 @@ def check(batch: Batch, flow: Distribution, what: str) -> None:
     if (kind := flow._type_of_rows(x.dtype)) != x.dtype:
         _refuse(not_finite(x.to(kind), flow.support.undefined), what, "x", f"values beyond the flow's {kind}",
                 "start it with Standardize, or make it double with flow.double()")  # fmt: skip
+        _refuse_rounding(x, kind, what)
     inside = torch.cat([flow.support.contains(rows) for rows in x.split(10_000)])
     _refuse(~inside, what, "x", f"values outside the flow's support {flow.support!r}",
             "bring the data there, or start the flow with a layer whose domain holds them")  # fmt: skip
@@ -204,7 +224,7 @@ class Loaded:
             yield as_batch(batch, conditional=self.conditional)
 
 
-def table_of(data: Any, *, conditional: bool) -> Table | None:
+def table_of(data: object, *, conditional: bool) -> Table | None:
     """Data that is a set of rows, or None."""
     if isinstance(data, TensorDataset):
         data = data.tensors

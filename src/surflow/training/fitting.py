@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeAlias
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import Strategy
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from surflow._internal.files import locked, make_folder
 from surflow._internal.kernels import compiled
 from surflow._internal.random import mix, reseed
 from surflow.distribution import Distribution
-from surflow.errors import BoundError, ConfigError, DataError, unknown_name
+from surflow.errors import BoundError, ConfigError, DataError, NonFiniteError, unknown_name
 from surflow.flow import Flow
 from surflow.training.batches import FIRST, Loaded, Table, table_of
 from surflow.training.checkpoints import SafetensorsIO, read
 from surflow.training.diagnosis import warn_of_others
 from surflow.training.loop import CountedSteps, Plan, Steps, Training
+from surflow.training.progress import Bar, shown
 from surflow.training.quiet import quiet
-from surflow.training.record import CHECKPOINT, Bar, Record, Row, latest_checkpoint
-from surflow.training.sources import Source, source_of, split
+from surflow.training.record import CHECKPOINT, Record, Row, latest_checkpoint
+from surflow.training.sources import Data, HeldOut, Source, source_of, split
 
 __all__ = ["History", "Row", "fit"]
+
+# Lightning's own alias is private.
+Precision: TypeAlias = Literal[
+    "16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true", "16", "bf16", "32", "64", 16, 32, 64
+]
 
 SCHEDULES = ("constant", "cosine", "step")
 
@@ -70,9 +81,9 @@ class History:
 
 def fit(
     flow: Distribution,
-    data: Any,
+    data: Data,
     *,
-    validation: Any = None,
+    validation: HeldOut | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     batch_size: int = 256,
@@ -91,15 +102,16 @@ def fit(
     progress: bool = True,
     compile: bool | None = None,
     accelerator: str = "auto",
-    devices: Any = 1,
-    strategy: Any = "auto",
-    precision: Any = "32-true",
+    devices: int | str | list[int] = 1,
+    strategy: str | Strategy = "auto",
+    precision: Precision = "32-true",
 ) -> History:
     r"""Train ``flow`` with Adam on the mean of :math:`-\mathrm{elbo}(x)` in nats, and leave it in ``eval`` mode.
 
     Adam's betas are 0.9 and 0.99: a run of a thousand steps should not remember its first gradients to the end.
     Everything random, the order of the data and the noise of the layers, is a function of (seed, step). The caller's
-    random state is left as it was. With validation, the flow ends with the weights of the lowest validation loss.
+    random state is left as it was. With validation, the flow ends with the weights of the lowest validation loss,
+    be they those before the first step. A loss that has grown is said, by a warning.
 
     Args:
         flow: a flow, or any distribution with parameters.
@@ -120,10 +132,12 @@ def fit(
         importance_samples: k of the k-sample bound that is trained on (arXiv 1509.00519); 1 is the ELBO.
         snapshots: after which steps to keep a copy of the weights, 0 for the beginning.
         seed: of the order of the rows, of the noise, and of the rows that a fraction holds out.
-        folder: where log.csv and, about every thirty seconds, a checkpoint go. A run that was killed is taken up again
-            by the same call, and ends as if it had not been; a finished run is never overwritten.
+        folder: where log.csv and, about every thirty seconds and at the end, a checkpoint go. A run that was killed is
+            taken up again by the same call, and ends as if it had not been; after the end the call gives the same once
+            more. No run is overwritten. SIGTERM, SIGHUP and SIGUSR1 leave a checkpoint before they take their course.
         tensorboard: write a TensorBoard log into the folder as well.
-        progress: show a bar with the loss, in nats, or in bits per dimension for integers.
+        progress: show a bar with the loss, in nats, or in bits per dimension for integers; where there is no terminal,
+            a line every ten seconds on stderr, with the time left.
         compile: let torch's compiler make kernels of the splines (:func:`surflow.compiled`), and on a GPU one graph of
             the whole step. By default where the run is long enough to pay for it: 20,000 steps or five minutes.
         accelerator, devices, strategy, precision: as of Lightning's Trainer. n devices share batches of n batch_size
@@ -135,9 +149,9 @@ def fit(
         ShapeError: data or contexts of another shape than the flow's, or a missing context.
         ConfigError: an option that does not exist or contradicts another.
         BoundError: the flow's bound has no unbiased gradient (:mod:`surflow.gradients`); says which layer is to blame.
-        FileError: a folder that cannot be written to, or holds a finished run, another run, or a damaged one.
+        FileError: a folder that cannot be written to, or holds another run or a damaged one, or is another process's.
         NonFiniteError: the loss is NaN or infinite, or that of rows of the validation data, which are listed; says
-            at which step, and which layer is first to blame. The flow keeps its last good weights.
+            at which step, and which layer is first to blame. The flow has the best weights that were evaluated.
 
     Source: Kingma and Ba, "Adam", arXiv 1412.6980; Loshchilov and Hutter, "SGDR", arXiv 1608.03983 (cosine).
 
@@ -157,13 +171,18 @@ def fit(
     if compile is None and (steps is None or steps >= _LONG_STEPS) and (minutes is None or minutes >= _LONG_MINUTES):
         compile = True
     kernels = nullcontext() if compile is None else compiled(wanted=compile)
-    with kernels, quiet(), torch.random.fork_rng(devices=[home] if home.type == "cuda" else []):
+    path = None if folder is None else make_folder(folder)
+    # Of several processes of one run the first holds the folder.
+    hold = nullcontext() if path is None or getattr(rank_zero_only, "rank", None) else locked(path)
+    with (
+        hold, kernels, quiet(), tempfile.TemporaryDirectory() as scratch,
+        torch.random.fork_rng(devices=[home] if home.type == "cuda" else []),
+    ):  # fmt: skip
         source, held_out = _data(flow, data, validation, plan)
         settings = {**plan.settings(), "snapshots": sorted(snapshots), "rows": _size(source)}
         settings |= {"devices": str(devices), "precision": str(precision)}
-        path = None if folder is None else Path(folder)
-        resumed = path is not None and latest_checkpoint(path, settings, flow) is not None
-        if not resumed:
+        state = None if path is None else latest_checkpoint(path, settings, flow)
+        if state is None:
             first = source.first.to(home, flow)
             reseed(mix(seed, FIRST), home)
             flow.train()
@@ -173,7 +192,9 @@ def fit(
         record = Record(plan, snapshots, held_out, path, settings)
         # Mixed precision and clipping do not go with the fused optimiser, which unscales gradients itself.
         fused = not (clip and str(precision).endswith("-mixed"))
+        said = [shown(record, flow)] if progress else []
         training = Training(flow, source, plan, fused=fused, compile=bool(compile))
+        record.handover = Path(scratch) / "record.safetensors"
         trainer = Trainer(
             accelerator=accelerator,
             devices=devices,
@@ -183,16 +204,19 @@ def fit(
             max_epochs=-1,
             gradient_clip_val=clip,
             logger=_tensorboard(path) if tensorboard and path else False,
-            callbacks=[record, *([Bar(record, flow)] if progress else [])],
+            callbacks=[record, *said],
             plugins=[SafetensorsIO()],
-            default_root_dir=path,
+            default_root_dir=scratch,  # where Lightning would look for checkpoints of its own
             num_sanity_val_steps=0,
             enable_checkpointing=False,
-            enable_progress_bar=progress,
+            enable_progress_bar=any(isinstance(callback, Bar) for callback in said),
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        _run(trainer, training, record, path / CHECKPOINT if resumed and path else None)
+        if state is not None and path is not None and record.ended(state):
+            record.restore(state, flow)
+        else:
+            _run(trainer, training, record, None if state is None or path is None else path / CHECKPOINT)
         if isinstance(held_out, Table):
             rows = held_out.take(torch.arange(min(held_out.size, _WEIGHING_ROWS)))
             rows = rows.to(home, flow)
@@ -200,9 +224,9 @@ def fit(
     if record.stopped == "interrupted":
         again = "" if path is None else "; the same call goes on from its last checkpoint"
         print(f"fit: interrupted after {record.steps} steps{again}", file=sys.stderr)
-    elif path is not None and trainer.is_global_zero:
-        (path / CHECKPOINT).unlink(missing_ok=True)
-    validated = record.best is not None
+        if training.signal not in (0, signal.SIGINT):
+            signal.raise_signal(training.signal)  # whoever handles it, or else the system, ends the process
+    validated = record.best_nll < math.inf
     return History(
         rows=record.rows,
         steps=record.steps,
@@ -226,28 +250,40 @@ def _run(trainer: Trainer, training: Training, record: Record, checkpoint: Path 
     training.train()
     try:
         # Lightning switches gradients on for good; enable_grad switches back.
-        with (
-            torch.enable_grad(),
-            torch.random.fork_rng(devices=generators),
-            tempfile.TemporaryDirectory() as scratch,
-        ):
-            record.handover = Path(scratch) / "record.safetensors"
+        with torch.enable_grad(), torch.random.fork_rng(devices=generators):
             trainer.fit(training, train_dataloaders=loader, ckpt_path=checkpoint)
-            if record.handover.exists():  # the run was in processes of its own
+            if record.handover is not None and record.handover.exists():  # the run was in processes of its own
                 record.load_state_dict(read(record.handover))
     except SystemExit as exit:
         # Lightning turns Ctrl-C into an exit; what is learned so far is worth more than that.
         if not isinstance(exit.__context__, KeyboardInterrupt):
             raise
         record.stopped = "interrupted"
+    except NonFiniteError as error:
+        if record.best is None and not training.good:
+            raise
+        step = record.best_step
+        if record.best is None:
+            flow.load_state_dict(training.good)
+            step = training.good_step
+        raise NonFiniteError(f"{error}. The flow has the best weights that were evaluated, of step {step}") from error
     finally:
         flow.to(home)
         flow.eval()
-    if record.best is not None:
-        flow.load_state_dict(record.best)
+        if record.best is not None:
+            flow.load_state_dict(record.best)
+    if record.grown:
+        warnings.warn(
+            f"the loss has grown from {record.start:.4g} to {record.end:.4g} nats: the flow has the best weights that "
+            f"were evaluated, of step {record.best_step}; a smaller lr or clip=1 may help",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
-def _data(flow: Distribution, data: Any, validation: Any, plan: Plan) -> tuple[Source, Table | Loaded | None]:
+def _data(
+    flow: Distribution, data: Data, validation: HeldOut | None, plan: Plan
+) -> tuple[Source, Table | Loaded | None]:
     source = source_of(data, flow, plan.batch_size, plan.seed)
     source.check(flow)
     if validation is None:
@@ -275,7 +311,13 @@ def _size(source: Source) -> int | None:
 
 
 def _check_options(
-    flow: Distribution, plan: Plan, validation: Any, snapshots: Collection[int], folder: Any, *, tensorboard: bool
+    flow: Distribution,
+    plan: Plan,
+    validation: HeldOut | None,
+    snapshots: Collection[int],
+    folder: str | Path | None,
+    *,
+    tensorboard: bool,
 ) -> None:
     if not isinstance(flow, Distribution):
         raise ConfigError(f"expected a Flow or another Distribution to train, got {type(flow).__name__}")
@@ -301,8 +343,6 @@ def _check_options(
             raise ConfigError(f"{name} must be positive, got {value!r}")
     if plan.patience is not None and validation is None:
         raise ConfigError("patience counts validations: pass validation= as well")
-    if plan.importance_samples > 1 and not isinstance(flow, Flow):
-        raise ConfigError(f"importance_samples needs a Flow, got {type(flow).__name__}")
     if plan.steps is not None and any(not 0 <= step <= plan.steps for step in snapshots):
         raise ConfigError(f"snapshots must lie from 0 to steps={plan.steps}, got {sorted(snapshots)}")
     if tensorboard and folder is None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import LightningModule
@@ -25,6 +28,9 @@ WARM_UP = 0.05
 # Adam's. Squared gradients are remembered for 100 steps, not 1000: those of the first steps are large, and a run of a
 # thousand steps would be slowed by them to its end.
 BETAS = (0.9, 0.99)
+
+# Signals that ask a run for its end: of schedulers, of Ctrl-C, of a closed terminal, of SLURM before the time is over.
+STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 # Steps between copies of weights to fall back on when a gradient was not finite although the loss was.
 _KEEP_EVERY = 50
@@ -97,15 +103,19 @@ class Training(LightningModule):
         self.loss = math.nan
         self.seconds = self.seconds_before = 0.0
         self.started = time.monotonic()
+        self.latest: Batch | None = None
+        # Weights of a finite loss, the lowest of those that were kept.
         self.good: dict[str, Tensor] = {}
-        self.good_step = 0
+        self.good_step, self.good_loss = 0, math.inf
+        # The signal that asked for an end, or 0, and whether any device was asked.
+        self.signal, self.asked = 0, False
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         # Lightning sets some forty attributes a step, and a Module's way of setting them is slow.
         if name in self.__dict__:
             self.__dict__[name] = value
         else:
-            super().__setattr__(name, value)
+            super().__setattr__(name, value)  # type: ignore[arg-type]  # torch takes any
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [p for p in self.flow.parameters() if p.requires_grad]
@@ -118,7 +128,18 @@ class Training(LightningModule):
         if self.compile_step and self.device.type == "cuda":
             # Small models wait for launches there, which a CUDA graph makes all at once.
             self.elbo = torch.compile(self.flow.elbo, mode="reduce-overhead")
+        if threading.current_thread() is threading.main_thread():  # others get no signals
+            # In place of Lightning's, which puts back what was there before when the run ends.
+            for number in STOPS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                    signal.signal(number, self.ask)
         self.started = time.monotonic()
+
+    def ask(self, number: int, _: FrameType | None) -> None:
+        """End after this step; when asked again, at once."""
+        if self.signal:
+            raise KeyboardInterrupt
+        self.signal = number
 
     def batch(self, step: int) -> Batch:
         trainer = self.trainer
@@ -133,13 +154,13 @@ class Training(LightningModule):
             return -self.flow.log_prob(batch.x, batch.context, importance_samples=self.plan.importance_samples)
         return -self.elbo(batch.x, batch.context)
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         rate = self.plan.learning_rate(self.trainer.global_step, self.seconds)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
     def training_step(self, step: int) -> Tensor:
-        batch = self.batch(step)
+        batch = self.latest = self.batch(step)
         self.seed_noise(step)
         nll = self.nll(batch)
         several = self.trainer.world_size > 1
@@ -153,33 +174,54 @@ class Training(LightningModule):
         seconds = self.seconds_before + time.monotonic() - self.started
         report = loss.detach()
         if several:  # one value of the loss and of the time, so that all devices decide alike
-            report = torch.stack([report.double(), report.new_tensor(seconds, dtype=torch.float64)])
+            numbers = [seconds, float(self.signal > 0)]
+            report = torch.cat([report.double()[None], report.new_tensor(numbers, dtype=torch.float64)])
             report = self.trainer.strategy.reduce(report, reduce_op="mean")
         self._report, self._seconds = report, seconds
         return loss
 
-    def on_before_optimizer_step(self, optimizer: Any) -> None:
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Look at the loss here, where a device still has the backward pass to do, and before the weights change."""
         if self._report.ndim:
-            self.loss, self.seconds = self._report.tolist()
+            self.loss, self.seconds, asked = self._report.tolist()
+            self.asked = asked > 0
         else:
-            self.loss, self.seconds = self._report.item(), self._seconds
+            self.loss, self.seconds, self.asked = self._report.item(), self._seconds, self.signal > 0
         if not math.isfinite(self.loss):
-            self._give_up()
-        if not self.good or self.trainer.global_step % _KEEP_EVERY == 0:
+            self._give_up(self.trainer.global_step, "the loss")
+        if not self.good or (self.trainer.global_step % _KEEP_EVERY == 0 and self.loss < self.good_loss):
             # They gave a finite loss, and are about to change.
             self.good, self.good_step = copy_of(self.flow.state_dict()), self.trainer.global_step
+            self.good_loss = self.loss
 
-    def _give_up(self) -> None:
-        step = self.trainer.global_step
-        batch = self.batch(step)
+    @torch.no_grad()
+    def loss_after(self, step: int) -> float:
+        """The loss of the weights that a step has left, on the rows of that step: no later step looks at them.
+
+        Raises:
+            NonFiniteError: if it is not finite.
+        """
+        batch = self.latest
+        assert batch is not None  # the step has been
+        self.elbo = self.flow.elbo  # not worth another graph
+        self.eval()
         self.seed_noise(step)
-        message = f"the loss of step {step} is {self.loss}: {explain(self.flow, batch)}"
-        kept = step
-        if self.good and any(not p.isfinite().all() for p in self.flow.parameters()):
-            self.flow.load_state_dict(self.good)
-            kept = self.good_step
-        raise NonFiniteError(f"{message}. The flow has its last good weights, of step {kept}")
+        with self.trainer.precision_plugin.val_step_context():
+            nll = self.nll(batch)
+        self.train()
+        weight = torch.ones_like(nll) if batch.weight is None else batch.weight
+        total = torch.stack([(nll.masked_fill(weight == 0, 0.0) * weight).sum(), weight.sum()]).double()
+        total = self.trainer.strategy.reduce(total, reduce_op="sum")
+        self.loss = (total[0] / total[1]).item()
+        if not math.isfinite(self.loss):
+            self._give_up(step, "after the last step the loss")
+        return self.loss
+
+    def _give_up(self, step: int, what: str) -> NoReturn:
+        assert self.latest is not None  # it gave the loss
+        self.seed_noise(step)
+        batch = self.latest
+        raise NonFiniteError(f"{what} of step {step} is {self.loss}: {explain(self.flow, batch)}")
 
 
 def copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,24 +1,23 @@
-"""What a run leaves behind: its log, validation and best weights, snapshots, checkpoints, the progress bar."""
+"""What a run leaves behind: its log, validation and best weights, snapshots, checkpoints."""
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
-import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import torch
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from surflow._internal.files import write_text
 from surflow._internal.random import mix, reseed
 from surflow.distribution import Distribution
 from surflow.errors import FileError, NonFiniteError
-from surflow.supports import Integers
 from surflow.training.batches import HOLD_OUT, Batch, Loaded, Table, check
 from surflow.training.checkpoints import read, write
 from surflow.training.diagnosis import explain
@@ -37,11 +36,11 @@ _VALIDATIONS = 30
 _TRAIN_ROWS = 200
 _VALIDATION_CHUNK = 1000
 
+# A loss that has grown by this share, and by a nat, is no noise.
+_GROWN = 0.1
+
 # Rows that an error lists.
 _LISTED = 10
-
-# Between refreshes of the progress bar.
-_BAR_SECONDS = 0.25
 
 
 class Row(NamedTuple):
@@ -79,6 +78,8 @@ class Record(Callback):
         self.validations = 0
         self.steps, self.seconds, self.stopped = 0, 0.0, ""
         self.sum, self.count = 0.0, 0  # of the training loss since its last row
+        # Of the flow before its first step, and as the last step has left it: on the validation set, or on a batch.
+        self.start, self.end = math.nan, math.nan
         self.saved_at = 0.0
         self.written, self.written_at = 0, 0.0  # rows of the log, and when
         self.handover: Path | None = None
@@ -86,7 +87,7 @@ class Record(Callback):
 
     # -- hooks ------------------------------------------------------------------------------------------
 
-    def setup(self, trainer: Trainer, module: Any, stage: str) -> None:
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         if os.getpid() != self.process:
             hush()
 
@@ -97,14 +98,18 @@ class Record(Callback):
             self.snapshots[0] = copy_of(module.flow.state_dict())
         self.saved_at = self.seconds
         if not trainer.global_step:
+            if self.validation is not None:
+                self._validate_start(trainer, module)
             self._save(trainer)  # before the log, for a log without a checkpoint is a finished run's
         if self.folder and trainer.is_global_zero:
             self._write_log(anew=True)
 
-    def on_train_batch_end(self, trainer: Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Trainer, module: Training, *_: object) -> None:  # type: ignore[override]
         plan, step = self.plan, trainer.global_step
         self.steps, self.seconds = step, module.seconds
         self.sum, self.count = self.sum + module.loss, self.count + 1
+        if self.validation is None and step == 1:
+            self.start = module.loss
         if step == plan.steps:
             self.stopped = "steps"
         elif plan.minutes is not None and self.seconds >= 60 * plan.minutes:
@@ -114,14 +119,20 @@ class Record(Callback):
             self.sum, self.count = 0.0, 0
         if self.validation is not None and self._validation_due():
             self._validate(trainer, module)
+        elif self.validation is None and self.stopped:
+            self.end = module.loss_after(step - 1)
+            if self.grown:
+                self.best, self.best_step = module.good, module.good_step
         if step in self.wanted:
             self.snapshots[step] = copy_of(module.flow.state_dict())
-        if self.stopped:
-            trainer.should_stop = True
-        if self.folder and trainer.is_global_zero and (self.stopped or self.seconds - self.written_at >= _LOG_SECONDS):
+        ends = bool(self.stopped) or module.asked
+        if self.folder and trainer.is_global_zero and (ends or self.seconds - self.written_at >= _LOG_SECONDS):
             self._write_log()
-        if self.folder and not self.stopped and self.seconds - self.saved_at >= CHECKPOINT_SECONDS:
+        if self.folder and (ends or self.seconds - self.saved_at >= CHECKPOINT_SECONDS):
             self._save(trainer)
+        if ends:
+            trainer.should_stop = True
+            self.stopped = self.stopped or "interrupted"  # which no checkpoint knows of
 
     def on_fit_end(self, trainer: Trainer, module: Training) -> None:  # type: ignore[override]
         # Processes that were started for the run end with it: the first one leaves what it knows.
@@ -139,10 +150,21 @@ class Record(Callback):
             return self.steps % max(self.plan.steps // _VALIDATIONS, 1) == 0
         return self.seconds >= 60 * (self.plan.minutes or 0) * (self.validations + 1) / _VALIDATIONS
 
+    def _validate_start(self, trainer: Trainer, module: Training) -> None:
+        """Validate the flow before its first step. Layers as they are drawn may overflow on rows that they will fit."""
+        try:
+            nll = self._held_out(trainer, module)
+        except NonFiniteError:
+            return
+        self._add(trainer, "validation", nll)
+        self.best, self.best_nll = copy_of(module.flow.state_dict()), nll
+        self.start = nll
+
     def _validate(self, trainer: Trainer, module: Training) -> None:
         nll = self._held_out(trainer, module)
         self.validations += 1
         self._add(trainer, "validation", nll)
+        self.end = nll
         if nll < self.best_nll:
             self.best, self.best_step, self.best_nll = copy_of(module.flow.state_dict()), self.steps, nll
             self.failures = 0
@@ -193,12 +215,25 @@ class Record(Callback):
             for logger in trainer.loggers:
                 logger.log_metrics({f"nll/{split}": nll, "learning_rate": rate}, step=self.steps)
 
+    @property
+    def grown(self) -> bool:
+        """Whether the loss ended far above where it began."""
+        return self.end > self.start + max(_GROWN * abs(self.start), 1.0)
+
     def _write_log(self, *, anew: bool = False) -> None:
         """Append the latest rows, or write those that the checkpoint knows: the others are of steps to be redone."""
         assert self.folder is not None
-        with (self.folder / LOG).open("w" if anew else "a", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerows([Row._fields, *self.rows] if anew else self.rows[self.written :])
+        path = self.folder / LOG
+        text = io.StringIO()
+        csv.writer(text).writerows([Row._fields, *self.rows] if anew else self.rows[self.written :])
+        if anew:
+            write_text(path, text.getvalue())
+        else:
+            try:
+                with path.open("a", encoding="utf-8", newline="") as file:
+                    file.write(text.getvalue())
+            except OSError as error:
+                raise FileError(f"{path} cannot be written: {error.strerror or error}") from error
         self.written, self.written_at = len(self.rows), self.seconds
 
     # -- checkpoints ----------------------------------------------------------------------------------------------
@@ -211,9 +246,22 @@ class Record(Callback):
     def state_dict(self) -> dict[str, Any]:
         numbers = [[r.step, _SPLITS.index(r.split), r.nll, r.learning_rate, r.seconds] for r in self.rows]
         names = ("best", "best_step", "best_nll", "failures", "validations", "steps", "seconds", "sum", "count",
-                 "snapshots", "stopped", "settings")  # fmt: skip
+                 "start", "end", "snapshots", "stopped", "settings")  # fmt: skip
         table = torch.tensor(numbers, dtype=torch.float64).reshape(-1, 5)
         return {"rows": table, **{name: getattr(self, name) for name in names}}
+
+    @staticmethod
+    def ended(checkpoint: dict[str, Any]) -> bool:
+        """Whether a checkpoint is of the end of a run."""
+        return bool(checkpoint["callbacks"]["Record"]["stopped"])
+
+    def restore(self, checkpoint: dict[str, Any], flow: Distribution) -> None:
+        """What the end of a run had left: the record, its log, and the flow's weights."""
+        self.load_state_dict(checkpoint["callbacks"]["Record"])
+        weights = self.best or {name.removeprefix("flow."): t for name, t in checkpoint["state_dict"].items()}
+        flow.load_state_dict(weights)
+        flow.eval()
+        self._write_log(anew=True)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
@@ -221,55 +269,16 @@ class Record(Callback):
         self.rows = [Row(int(step), _SPLITS[int(split)], *rest) for step, split, *rest in state["rows"].tolist()]
 
 
-class Bar(TQDMProgressBar):
-    """One line: steps, time, and the latest losses in nats, or in bits per dimension for integers."""
-
-    def __init__(self, record: Record, flow: Distribution) -> None:
-        super().__init__()
-        self.record = record
-        discrete = isinstance(flow.support, Integers)
-        self.unit = "bits/dim" if discrete else "nats"
-        self.per = math.log(2) * math.prod(flow.event_shape) if discrete else 1.0
-        self.shown_at = -math.inf
-
-    def get_metrics(self, trainer: Trainer, module: Any) -> dict[str, str]:  # type: ignore[override]
-        latest = {row.split: row.nll for row in self.record.rows}
-        return {split: f"{latest[split] / self.per:.3f} {self.unit}" for split in _SPLITS if split in latest}
-
-    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
-        super().on_train_start(trainer)
-        self.train_progress_bar.total = self.record.plan.steps
-        self.train_progress_bar.set_description("fit")
-
-    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        """A run is one epoch to Lightning; there is nothing to say about it."""
-
-    def on_train_batch_end(self, *arguments: Any) -> None:
-        now = time.monotonic()
-        if now - self.shown_at >= _BAR_SECONDS or self.record.stopped:
-            self.shown_at = now
-            super().on_train_batch_end(*arguments)
-
-
 def latest_checkpoint(folder: Path, settings: dict[str, Any], flow: Distribution) -> dict[str, Any] | None:
-    """The checkpoint of an unfinished run in ``folder``, or None for a folder without a run.
+    """The checkpoint of a run in ``folder``, or None for a folder without a run.
 
     Raises:
-        FileError: if the folder cannot be written to, or holds a finished run, or one with other settings.
+        FileError: if the folder holds the log of a run whose checkpoint is gone, or a run with other settings.
     """
     path = folder / CHECKPOINT
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{os.getpid()}.probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise FileError(f"the folder {folder} cannot be written to: {error.strerror}; choose another") from error
     if not path.exists():
         if (folder / LOG).exists():
-            raise FileError(
-                f"{folder} holds a finished run: choose another folder, or delete its {LOG} to train there anew"
-            )
+            raise FileError(f"{folder} holds a finished run, with its {LOG}: choose another folder")
         return None
     state = read(path)
     try:
@@ -282,7 +291,7 @@ def latest_checkpoint(folder: Path, settings: dict[str, Any], flow: Distribution
         changed.append("another flow")
     if changed:
         raise FileError(
-            f"{folder} holds an unfinished run with other settings ({'; '.join(changed)}): call fit as before to "
-            f"finish it, choose another folder, or delete its {CHECKPOINT} and {LOG} to train there anew"
+            f"{folder} holds a run with other settings ({'; '.join(changed)}): call fit as before to "
+            "finish it, or choose another folder"
         )
     return state

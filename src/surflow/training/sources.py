@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from surflow._internal.random import mix, reseed
 from surflow.distribution import Distribution
@@ -26,6 +27,11 @@ from surflow.training.batches import (
     refuse_constant,
     table_of,
 )
+
+# What ``fit`` takes: rows, and what it takes them from.
+RowsLike: TypeAlias = Tensor | np.ndarray | Sequence[Tensor | np.ndarray | None]
+Data: TypeAlias = RowsLike | Dataset | DataLoader | Distribution | Callable[[int], RowsLike]
+HeldOut: TypeAlias = float | RowsLike | Dataset | DataLoader
 
 # Rows that the layers fitted to data see: at least so many, and of small events more, up to so many numbers.
 _FIRST_ROWS = 1000
@@ -107,7 +113,7 @@ class Rows(Source):
 class Fresh(Source):
     """New rows at every step, from a Distribution or a callable n -> batch."""
 
-    def __init__(self, draw: Callable[[int], Any], batch_size: int, seed: int, *, conditional: bool) -> None:
+    def __init__(self, draw: Callable[[int], RowsLike], batch_size: int, seed: int, *, conditional: bool) -> None:
         self.draw, self.batch_size, self.seed, self.conditional = draw, batch_size, seed, conditional
 
     def _draw(self, n: int, *salt: int) -> Batch:
@@ -133,7 +139,7 @@ class Stream(Source):
     def __init__(self, loader: DataLoader, seed: int, *, conditional: bool) -> None:
         self.loader, self.seed, self.conditional = loader, seed, conditional
         self.position = 0
-        self.iterator: Iterator[Any] | None = None
+        self.iterator: Iterator[object] | None = None
         try:
             self.length = len(loader)
         except TypeError:  # an iterable set that does not know its length
@@ -150,7 +156,7 @@ class Stream(Source):
             if self.position > wanted:
                 return as_batch(batch, conditional=self.conditional)
 
-    def _next(self) -> Any:
+    def _next(self) -> object:
         for _ in range(2):
             reseed(mix(self.seed, DRAW, self.position))
             if self.iterator is None:
@@ -181,7 +187,7 @@ def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:
     return torch.cat(given) if len(given) == len(parts) else None
 
 
-def source_of(data: Any, flow: Distribution, batch_size: int, seed: int) -> Source:
+def source_of(data: Data, flow: Distribution, batch_size: int, seed: int) -> Source:
     """The source of whatever ``fit`` accepts as data."""
     conditional = flow.context_shape is not None
     if isinstance(data, DataLoader):
@@ -213,7 +219,7 @@ def split(source: Source, fraction: float, seed: int) -> tuple[Source, Table]:
     return Rows(table.part(order[held:]), source.batch_size, seed), table.part(order[:held])
 
 
-def _draws(data: Distribution, *, conditional: bool) -> Callable[[int], Any]:
+def _draws(data: Distribution, *, conditional: bool) -> Callable[[int], RowsLike]:
     if not conditional:
         return data.sample
     labelled = getattr(data, "sample_labelled", None)

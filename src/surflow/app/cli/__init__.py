@@ -8,6 +8,7 @@ import typer
 
 from surflow.app.cli import evaluate, inspect, listing, report, reproduce, sample, score, show, train
 from surflow.app.cli.shared import Group
+from surflow.app.cli.stops import end_in_order
 
 __all__ = ["app", "main"]
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The program ``surflow``."""
+    end_in_order()
     app(prog_name="surflow")
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from surflow._internal.files import write_text
 from surflow.app.cli.shared import say
 from surflow.app.names import split_names
-from surflow.app.output import check_suffix, writing
+from surflow.app.output import check_suffix
 from surflow.errors import plain_text
 
 if TYPE_CHECKING:
@@ -31,15 +32,17 @@ def inspect(
 ) -> None:
     """What the columns of a table are taken for, with the evidence, and what is doubtful about the data."""
     from surflow.app.inspection import inspection, write_page_of
+    from surflow.app.waiting import waiting
 
     if output is not None:
         check_suffix(output, (".toml", ".html"))
-    found = inspection(data, column or (), split_names(drop) or ())
+    with waiting(f"reading {data}"):
+        found = inspection(data, column or (), split_names(drop) or ())
     _print(found.title, found.schema, found.sketches)
     if output is not None and output.suffix == ".toml":
-        writing(output, lambda: output.write_text(found.schema.to_toml(), encoding="utf-8"))
+        write_text(output, found.schema.to_toml())
     elif output is not None:
-        writing(output, lambda: write_page_of(found, output))
+        write_page_of(found, output)
     if output is not None:
         say(f"written: {output}")
 

@@ -14,8 +14,9 @@ def list_names() -> None:
     from surflow.data import simulator_names, synthetic_names, table_names
 
     lines = ["Synthetic data, exact densities known:", *_wrapped(synthetic_names()), ""]
-    lines += ["Real data (or pass a .csv, .parquet, .npy or .npz file, or a folder of images; MNIST is looked for in"]
-    lines += ["--data-dir, in $SURFLOW_DATA and in the cache, else downloaded):"]
+    lines += ["Real data (or pass a table as CSV, JSON, Parquet, Arrow, Excel, a database or a query, an .npy or .npz"]
+    lines += ["file, or a folder of images; MNIST is looked for in --data-dir, in $SURFLOW_DATA and in the cache, else"]
+    lines += ["downloaded):"]
     lines += [*_wrapped(table_names()), ""]
     lines += ["Simulators, parameters given observations, exact posteriors known:", *_wrapped(simulator_names()), ""]
     lines += ["Presets, --model NAME:"]

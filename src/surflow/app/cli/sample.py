@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from surflow._internal.files import written_whole
 from surflow.app.cli.shared import DefuseFormulas, Run, Seed, say
-from surflow.app.output import check_spares, check_suffix, number_column, write_grid, write_table, writing
+from surflow.app.output import check_spares, check_suffix, number_column, write_grid, write_table
 from surflow.errors import ConfigError, FileError, unknown_name
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ def sample(
     if output.suffix == ".npy":
         import numpy as np
 
-        writing(output, lambda: np.save(output, x.numpy()))
+        with written_whole(output) as scratch:
+            np.save(scratch, x.numpy())
     elif output.suffix == ".png":
-        writing(output, lambda: write_grid(output, x, facts.support))
+        write_grid(output, x, facts.support)
     else:
         columns = [*_columns(x.flatten(1), facts), *_context_columns(given, facts.context)]
         write_table(output, columns, defuse_formulas=defuse_formulas)

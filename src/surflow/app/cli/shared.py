@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,14 +28,16 @@ Run = Annotated[Path, typer.Argument(help="A folder made by 'surflow train'.")]
 
 
 class Group(TyperGroup):
-    """Shows what a user can mend as a message, without a traceback, and exits with status 2."""
+    """Shows what a user can mend as a message, without a traceback. The status is 2, after Ctrl-C 130."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 -- the type of a context is private to Typer
         try:
             return super().invoke(ctx)
         except SurflowError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(128 + signal.SIGINT) from error
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -11,8 +11,8 @@ from surflow.errors import plain_text
 if TYPE_CHECKING:
     from surflow.evaluation import Row
 
-# Rows of the figures of merit that are about one coordinate of the latent: too many for a terminal.
-_ONE_COORDINATE = re.compile(r"latent_\w+_\d+")
+# Figures of one coordinate of the latent, of one column or of a pair: too many for a terminal.
+_OF_ONE = re.compile(r".*_\d+")
 
 
 def print_figures(rows: list[Row], which: str) -> None:
@@ -31,7 +31,7 @@ def print_figures(rows: list[Row], which: str) -> None:
     table.add_column("± error", justify="right")
     table.add_column("unit")
     for row in rows:
-        if _ONE_COORDINATE.fullmatch(row["metric"]):
+        if _OF_ONE.fullmatch(row["metric"]):
             continue  # in metrics.json and in the report
         error = "" if row["error"] is None else f"{row['error']:.4f}"
         value = f"{row['value']:,.0f}" if row["unit"] == "rows" else f"{row['value']:.4f}"

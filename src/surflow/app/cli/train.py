@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from surflow.app.cli.shared import LARGEST_SEED, command_line, say
+from surflow.app.cli.stops import says_how_to_go_on
 from surflow.app.cli.table import print_figures
 from surflow.app.names import split_names
 from surflow.errors import ConfigError
@@ -59,7 +59,7 @@ def train(
     lr: Annotated[float | None, typer.Option(callback=_positive, help="Largest learning rate, above 0.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST_SEED, help="Of everything that draws.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-MODEL-N.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
 ) -> None:
     """Train a model on data, evaluate it on held-out rows, and write a run: model, metrics, log, report."""
     config = _config(
@@ -79,20 +79,30 @@ def train(
         training={"steps": steps, "minutes": minutes, "batch_size": batch_size, "lr": lr},
     )
     from surflow.app import runs
+    from surflow.evaluation import read_results
 
     splits = runs.load_splits(config)
     config = config.settled(splits)
     flow = runs.build(config, splits)
     name = f"{splits.name}-{config.model.preset or 'chain'}"
-    run = runs.RunFolder.create(out or runs.next_folder("runs", name), config, overwrite=overwrite)
-    run.write_data(splits, config)
-    say(splits.description)
-    for warning in [] if splits.schema is None else splits.schema.warnings:
-        say(f"  note: {warning}")
-    say(f"\n{flow.summary()}\n")
-    flow = runs.train(run, flow, splits, config, progress=sys.stdout.isatty())
-    print_figures(runs.evaluate(flow, splits, config, config.seed, run.metrics_path, command_line()), "held-out rows")
-    say(f"report: {runs.report(run)}")
+    run = runs.RunFolder(out or runs.next_folder("runs", name, config))
+    with run.held(), says_how_to_go_on(run.path):
+        if run.finished and not overwrite and run.config() == config:
+            run.begin(config, splits)
+            say(f"{run.path} holds this run, and it is finished\nreport: {run.report_path}")
+            return
+        run.begin(config, splits, overwrite=overwrite)
+        say(splits.description)
+        for warning in [] if splits.schema is None else splits.schema.warnings:
+            say(f"  note: {warning}")
+        say(f"\n{flow.summary()}\n")
+        flow = runs.train(run, flow, splits, config, progress=True)
+        if run.evaluated:
+            figures = read_results(run.metrics_path)["rows"]
+        else:
+            figures = runs.evaluate(flow, splits, config, config.seed, run.metrics_path, command_line())
+        print_figures(figures, "held-out rows")
+        say(f"report: {runs.report(run)}")
 
 
 def _config(

@@ -9,11 +9,13 @@ from typing import Any
 
 from surflow._internal.random import seeded
 from surflow.app.page import PictureWriter, Section, duration, write_page
+from surflow.app.report import tables
 from surflow.app.report.merit import merit
 from surflow.app.report.model import account_of_nats, latent, training
 from surflow.app.report.origin import data, made
 from surflow.app.report.samples import posterior, samples
 from surflow.app.report.text import shape_text
+from surflow.app.report.verdict import verdict
 from surflow.data import Splits
 from surflow.evaluation.results import Row
 from surflow.flow import Flow
@@ -51,9 +53,16 @@ def write_report(
     figures = {row["metric"]: row for row in rows}
     with seeded(seed):
         sections = [
+            verdict(splits, figures),
             merit(flow, splits, rows, figures, show),
             training(flow, log, figures, show),
             samples(flow, splits, show),
+            tables.ranges(splits, figures),
+            tables.association(splits, figures, show),
+            tables.detection(splits, figures),
+            tables.useful(splits, figures),
+            tables.memory(splits, figures),
+            tables.odd(flow, splits),
             posterior(flow, splits, show),
             latent(flow, splits, figures, show),
             account_of_nats(flow, splits, show),
@@ -67,18 +76,19 @@ def write_report(
         heading=rows[0]["model"] if rows else "flow",
         on=splits.name,
         lede=splits.description,
-        facts=_facts(flow, log),
+        facts=_facts(flow, splits.columns, log),
         sections=[section for section in sections if section is not None],
         note="Errors are standard errors over the held-out rows.",
     )
 
 
-def _facts(flow: Flow, log: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def _facts(flow: Flow, columns: Sequence[str], log: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    layers = f"{len(flow.transforms)} layers, " if flow.transforms else ""
     parameters = sum(p.numel() for p in flow.parameters())
     facts = [
         {"kind": "exact", "text": "exact density"} if flow.exact else {"kind": "bound", "text": "bound on the density"},
-        {"kind": "", "text": f"event shape {shape_text(flow.event_shape)}"},
-        {"kind": "", "text": f"{len(flow.transforms)} layers, {parameters:,} parameters"},
+        {"kind": "", "text": f"{len(columns)} columns" if columns else f"event shape {shape_text(flow.event_shape)}"},
+        {"kind": "", "text": f"{layers}{parameters:,} parameters"},
     ]
     if flow.context_shape is not None:
         facts.append({"kind": "", "text": "conditional"})

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from surflow import plots
 from surflow.app.page import PictureWriter, Section, duration, p_value, plus_minus
 from surflow.app.report.text import card, joined
+from surflow.app.report.verdict import BASELINES, best_baseline
 from surflow.data import Splits
 from surflow.evaluation.gaussian import few_rows
 from surflow.evaluation.results import Row
 from surflow.flow import Flow
 from surflow.supports import Integers
 
+# Figures of one coordinate, one column or one pair: they stand beside what they are about.
+_OF_ONE = re.compile(r"_\d+$")
 COORDINATE = ("latent_mean_", "latent_sd_", "latent_ks_")
 _NAMES = {
     "test_rows": ("held-out rows", "scored; training and validation never saw them"),
@@ -27,6 +31,28 @@ _NAMES = {
     "calibrated": ("calibrated", "share of parameters whose ranks keep inside the simultaneous 95 % band"),
     "gaussian_nll": ("Gaussian baseline", "NLL of the baseline on the same rows"),
     "gain_over_gaussian": ("gain over the Gaussian", "paired difference on the held-out rows; positive is better"),
+    "independent_nll": ("independent columns", "NLL of the product of the columns on the same rows"),
+    "gain_over_independent": ("gain over independent columns", "paired difference; what columns say of each other"),
+    "tree_nll": ("tree of pairs", "NLL of a model that counts pairs of columns, each given one other"),
+    "gain_over_tree": ("gain over the tree", "paired difference; positive is better"),
+    "copula_nll": ("Gaussian copula", "NLL on the same rows, numbers on grids as masses of their cells"),
+    "gain_over_copula": ("gain over the copula", "paired difference; positive is better"),
+    "held_out_copies": ("held-out rows trained on", "share that is equal to a training row in every column"),
+    "nll_not_trained_on": ("NLL without these", "of the held-out rows that are in no training row"),
+    "detection_auc": ("detection", "AUC of gradient boosting, rows against samples; 0.5 is guessing, the best"),
+    "detection_rows": ("rows told apart", "of each kind, drawn by chance where there are more"),
+    "usefulness_rows": ("rows learned from", "of each kind, drawn by chance where there are more"),
+    "usefulness_real": ("skill learned from rows", "mean over columns, each predicted from the others; 1 is perfect"),
+    "usefulness_samples": ("skill learned from samples", "the same with samples in place of training rows"),
+    "usefulness_gain": ("difference in skill", "paired on the held-out rows; 0 is the best"),
+    "association_difference": ("associations, difference", "data against samples, mean over pairs of columns"),
+    "association_halves": ("associations, halves of the data", "the same between two halves of the data"),
+    "sample_copies": ("samples equal to training rows", "share; compare with that of held-out rows"),
+    "nearer_to_training": ("nearer to training rows", "share of samples, against as many held-out rows; 0.5 is none"),
+    "nearer_p": ("nearer, p-value", "small: samples are nearer to training rows than chance makes them"),
+    "memory_rows": ("rows of each compared", "for that share"),
+    "outside_held_out": ("held-out rows outside", "share with a value beyond those of the training rows"),
+    "outside_samples": ("samples outside", "the same of samples"),
     "samples_not_finite": ("samples that are not finite", "left out of the comparison"),
     "energy_distance": ("energy distance", "samples against held-out rows, coordinates standardised; 0 is the best"),
     "energy_p": ("energy test", "p-value of 199 permutations; small: samples and data differ"),
@@ -70,11 +96,12 @@ def merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, Ro
         section.cards.append(card("Gap to the posterior", figures["posterior_gap"], note, tag))
     if "gain_over_gaussian" in figures and math.isfinite(figures["gain_over_gaussian"]["value"]):
         gain, baseline = figures["gain_over_gaussian"], figures["gaussian_nll"]
-        word = "better" if gain["value"] >= 0 else "worse"
-        against = card("Against the Gaussian", gain, "", "" if word == "better" else "worse")
-        against["value"] = against["value"].removeprefix("−")
-        against["note"] = f"nats per event {word} than a full-covariance Gaussian, whose NLL is {joined(baseline)}"
-        section.cards.append(against)
+        section.cards.append(_against("a full-covariance Gaussian", gain, baseline, "Against the Gaussian"))
+    if (best_of := best_baseline(figures)) is not None and best_of[0] != "gaussian":
+        section.cards.append(_against(BASELINES[best_of[0]], best_of[2], best_of[1]))
+    if "detection_auc" in figures:
+        note = "AUC of gradient boosting, held-out rows against samples; guessing, the best, is 0.5"
+        section.cards.append(card("Samples against data", figures["detection_auc"], note))
     if "classifier_accuracy" in figures:
         p = f"; energy test p = {p_value(figures['energy_p']['value'])}" if "energy_p" in figures else ""
         note = f"of rows told apart from samples by a random forest; guessing gives 0.5{p}"
@@ -83,7 +110,7 @@ def merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, Ro
         seconds = figures["seconds_per_1000_samples"]["value"]
         sampling = {"what": "Sampling", "value": duration(seconds), "error": "", "note": "for 1000 samples", "tag": ""}
         section.cards.append(sampling)
-    if best is not None and "gaussian_nll" in figures:
+    if best is not None and ("gaussian_nll" in figures or "independent_nll" in figures):
         caption = "Where the flow stands, with standard errors; lower is better."
         section.pictures.append(show("standing", plots.standing(rows), caption))
     if bounds:
@@ -91,7 +118,7 @@ def merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, Ro
         section.pictures.append(show("tightness", plots.tightness(rows), caption))
     lines = []
     for row in rows:
-        if row["metric"].startswith(COORDINATE) and row["metric"][-1].isdigit():  # they have a table beside the latent
+        if _OF_ONE.search(row["metric"]):
             continue
         name, note = _NAMES.get(row["metric"], (row["metric"].replace("_", " "), ""))
         if row["metric"].startswith("nll_bound_k"):
@@ -105,6 +132,14 @@ def merit(flow: Flow, splits: Splits, rows: Sequence[Row], figures: dict[str, Ro
             f"The Gaussian is fitted to the same training rows. {_baseline_note(flow, splits)}".strip()
         )
     return section
+
+
+def _against(name: str, gain: Row, baseline: Row, title: str = "Against a simple model") -> dict[str, str]:
+    word = "better" if gain["value"] >= 0 else "worse"
+    against = card(title, gain, "", "" if word == "better" else "worse")
+    against["value"] = against["value"].removeprefix("−")
+    against["note"] = f"nats per event {word} than {name}, whose NLL is {joined(baseline)}"
+    return against
 
 
 def _baseline_note(flow: Flow, splits: Splits) -> str:

@@ -10,6 +10,7 @@ from surflow.app.page import PictureWriter, Section
 from surflow.app.report.merit import COORDINATE
 from surflow.app.report.text import joined
 from surflow.data import Splits
+from surflow.distributions.column_distribution import ColumnDistribution
 from surflow.distributions.normal import Normal
 from surflow.evaluation.likelihood import account, latents
 from surflow.evaluation.results import Row
@@ -55,8 +56,10 @@ def latent(flow: Flow, splits: Splits, figures: dict[str, Row], show: PictureWri
     return section
 
 
-def account_of_nats(flow: Flow, splits: Splits, show: PictureWriter) -> Section:
-    """What every layer and the base contribute to the mean of log p(x)."""
+def account_of_nats(flow: Flow, splits: Splits, show: PictureWriter) -> Section | None:
+    """What every layer and the base contribute to the mean of log p(x); nothing of a distribution of rows alone."""
+    if not flow.transforms and isinstance(flow.base, ColumnDistribution):
+        return None
     given = splits.test.context
     terms = account(flow, splits.test.x[:_POINTS], None if given is None else given[:_POINTS])
     whole = "log p(x)" if flow.exact else "the ELBO (k = 1)"

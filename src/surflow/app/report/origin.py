@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from surflow.app.page import Section, plus_minus
-from surflow.app.report.text import shape_text
-from surflow.data import Column, Schema, Splits
-from surflow.data.tables.columns import decode
+from surflow.app.report.text import shape_text, value_text
+from surflow.data import Schema, Splits
+from surflow.evaluation.memory import copies
+from surflow.evaluation.relations import linear_relations
 from surflow.evaluation.results import machine, versions
 from surflow.supports import Integers
 
@@ -25,7 +25,7 @@ def data(splits: Splits) -> Section:
         section.texts.append(f"The data are integers from 0 to {splits.support.levels - 1}.")
     if splits.schema is not None:
         section.tables.append(columns_table(splits.schema))
-        section.notes += splits.schema.warnings
+        section.notes += [*splits.schema.warnings, *_found(splits)]
     elif splits.columns:
         x = splits.train.x.flatten(1).double()
         lines = [
@@ -47,13 +47,26 @@ def data(splits: Splits) -> Section:
     return section
 
 
+def _found(splits: Splits) -> list[str]:
+    """What the rows of a table show that its schema does not know: sums of columns, and rows in two parts."""
+    said = []
+    for column, others in linear_relations(splits.train.x, splits.column_support):
+        names = [repr(splits.columns[i]) for i in (column, *others)]
+        if len(others) > 1:  # two that are one column are among the doubts
+            said.append(f"{names[0]} is a linear function of {', '.join(names[1:-1])} and {names[-1]}")
+    for name, part in (("validation", splits.validation.x), ("test", splits.test.x)):
+        if known := int(copies(part, splits.train.x).sum()):
+            said.append(f"{known:,} of {len(part):,} {name} rows are equal to a training row in every column")
+    return said
+
+
 def columns_table(schema: Schema) -> dict[str, Any]:
     """What every column is, between which ends its values lie, and why it is taken for that."""
     lines = []
     for column in schema:
         ends = ["", ""]
         if column.kind.numeric and column.least is not None and column.most is not None:
-            ends = [_end(column, value) for value in (column.least, column.most)]
+            ends = [value_text(column, value) for value in (column.least, column.most)]
         elif column.kind.named:
             shown = ", ".join(column.categories[:6]) + (", …" if len(column.categories) > 6 else "")
             ends = [shown, ""]
@@ -62,11 +75,6 @@ def columns_table(schema: Schema) -> dict[str, Any]:
         lines.append([column.name, kind, *ends, missing, column.evidence])
     head = ["column", "is", "from", "to", "missing", "because"]
     return {"head": head, "rows": lines, "numbers": [4]}
-
-
-def _end(column: Column, value: float) -> str:
-    decoded = decode(column, np.asarray([value]))[0]
-    return f"{decoded:.6g}" if isinstance(decoded, float) else str(decoded)
 
 
 def made(command: str, config_text: str) -> Section:

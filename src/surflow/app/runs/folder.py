@@ -5,24 +5,30 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from surflow._internal.files import LOCK, PART, locked, make_folder, write_text
 from surflow._internal.limits import read_text
-from surflow.app.config import Config, Section, read_config
+from surflow.app.config import Config, read_config
+from surflow.app.runs.facts import DataSpec
 from surflow.app.runs.source import fingerprint, same_content, source_path
-from surflow.data import ContextEncoding, Schema, Splits
+from surflow.data import Splits
 from surflow.errors import ConfigError, FileError, SurflowError
+from surflow.evaluation.results import read_results
 from surflow.flow import Flow
-from surflow.serialization.architecture import build as build_object
 from surflow.serialization.architecture import describe
-from surflow.serialization.budget import Budget
 from surflow.serialization.files import load as load_flow
-from surflow.supports import Integers, Support, real
 
 # What a run consists of, beside its pictures and its config.toml.
 _OWN = ("metrics.json", "report.html", "model.safetensors", "log.csv", "data.json")
+
+# What `fit` leaves in its folder, named here because importing it brings Lightning.
+CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -61,52 +67,162 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def checkpoint_path(self) -> Path:
+        return self.path / CHECKPOINT
+
+    @property
     def trained(self) -> bool:
         """Whether training came to its end."""
         return self.model_path.exists()
 
     @property
+    def begun(self) -> bool:
+        """Whether there is something that training has made."""
+        return self.trained or self.checkpoint_path.exists()
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the figures of the model are there, and whole."""
+        try:
+            read_results(self.metrics_path)
+        except FileError:
+            return False
+        return self.trained
+
+    @property
     def finished(self) -> bool:
-        """Whether evaluation came to its end too."""
-        return self.metrics_path.exists()
+        """Whether the report, which comes last, is there too."""
+        return self.report_path.exists() and self.evaluated
 
-    @classmethod
-    def create(cls, path: str | Path, config: Config, *, overwrite: bool = False) -> RunFolder:
-        """A folder to write a run into: made, proved writable and given its config.toml, before any training.
-
-        A run that was cut off is taken up again where its checkpoint stands, if the configuration is the same.
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder, made if there is none, while a run is written into it; what begins badly leaves the old one.
 
         Raises:
-            FileError: if it cannot be written, or holds something else: a finished run, or an unfinished one of another
-                configuration (unless ``overwrite``), or files that are no run's.
+            FileError: if it cannot be written, holds files that are no run's, or another process writes a run there.
         """
-        run = cls(Path(path))
-        try:
-            if run.path.is_dir() and any(run.path.iterdir()):
-                run._check_takes(config, overwrite=overwrite)
-            run.path.mkdir(parents=True, exist_ok=True)
-            run.config_path.write_text(config.to_toml(), encoding="utf-8")
-        except OSError as error:
-            raise FileError(
-                f"the folder {run.path} cannot be written: {error.strerror or error}: choose another with --out"
-            ) from error
-        return run
-
-    def _check_takes(self, config: Config, *, overwrite: bool) -> None:
-        if not self.config_path.exists():
+        make_folder(self.path)
+        if not self.config_path.exists() and not self._aside.exists() and any(not _own(p) for p in self.path.iterdir()):
             raise FileError(f"{self.path} holds other files and no run: choose a new folder with --out")
-        if overwrite:
-            for stale in (*_OWN, "checkpoint.safetensors"):
-                (self.path / stale).unlink(missing_ok=True)
-        elif self.finished:
-            raise FileError(f"{self.path} holds a finished run: choose another folder with --out, or pass --overwrite")
-        elif read_config(self.config_path) != config:
-            raise FileError(
-                f"{self.path} holds an unfinished run of another configuration: repeat its command to resume it, "
-                "choose another folder with --out, or pass --overwrite"
-            )
-        elif self.log_path.exists() and not (self.path / "checkpoint.safetensors").exists() and not self.trained:
-            self.log_path.unlink()  # cut off between training and saving: begin again
+        with locked(self.path):
+            self._put_back()
+            try:
+                yield
+            finally:
+                self._put_back()
+
+    def begin(self, config: Config, splits: Splits, *, overwrite: bool = False) -> None:
+        """Take the folder for a run, or take up the one in it: config.toml and data.json are there before training.
+
+        A run of the same configuration that was cut off goes on where it was. With ``overwrite``, another run makes
+        room, and so does a finished one: what surflow wrote of it is kept until the new model is there.
+
+        Raises:
+            FileError: if it cannot be written, or holds another run, or a finished one, or one of other data.
+        """
+        before, said = self._stated(config)
+        path = source_path(config)
+        file = None if path is None else fingerprint(path)
+        changed = before == config and not same_content(self._file_before(), file)
+        if self.config_path.exists() and (before != config or changed or self.finished):
+            ours = self.begun or self.data_path.exists()
+            if before != config and not ours:
+                raise FileError(f"{said or f'{self.config_path} is of no run'}: choose another folder with --out")
+            if overwrite:
+                self._set_aside()
+            elif before is None:
+                raise FileError(f"{said}: choose another folder with --out")
+            elif changed:
+                raise FileError(
+                    f"{path} has changed since the run in {self.path} was begun: bring the file back, or choose "
+                    "another folder with --out"
+                )
+            elif before != config and self.begun:
+                kind = "a finished run" if self.finished else "an unfinished run"
+                ends = "" if self.finished else f", surflow train --model {self.config_path} --out {self.path} ends it"
+                raise FileError(f"{self.path} holds {kind} of another configuration: choose another with --out{ends}")
+        if not self.trained:  # figures of a model that is gone are no longer anyone's
+            for stale in (self.metrics_path, self.report_path):
+                stale.unlink(missing_ok=True)
+            if not self.checkpoint_path.exists():
+                self.log_path.unlink(missing_ok=True)
+        if before != config or not self.config_path.exists():
+            write_text(self.config_path, config.to_toml())
+        facts = {
+            "name": splits.name,
+            "columns": splits.columns,
+            "event_shape": list(splits.event_shape),
+            "support": describe(splits.support),
+            "context": None if splits.context is None else splits.context.to_dict(),
+            "schema": None if splits.schema is None else splits.schema.to_dict(),
+            "sets": splits.sets,
+            "file": file,
+        }
+        write_text(self.data_path, json.dumps(facts, indent=1) + "\n")
+
+    def keep(self, flow: Flow) -> None:
+        """Save the model; only then the checkpoint goes, and the run that was there before."""
+        flow.save(self.model_path)
+        self.settle()
+
+    def settle(self) -> None:
+        """Remove what the model makes needless."""
+        self.checkpoint_path.unlink(missing_ok=True)
+        self._drop_aside()
+
+    def waits_for(self, config: Config) -> bool:
+        """Whether the folder holds a run of this configuration that is not finished, and that nobody is at."""
+        try:
+            if self.finished or read_config(self.config_path) != config:
+                return False
+            with locked(self.path):
+                return True
+        except (FileError, ConfigError):
+            return False
+
+    def _stated(self, config: Config) -> tuple[Config | None, str]:
+        """The configuration that the folder states, or None and why; a part of the one asked for is that one."""
+        try:
+            text = self.config_path.read_text(encoding="utf-8")
+            if not self.begun and config.to_toml().startswith(text):
+                return config, ""
+            return read_config(self.config_path), ""
+        except FileNotFoundError:
+            return config, ""
+        except (OSError, ValueError) as error:  # FileError and ConfigError among them
+            return None, f"{self.config_path} states no run: {error}"
+
+    def _file_before(self) -> dict[str, Any] | None:
+        try:
+            return self.facts().file
+        except FileError:  # missing or damaged: it is written anew
+            return None
+
+    # -- the run that makes room -----------------------------------------------------------------------------
+
+    @property
+    def _aside(self) -> Path:
+        return self.path / ".replaced"
+
+    def _set_aside(self) -> None:
+        """Move what surflow wrote; what training has made goes first, so that a kill in between is seen."""
+        make_folder(self._aside)
+        for name in (CHECKPOINT, self.model_path.name, *_OWN, self.config_path.name):
+            if (self.path / name).exists():
+                os.replace(self.path / name, self._aside / name)
+
+    def _put_back(self) -> None:
+        """Bring back what was to be replaced, if the new run has not begun."""
+        if self._aside.exists() and not self.begun:
+            for kept in self._aside.iterdir():
+                os.replace(kept, self.path / kept.name)
+            self._aside.rmdir()
+
+    def _drop_aside(self) -> None:
+        if self._aside.exists():
+            for kept in self._aside.iterdir():
+                kept.unlink()
+            self._aside.rmdir()
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -132,31 +248,14 @@ class RunFolder:
     def flow(self) -> Flow:
         return load_flow(self.model_path)
 
-    def write_data(self, splits: Splits, config: Config) -> None:
-        """Keep what sampling and scoring need to know of the data, and which file they are from.
-
-        Raises:
-            FileError: if the run was cut off and its file has changed since.
-        """
-        path = source_path(config)
-        file = None if path is None else fingerprint(path)
-        if path is not None and self.data_path.exists() and not same_content(self.facts().file, file):
-            raise FileError(f"{path} has changed since {self.path} was begun: pass --overwrite to begin it again")
-        facts = {
-            "name": splits.name,
-            "columns": splits.columns,
-            "event_shape": list(splits.event_shape),
-            "support": describe(splits.support),
-            "context": None if splits.context is None else splits.context.to_dict(),
-            "schema": None if splits.schema is None else splits.schema.to_dict(),
-            "sets": splits.sets,
-            "file": file,
-        }
-        self.data_path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-
     def own_files(self) -> list[Path]:
         """The files of the run, and the file it was trained on: nothing that samples or scores may replace."""
-        own = [self.config_path, *(self.path / name for name in _OWN), *(self.path / "pictures").glob("*")]
+        own = [
+            self.config_path,
+            self.checkpoint_path,
+            *(self.path / name for name in _OWN),
+            *(self.path / "pictures").glob("*"),
+        ]
         source, file = source_path(self.config()), self.facts().file
         return own + ([] if source is None else [source]) + ([] if file is None else [Path(file["path"])])
 
@@ -167,15 +266,17 @@ class RunFolder:
             FileError: if it is missing or damaged.
         """
         try:
-            with self.log_path.open(newline="", encoding="utf-8") as file:
-                rows = [_log_row(row) for row in csv.DictReader(file)]
-        except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise FileError(f"{self.log_path} cannot be read; it is damaged or cut off: {reason}") from error
+            text = read_text(self.log_path)
+            whole = text[: text.rfind("\n") + 1]  # a last line that was cut off is none
+            rows = [_log_row(row) for row in csv.DictReader(whole.splitlines())]
+        except (ValueError, TypeError, KeyError, csv.Error) as error:
+            if isinstance(error, FileError):
+                raise
+            raise FileError(f"{self.log_path} cannot be read; it is damaged: {error}") from error
         return rows
 
     def facts(self) -> DataSpec:
-        """What :meth:`write_data` kept.
+        """What :meth:`begin` kept.
 
         Raises:
             FileError: if the file is damaged.
@@ -184,61 +285,6 @@ class RunFolder:
             return DataSpec.from_dict(json.loads(read_text(self.data_path)))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SurflowError) as error:
             raise FileError(f"{self.data_path} is damaged ({error}): train again, or restore it") from error
-
-
-class _File(Section):
-    """The file that the data are from."""
-
-    path: str
-    size: int
-    sha256: str
-
-
-class _PlainFacts(Section):
-    """The entries of data.json that are plain values."""
-
-    name: str
-    columns: list[str]
-    event_shape: list[int]
-    sets: bool = False
-    file: _File | None = None
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """What a run knows of its data without the data."""
-
-    name: str
-    columns: list[str]
-    event_shape: tuple[int, ...]
-    support: Support
-    context: ContextEncoding | None
-    schema: Schema | None = None
-    sets: bool = False
-    file: dict[str, Any] | None = None
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> DataSpec:
-        """The inverse of what :meth:`RunFolder.write_data` writes; whatever is wrong raises an error of any kind."""
-        context, schema = content.pop("context"), content.pop("schema", None)
-        encoding = None if context is None else ContextEncoding.from_dict(context)
-        levels = content.pop("levels", None)  # of the first round, when only integers were told from other numbers
-        stated = content.pop("support", None)
-        plain = _PlainFacts.model_validate(content)
-        support = real if levels is None else Integers(levels)
-        if stated is not None:
-            support = build_object(stated, Budget(0, 0))
-        if not isinstance(support, Support):
-            raise ConfigError(f"expected a support, got a {type(support).__name__}")
-        known = None if schema is None else Schema.from_dict(schema)
-        shape, columns = tuple(plain.event_shape), plain.columns
-        if any(size < 1 for size in shape):
-            raise ConfigError(f"expected an event shape of positive numbers, got {shape}")
-        if (known is not None and known.names != columns) or (columns and shape != (len(columns),)):
-            raise ConfigError(f"columns {columns}, schema and event shape {shape} do not fit each other")
-        support.check_shape(shape)
-        file = None if plain.file is None else plain.file.model_dump()
-        return cls(plain.name, columns, shape, support, encoding, known, plain.sets, file)
 
 
 def _log_row(row: dict[str, str]) -> dict[str, Any]:
@@ -252,9 +298,14 @@ def _log_row(row: dict[str, str]) -> dict[str, Any]:
     return {"split": row["split"], **values}
 
 
-def next_folder(parent: str | Path, name: str) -> Path:
-    """The first of ``parent/name-1``, ``parent/name-2``, ... that does not exist."""
+def _own(path: Path) -> bool:
+    """Whether a file is, by its name, a lock or half written: of a run that has no other files yet."""
+    return path.name.startswith(".") and (path.name == LOCK or PART in path.name)
+
+
+def next_folder(parent: str | Path, name: str, config: Config) -> Path:
+    """The first of ``parent/name-1``, ``parent/name-2``, ... that does not exist, or waits for this very run."""
     n = 1
-    while (Path(parent) / f"{name}-{n}").exists():
+    while (folder := Path(parent) / f"{name}-{n}").exists() and not RunFolder(folder).waits_for(config):
         n += 1
-    return Path(parent) / f"{name}-{n}"
+    return folder

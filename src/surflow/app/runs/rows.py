@@ -10,6 +10,7 @@ import torch
 from surflow._internal.limits import user_path
 from surflow.app.runs.folder import RunFolder
 from surflow.app.runs.source import fingerprint, load_splits, same_content, source_path
+from surflow.app.waiting import waiting
 from surflow.data import Part, Splits, read_rows
 from surflow.errors import FileError
 
@@ -69,10 +70,11 @@ def other_rows(run: RunFolder, data: str, seed: int) -> Part:
     facts, stated = run.facts(), run.config().data
     # Other rows of the same data are where the data are.
     data_dir = stated.data_dir if data == stated.source else None
-    part = read_rows(
-        data, facts.columns, facts.context, schema=facts.schema, support=facts.support, sets=facts.sets, seed=seed,
-        data_dir=data_dir,
-    )  # fmt: skip
+    with waiting(f"reading {data}"):
+        part = read_rows(
+            data, facts.columns, facts.context, schema=facts.schema, support=facts.support, sets=facts.sets, seed=seed,
+            data_dir=data_dir,
+        )  # fmt: skip
     if tuple(part.x.shape[1:]) != facts.event_shape:
         raise FileError(f"{data} holds events of shape {tuple(part.x.shape[1:])}, the model's have {facts.event_shape}")
     return part

@@ -9,6 +9,7 @@ from typing import Any
 
 from surflow._internal.limits import user_path
 from surflow.app.config import Config
+from surflow.app.waiting import waiting
 from surflow.data import Splits, simulator_names, synthetic_names, table_names
 from surflow.data import load as load_data
 from surflow.data.readers.folders import image_files
@@ -22,18 +23,19 @@ _BLOCK = 2**20
 def load_splits(config: Config) -> Splits:
     """The data that a configuration names."""
     data = config.data
-    return load_data(
-        data.source,
-        columns=data.columns,
-        context=data.context,
-        drop=data.drop or (),
-        column=data.column or (),
-        schema=data.schema_file,
-        sets=bool(data.sets),
-        seed=config.seed,
-        rows=data.rows,
-        data_dir=data.data_dir,
-    )
+    with waiting(f"reading {data.source}"):
+        return load_data(
+            data.source,
+            columns=data.columns,
+            context=data.context,
+            drop=data.drop or (),
+            column=data.column or (),
+            schema=data.schema_file,
+            sets=bool(data.sets),
+            seed=config.seed,
+            rows=data.rows,
+            data_dir=data.data_dir,
+        )
 
 
 def source_path(config: Config) -> Path | None:

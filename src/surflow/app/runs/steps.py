@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from surflow import evaluation
 from surflow._internal.random import seeded
 from surflow.app.config import Config
-from surflow.app.output import writing
 from surflow.app.runs.folder import RunFolder
 from surflow.app.runs.rows import reload_splits
 from surflow.data import Part, Splits
+from surflow.data.synthetic.base import Synthetic
 from surflow.errors import FileError
 from surflow.flow import Flow
 
@@ -32,13 +32,15 @@ def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progres
     from surflow.training.fitting import fit  # brings Lightning, which sampling and scoring do without
 
     if run.trained:
+        run.settle()
         return run.flow()
-    data = _fresh(splits) if config.fresh(splits) else _pair(splits.train)
+    truth = splits.truth if config.fresh(splits) else None
+    data = _pair(splits.train) if truth is None else _fresh(truth, labelled=splits.context is not None)
     options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": progress}
     history = fit(flow, data, validation=_pair(kind_of(splits).validation), **options)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # the checkpoint is kept: the same call goes on from there
-    flow.save(run.model_path)
+    run.keep(flow)
     return flow
 
 
@@ -48,7 +50,7 @@ def evaluate(
     """Figures of merit on the held-out rows, also written to ``path`` if there is one."""
     rows = evaluation.evaluate(flow, splits, model=config.model.preset or "chain", seed=seed)
     if path is not None:
-        writing(path, lambda: evaluation.write_results(path, command, rows))
+        evaluation.write_results(path, command, rows)
     return rows
 
 
@@ -60,9 +62,10 @@ def report(run: RunFolder) -> Path:
     """
     from surflow.app.report import write_report  # brings matplotlib and a template engine
 
-    if not run.finished:
+    if not run.evaluated:
         raise FileError(
-            f"{run.path} has no metrics.json: its training did not finish, repeat the command that began it"
+            f"{run.path} has no whole metrics.json: its training did not finish, surflow train --model "
+            f"{run.config_path} --out {run.path} goes on with it"
         )
     content, config = evaluation.read_results(run.metrics_path), run.config()
     return write_report(
@@ -77,18 +80,17 @@ def report(run: RunFolder) -> Path:
     )
 
 
-def _fresh(splits: Splits) -> Any:
+def _fresh(truth: Synthetic, *, labelled: bool) -> Synthetic | Callable[[int], tuple[Tensor, Tensor]]:
     """Batches of the distribution itself, as rows of data and raw context."""
-    distribution = splits.truth
-    if splits.context is None or distribution is None:
-        return distribution
+    if not labelled:
+        return truth
 
     def draw(n: int) -> tuple[Tensor, Tensor]:
-        x, labels = distribution.sample_labelled(n)
+        x, labels = truth.sample_labelled(n)
         return x, labels[:, None].to(x.dtype)
 
     return draw
 
 
-def _pair(part: Part) -> Any:
+def _pair(part: Part) -> Tensor | tuple[Tensor, Tensor]:
     return part.x if part.context is None else (part.x, part.context)

@@ -58,8 +58,8 @@ def read_json(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path, t
     return names
 
 
-def read_arrow(path: Path, connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    """An Arrow or Feather file; pyarrow reads it."""
+def read_arrow(path: Path, connection: duckdb.DuckDBPyConnection, table: str) -> tuple[list[str], dict[str, list[str]]]:
+    """An Arrow or Feather file, which pyarrow reads; also the categories that have an order, by column."""
     if importlib.util.find_spec("pyarrow") is None:
         raise ConfigError(f"{path} is an Arrow file, which pyarrow reads: pip install pyarrow, or save it as Parquet")
     import pyarrow as pa
@@ -73,7 +73,8 @@ def read_arrow(path: Path, connection: duckdb.DuckDBPyConnection, table: str) ->
                 held = stream.read_all()
         except (pa.ArrowException, OSError) as error:
             raise damaged(path, error) from error
-    return objects.read_object(held, connection, table)[0]
+    names, _, orders = objects.read_object(held, connection, table)
+    return names, orders
 
 
 def read_numpy(path: Path, connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
@@ -90,7 +91,16 @@ def read_database(
     found = connection.execute(
         "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'source' ORDER BY table_name"
     ).fetchall()
-    tables = [found_name for (found_name,) in found]
+    chosen = the_table(path, name, [found_name for (found_name,) in found])
+    quoted = '"' + chosen.replace('"', '""') + '"'
+    names = names_of(connection, f"SELECT * FROM source.{quoted}")
+    connection.execute(f"CREATE TABLE {table} AS SELECT * FROM source.{quoted} AS t({renamed(names)})")
+    connection.execute("DETACH source")
+    return names
+
+
+def the_table(path: Path, name: str | None, tables: list[str]) -> str:
+    """The table of a database that a person means: the one named, or the only one."""
     if not tables:
         raise DataError(f"{path} holds no tables")
     if name is None and len(tables) > 1:
@@ -100,11 +110,7 @@ def read_database(
         )
     if name is not None and name not in tables:
         raise ConfigError(unknown_name(f"table of {path.name}", name, tables))
-    quoted = '"' + (name or tables[0]).replace('"', '""') + '"'
-    names = names_of(connection, f"SELECT * FROM source.{quoted}")
-    connection.execute(f"CREATE TABLE {table} AS SELECT * FROM source.{quoted} AS t({renamed(names)})")
-    connection.execute("DETACH source")
-    return names
+    return name or tables[0]
 
 
 def is_query(source: str) -> bool:

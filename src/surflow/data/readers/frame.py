@@ -19,6 +19,7 @@ from surflow.data.readers import formats, objects
 from surflow.data.readers.engine import connect, count, internal
 from surflow.data.readers.excel import read_excel
 from surflow.data.readers.layout import may_be_index, refuse_twice
+from surflow.data.readers.sqlite import read_sqlite
 from surflow.data.readers.text import read_text
 from surflow.errors import ConfigError, DataError, FileError
 
@@ -29,7 +30,8 @@ _PARQUET = (".parquet", ".pq")
 _ARROW = (".arrow", ".feather", ".ipc")
 _EXCEL = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _DATABASE = (".duckdb", ".ddb")
-_SUFFIXES = (*_TEXT, *_JSON, *_PARQUET, *_ARROW, *_EXCEL, *_DATABASE, ".npy")
+_SQLITE = (".sqlite", ".sqlite3", ".db")
+_SUFFIXES = (*_TEXT, *_JSON, *_PARQUET, *_ARROW, *_EXCEL, *_DATABASE, *_SQLITE, ".npy")
 # The table of a connection.
 _TABLE = "rows"
 
@@ -55,6 +57,8 @@ class Frame:
         index: columns that only number the rows, as pandas writes them.
         line_of: gives the line of the file on which a row stands; None where there are no lines.
         where_of: gives that line and its file in words, for rows of several files.
+        separator: what separates cells of text; empty where there are none.
+        orders: the categories of columns that a source says to have an order, by column.
 
     >>> frame = read_table({"Age": np.array([31, 44])})
     >>> frame.types, frame.rows
@@ -74,6 +78,8 @@ class Frame:
     index: tuple[str, ...] = ()
     line_of: Callable[[int], int | None] | None = None
     where_of: Callable[[int], str] | None = None
+    separator: str = ""
+    orders: dict[str, list[str]] = field(default_factory=dict)
 
     @cached_property
     def _internal(self) -> dict[str, str]:
@@ -163,11 +169,11 @@ def read_table(source: object) -> Frame:
     ``Frame.notes`` says what is not plain.
 
     Args:
-        source: a path to CSV or other separated text, JSON or JSON lines, Parquet, Arrow, Excel, NPY or a DuckDB
-            database, text also compressed by gzip, zstd, bzip2 or xz; a pattern such as "part-\*.csv", for files of the
-            same columns; "book.xlsx:Sheet" for one sheet, "base.duckdb:table" for one table; a query, "SELECT ... FROM
-            'file.csv'", which DuckDB reads by its own rules; or a table of pandas, polars or Arrow, an array of one or
-            two axes or a structured one, or arrays by name.
+        source: a path to CSV or other separated text, JSON or JSON lines, Parquet, Arrow, Excel, NPY, a DuckDB
+            or an SQLite database, text also compressed by gzip, zstd, bzip2 or xz; a pattern such as "part-\*.csv", for
+            files of the same columns; "book.xlsx:Sheet" for one sheet, "base.duckdb:table" for one table; a query,
+            "SELECT ... FROM 'file.csv'", which DuckDB reads by its own rules; or a table of pandas, polars or Arrow, an
+            array of one or two axes or a structured one, or arrays by name.
 
     Raises:
         FileError: for a file that is missing, empty, damaged, binary or of another kind.
@@ -182,9 +188,11 @@ def read_table(source: object) -> Frame:
     try:
         if not isinstance(source, (str, Path)):
             if not objects.is_object(source):
-                raise ConfigError(f"expected a file, a query or a table, got {type(source).__name__}")
-            names, notes = objects.read_object(source, connection, _TABLE)
-            return _frame("table", "the table", connection, names, notes)
+                loads = type(source).__module__.startswith("torch.utils.data")
+                hint = ", whose columns have no names: train on it with surflow.fit(flow, loader)" if loads else ""
+                raise ConfigError(f"expected a file, a query or a table, got {type(source).__name__}{hint}")
+            names, notes, orders = objects.read_object(source, connection, _TABLE)
+            return replace(_frame("table", "the table", connection, names, notes), orders=orders)
         if isinstance(source, str) and formats.is_query(source):
             names = formats.read_query(source, connection, _TABLE)
             return _frame("query", "the query", connection, names, [])
@@ -203,7 +211,7 @@ def _place(source: str | Path) -> tuple[Path, str | None]:
     path = user_path(source)
     if not path.exists() and ":" in path.name:
         file, _, part = str(source).rpartition(":")
-        if Path(file).suffix.lower() in (*_EXCEL, *_DATABASE):
+        if Path(file).suffix.lower() in (*_EXCEL, *_DATABASE, *_SQLITE):
             return Path(file).expanduser(), part
     return path, None
 
@@ -233,7 +241,8 @@ def _read_file(
     if suffix in _TEXT:
         text = read_text(path, connection, folder, table)
         names, notes = text.layout.names, text.notes
-        return _frame(name, origin, connection, names, notes, table=table, written=True, line_of=text.line)
+        frame = _frame(name, origin, connection, names, notes, table=table, written=True, line_of=text.line)
+        return replace(frame, separator=text.dialect.separator)
     if suffix in _EXCEL:
         names, notes, first = read_excel(path, part, connection, table)
         return _frame(
@@ -244,9 +253,12 @@ def _read_file(
     elif suffix in _JSON:
         names = formats.read_json(path, connection, folder, table)
     elif suffix in _ARROW:
-        names = formats.read_arrow(path, connection, table)
+        names, orders = formats.read_arrow(path, connection, table)
+        return replace(_frame(name, origin, connection, names, notes, table=table), orders=orders)
     elif suffix in _DATABASE:
         names = formats.read_database(path, part, connection, folder, table)
+    elif suffix in _SQLITE:
+        names = read_sqlite(path, part, connection, table)
     else:
         names = formats.read_numpy(path, connection, table)
     return _frame(name, origin, connection, names, notes, table=table)
@@ -302,7 +314,7 @@ def _read_files(pattern: Path, connection: duckdb.DuckDBPyConnection, folder: Pa
     ]
     connection.execute(f"CREATE VIEW {_TABLE} AS {' UNION ALL '.join(chosen)}")
     notes = [f"{path.name}: {note}" for path, part in zip(paths, parts, strict=True) for note in part.notes]
-    return _frame(
+    frame = _frame(
         pattern.stem.strip("*?-_. ") or pattern.resolve().parent.name,
         f"the {len(paths)} files {pattern.name}",
         connection,
@@ -312,6 +324,7 @@ def _read_files(pattern: Path, connection: duckdb.DuckDBPyConnection, folder: Pa
         line_of=line_of,
         where_of=where_of,
     )
+    return replace(frame, separator=first.separator)
 
 
 def _frame(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from surflow._internal.files import make_folder, written_whole
 from surflow._internal.limits import check_unpacked, most_unpacked
 from surflow.errors import FileError
 
@@ -133,14 +134,9 @@ def _download(cache: Path) -> None:
         ) from error
     images, labels = x.astype(np.uint8).reshape(-1, 28, 28), y.astype(np.uint8)
     parts = {"train": slice(0, 60_000), "t10k": slice(60_000, None)}
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        for part, rows in parts.items():
-            for name, array in (("images-idx3", images[rows]), ("labels-idx1", labels[rows])):
-                header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-                path = cache / f"{part}-{name}-ubyte.gz"
-                unfinished = path.with_suffix(".unfinished")
-                unfinished.write_bytes(gzip.compress(header + array.tobytes()))
-                unfinished.replace(path)
-    except OSError as error:
-        raise FileError(f"{cache} cannot be written to: {error.strerror}") from error
+    make_folder(cache)
+    for part, rows in parts.items():
+        for name, array in (("images-idx3", images[rows]), ("labels-idx1", labels[rows])):
+            header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+            with written_whole(cache / f"{part}-{name}-ubyte.gz") as scratch:
+                scratch.write_bytes(gzip.compress(header + array.tobytes()))

@@ -28,8 +28,12 @@ def _is_pandas(source: object) -> bool:
     return type(source).__module__.split(".")[0] == "pandas" and type(source).__name__ == "DataFrame"
 
 
-def read_object(source: object, connection: duckdb.DuckDBPyConnection, table: str) -> tuple[list[str], list[str]]:
-    """Copy a table into a new one of DuckDB; returns names of columns, and notes.
+def read_object(
+    source: object, connection: duckdb.DuckDBPyConnection, table: str
+) -> tuple[list[str], list[str], dict[str, list[str]]]:
+    """Copy a table into a new one of DuckDB.
+
+    Returns names of columns, notes, and by column the categories that the source says to have an order.
 
     Raises:
         DataError: if two columns have one name, lengths differ, or values are neither numbers, text nor dates.
@@ -37,17 +41,20 @@ def read_object(source: object, connection: duckdb.DuckDBPyConnection, table: st
     notes: list[str] = []
     if isinstance(source, np.ndarray):
         source = _by_name(source)
+    orders: dict[str, list[str]] = {}
     if isinstance(source, Mapping):
         names, held = _arrays(source)
     elif _is_pandas(source):
         names, held = _pandas(source, notes)  # type: ignore[arg-type]
+        orders = _orders_of_pandas(source)  # type: ignore[arg-type]
     else:
         names, held = _arrow(source)
+        orders = _orders(source)
     if not names:
         raise DataError("the table has no columns: expected at least one")
     columns = ", ".join(map(internal, range(len(names))))
-    connection.register("_source", held)
     try:
+        connection.register("_source", held)
         # Sorted out by all of its values: a sample of a column of objects may lack the only text.
         connection.execute("SET pandas_analyze_sample = 1000000000")
         connection.execute(f"CREATE TABLE {table} AS SELECT * FROM _source AS t({columns})")
@@ -55,7 +62,7 @@ def read_object(source: object, connection: duckdb.DuckDBPyConnection, table: st
         raise DataError(f"the table cannot be read: {str(error).splitlines()[0]}") from error
     finally:
         connection.unregister("_source")
-    return names, notes
+    return names, notes, orders
 
 
 def _by_name(x: np.ndarray) -> Mapping[str, np.ndarray]:
@@ -68,11 +75,14 @@ def _by_name(x: np.ndarray) -> Mapping[str, np.ndarray]:
 
 
 def _arrays(source: Mapping[object, object]) -> tuple[list[str], object]:
+    import pyarrow as pa
+
     names = [str(name) for name in source]
     refuse_twice(names, "the table")
-    held, length = {}, None
+    held, masked, length = {}, False, None
     for i, (name, values) in enumerate(source.items()):
-        x = np.ma.asarray(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+        mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
+        x = np.asarray(values)
         if x.ndim != 1 or x.dtype.kind not in _KINDS:
             raise DataError(
                 f"column {name!r} has shape {x.shape} and type {x.dtype}: expected one number, text or date a row"
@@ -84,12 +94,16 @@ def _arrays(source: Mapping[object, object]) -> tuple[list[str], object]:
             x = np.char.decode(x, "utf-8", "replace")
         if x.dtype.kind == "U":
             x = x.astype(object)
+        elif x.dtype.kind == "M":
+            x = x.astype("datetime64[us]")
         elif x.dtype == np.longdouble:
             x = x.astype(np.float64)
         else:
             x = x.astype(x.dtype.newbyteorder("="))
+        if mask is not None and mask.any():
+            x, masked = pa.array(x, mask=mask), True
         held[internal(i)] = x
-    return names, held
+    return names, pa.table(held) if masked else held
 
 
 def _pandas(source: pd.DataFrame, notes: list[str]) -> tuple[list[str], object]:
@@ -113,6 +127,14 @@ def _pandas(source: pd.DataFrame, notes: list[str]) -> tuple[list[str], object]:
     return names, held
 
 
+def _orders_of_pandas(source: pd.DataFrame) -> dict[str, list[str]]:
+    """Ordered categories that are texts."""
+    kinds = {str(name): kind for name, kind in source.dtypes.items() if getattr(kind, "ordered", False)}
+    return {
+        name: list(kind.categories) for name, kind in kinds.items() if all(isinstance(c, str) for c in kind.categories)
+    }
+
+
 class _Stream:
     """What DuckDB needs to see of a table to read it as a stream of Arrow, whatever library it is from."""
 
@@ -130,3 +152,16 @@ def _arrow(source: object) -> tuple[list[str], object]:
     names = [str(name) for name in names]
     refuse_twice(names, "the table")
     return names, _Stream(source)
+
+
+def _orders(source: object) -> dict[str, list[str]]:
+    """The categories of dictionaries of Arrow that are ordered, and those of an Enum of polars."""
+    import pyarrow as pa
+
+    if isinstance(source, pa.Table):
+        fields = [field for field in source.schema if pa.types.is_dictionary(field.type) and field.type.ordered]
+        held = {field.name: source.column(field.name).unify_dictionaries() for field in fields}
+        return {name: values.chunk(0).dictionary.to_pylist() for name, values in held.items() if values.num_chunks}
+    schema = getattr(source, "schema", None)
+    kinds = schema.items() if isinstance(schema, Mapping) else ()
+    return {name: kind.categories.to_list() for name, kind in kinds if type(kind).__name__ == "Enum"}

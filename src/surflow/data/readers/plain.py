@@ -37,7 +37,7 @@ _FOREIGN = {
     b"ARROW1": "is an Arrow file: give it the ending .arrow",
     b"PK\x03\x04": "is a ZIP archive, or an Excel workbook: unpack it, or give it the ending .xlsx",
     b"\xd0\xcf\x11\xe0": "is an old Excel workbook: save it as .xlsx or as CSV",
-    b"SQLite format 3": "is an SQLite database: export the table as CSV",
+    b"SQLite format 3": "is an SQLite database: give it the ending .sqlite",
     b"%PDF": "is a PDF document: expected rows of text",
     b"{\\rtf": "is a document in rich text: expected rows of plain text",
     b"\x89HDF": "is an HDF5 file: export the table as CSV or Parquet",

@@ -12,6 +12,7 @@ import duckdb
 from surflow.data.readers import layout
 from surflow.data.readers.dialect import MISSING, Cell, Dialect, Record, records, sniff
 from surflow.data.readers.engine import count, internal, literal, one_path, texts
+from surflow.data.readers.footer import cut_footer
 from surflow.data.readers.layout import Layout
 from surflow.data.readers.plain import Plain, damaged, in_encoding, plain
 from surflow.errors import DataError
@@ -171,15 +172,21 @@ def read_text(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path, t
     """
     text = understand(path, folder)
     if text.regular:
+        short = folder / f"{table}-short"
+        footer = cut_footer(text.plain.ready, text.dialect, text.layout.columns, short)
         try:
-            _load(connection, text, one_path(text.plain.ready, folder), text.start - 1, table)
+            _load(connection, text, short if footer else one_path(text.plain.ready, folder), text.start - 1, table)
         except duckdb.Error as error:
             if "unicode" in str(error).lower() and text.plain.encoding == "utf-8":
                 text = _understand(in_encoding(text.plain, "cp1252", folder))
             text.regular = False
         else:
+            if footer:
+                text._note(_left_out(footer))
             hidden = f"{table} WHERE starts_with(c0, '#')"
             text.regular = not (text.comments and count(connection, hidden))
+        finally:
+            short.unlink(missing_ok=True)
     if not text.regular:
         mended = folder / f"{table}-mended"
         with mended.open("w", encoding="utf-8", newline="") as out:

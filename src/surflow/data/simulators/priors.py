@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch.distributions import constraints
@@ -29,10 +28,12 @@ def support_of(prior: torch.distributions.Distribution) -> Support:
             f"expected a distribution over vectors, got event shape {tuple(prior.event_shape)} and batch shape "
             f"{tuple(prior.batch_shape)}: wrap it in torch.distributions.Independent(prior, 1)"
         )
+    if prior.support is None:
+        raise SupportError(f"expected a distribution that states its support, got {type(prior).__name__}")
     return product(_coordinates_of(prior.support, prior.event_shape[0]))
 
 
-def _coordinates_of(constraint: Any, size: int) -> list[Support]:
+def _coordinates_of(constraint: constraints.Constraint, size: int) -> list[Support]:
     if constraint.is_discrete:
         raise SupportError(f"expected a distribution of real numbers, got one of integers: {constraint}")
     inner = getattr(constraint, "base_constraint", None)

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from surflow.data.findings import Findings
 from surflow.data.readers.frame import Frame
-from surflow.data.tables.patterns import PLAIN
+from surflow.data.tables.dates import DAY, has_clock, has_day, moment
+from surflow.data.tables.numerals import PLAIN
 from surflow.data.tables.schema import OTHER, Column, ColumnKind
-from surflow.data.tables.sql import DAY, has_clock, has_day, number_sql, quoted, text_sql
+from surflow.data.tables.sql import missing_sql, number_sql, quoted, text_sql
 from surflow.errors import DataError
 
 _EPOCH = datetime(1970, 1, 1)
@@ -26,7 +28,7 @@ def encode(frame: Frame, columns: Sequence[Column], *, most: int | None = None) 
         DataError: for values that are no numbers where numbers are expected, infinite ones, or unknown answers of a
             boolean: all columns at once, each with its first row.
     """
-    selected, wrong = [], []
+    selected, wrong = [], Findings()
     for i, column in enumerate(columns):
         missing = _missing_sql(frame, column)
         value = number_sql(frame, column) if column.kind.numeric else _index_sql(frame, column, i)
@@ -38,19 +40,16 @@ def encode(frame: Frame, columns: Sequence[Column], *, most: int | None = None) 
         out[:, i] = np.ma.filled(columns_of.pop(f"v{i}"), np.nan)
         bad = np.flatnonzero(np.isinf(out[:, i]))
         if len(bad):
-            wrong.append(_complaint(frame, column, bad))
-    if wrong:
-        raise DataError("; ".join(wrong) if len(wrong) == 1 else "\n" + "\n".join(f"- {line}" for line in wrong))
+            with wrong.gather():
+                raise DataError(_complaint(frame, column, bad))
+    wrong.refuse()
     return out
 
 
 def _missing_sql(frame: Frame, column: Column) -> str:
-    name, kind = frame.sql(column.name), frame.types[column.name]
-    missing = f"{name} IS NULL"
-    if kind in ("DOUBLE", "FLOAT"):
-        missing += f" OR isnan({name})"
-    if column.tokens and kind == "VARCHAR":
-        missing += f" OR {name} IN ({', '.join(map(quoted, column.tokens))})"
+    missing = missing_sql(frame, column.name)
+    if column.tokens:
+        missing += f" OR {text_sql(frame, column.name)} IN ({', '.join(map(quoted, column.tokens))})"
     return missing
 
 
@@ -172,12 +171,11 @@ def number_of(column: Column, value: object) -> float:
     if column.kind is ColumnKind.DATE and not isinstance(value, int | float):
         form = column.format or "%Y-%m-%d"
         python = {"date": "%Y-%m-%d", "timestamp": "%Y-%m-%d %H:%M:%S", "time": "%H:%M:%S"}.get(form, form)
-        try:
-            moment = value if isinstance(value, datetime) else datetime.strptime(str(value).strip(), python)
-        except ValueError:
-            raise DataError(f"{column.name!r} expects a date written as {python}, got {value!r}") from None
-        moment = moment if moment.tzinfo is None else moment.astimezone(UTC)
-        since = moment.replace(tzinfo=None) - (_EPOCH if has_day(form) else datetime(1900, 1, 1))
+        at = value if isinstance(value, datetime) else moment(str(value).strip(), python)
+        if at is None:
+            raise DataError(f"{column.name!r} expects a date written as {python}, got {value!r}")
+        at = at if at.tzinfo is None else at.astimezone(UTC)
+        since = at.replace(tzinfo=None) - (_EPOCH if has_day(form) else datetime(1900, 1, 1))
         return since.total_seconds() / (1 if has_clock(form) else DAY)
     if isinstance(value, str):
         value = _number_in(column, value)

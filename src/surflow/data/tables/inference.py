@@ -6,17 +6,20 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from surflow.data.findings import Findings
 from surflow.data.readers.frame import Frame
-from surflow.data.tables import patterns
+from surflow.data.tables import dates, numerals, patterns
 from surflow.data.tables.doubts import doubts
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import counts_of, names_of
-from surflow.data.tables.numbers import codes, numbers_of
-from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
-from surflow.data.tables.sql import number_sql, text_sql, typed_format, whole_sql
+from surflow.data.tables.numbers import MOST_DIGITS, codes, numbers_of
+from surflow.data.tables.schema import Column, ColumnKind, Schema
+from surflow.data.tables.sql import missing_sql, number_sql, text_sql, whole_sql
+from surflow.data.tables.wishes import Wish
 from surflow.errors import DataError
 
 # What a column looks like is asked of so many rows, drawn from all; what it is, of every row.
@@ -24,8 +27,9 @@ _SAMPLE_ROWS = 20_000
 _SAMPLE_VALUES = 4_000_000
 # Up to so many rows different values are counted exactly, beyond them to about two percent.
 _COUNTED_ROWS = 2_000_000
-# Texts beside numbers, such as "unknown", are read as missing up to so many different ones.
-_MOST_TOKENS = 3
+# Texts beside numbers or dates, such as "unknown", are read as missing up to so many different ones, or more where they
+# are a small share of the rows.
+_MOST_TOKENS, _MOST_RARE, _RARE = 3, 10, 0.1
 _FEWEST_NUMBERS = 10
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 
@@ -50,17 +54,23 @@ def infer(frame: Frame, said: Mapping[str, Wish] | None = None) -> Schema:
         raise DataError(f"{frame.origin} has no columns")
     samples = _sample(frame)
     guesses = {name: _guess(frame, name, samples[name], said.get(name)) for name in frame.types}
+    _settle_marks(frame, guesses, samples)
     facts = _count(frame, guesses, samples, {name for name, wish in said.items() if wish.kind is not None})
-    columns = []
+    columns, wrong = [], Findings()
     for name, guess in guesses.items():
         wish, found = said.get(name), facts[name]
         if wish is None and name in frame.index:
             evidence = "only numbers the rows, as pandas writes its index"
             columns.append(replace(guess, kind=ColumnKind.IDENTIFIER, used=False, evidence=evidence))
+        elif found.filled == 0 and guess.kind is not ColumnKind.TEXT:
+            evidence = "; ".join(filter(None, (guess.evidence, "no value in any row")))
+            columns.append(replace(guess, kind=ColumnKind.CONSTANT, used=False, categories=[], evidence=evidence))
         elif found.numeric:
             columns.append(numbers_of(guess, found, frame.rows, wish))
         else:
-            columns.append(names_of(frame, guess, found, wish))
+            with wrong.gather():
+                guess = names_of(frame, guess, found, wish)
+            columns.append(guess)
         column = columns[-1]
         if found.numeric and column.kind.named and not column.categories:
             column.categories = codes(column, counts_of(frame, name))
@@ -68,15 +78,14 @@ def infer(frame: Frame, said: Mapping[str, Wish] | None = None) -> Schema:
         column.unit = patterns.unit_of(name)
         if wish is not None and wish.kind is None:
             column.used, column.evidence = False, "left out, as was said"
+    wrong.refuse()
     return Schema(columns, frame.rows, [*frame.notes, *doubts(frame, columns, facts)])
 
 
 def _sample(frame: Frame) -> dict[str, Facts]:
     """The values of some rows as text, by column."""
-    most = max(1000, min(_SAMPLE_ROWS, _SAMPLE_VALUES // len(frame.types)))
     selected = ", ".join(f"{text_sql(frame, name)} AS t{i}" for i, name in enumerate(frame.types))
-    sampled = f" USING SAMPLE reservoir({most} ROWS) REPEATABLE (0)" if frame.rows > most else ""
-    values = frame.arrays(f"SELECT {selected} FROM {frame.relation}{sampled}")
+    values = frame.arrays(f"SELECT {selected} FROM {_some(frame)}")
     found = {}
     for i, name in enumerate(frame.types):
         column = values[f"t{i}"]
@@ -89,44 +98,86 @@ def _guess(frame: Frame, name: str, sample: Facts, wish: Wish | None) -> Column:
     """What a column looks like, before all rows are asked: numbers or dates, and how they are written, or names."""
     kind, texts = frame.types[name], list(sample.texts)
     if wish is not None and wish.kind is not None:
-        form = wish.format or typed_format(kind)
+        form = wish.format or dates.typed_format(kind)
         if wish.kind is ColumnKind.DATE and form is None:
-            seen = patterns.date_format(texts)
+            seen = dates.date_format(texts, _MOST_TOKENS) or dates.date_format(texts, len(texts) // 2)
             form = seen[0] if seen else "%Y-%m-%d"
         column = Column(name, wish.kind, evidence="as was said", format=form if wish.kind is ColumnKind.DATE else None)
         written = wish.kind.numeric and wish.kind is not ColumnKind.DATE and kind == "VARCHAR"
         return _written(column, texts, 0.5) if written else column
     if kind == "BOOLEAN":
         return Column(name, ColumnKind.BOOLEAN, categories=["false", "true"])
-    if typed_format(kind):
-        return Column(name, ColumnKind.DATE, format=typed_format(kind), evidence=f"values of the type {kind}")
-    if kind in _INTEGERS or kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
+    if dates.typed_format(kind):
+        return Column(name, ColumnKind.DATE, format=dates.typed_format(kind), evidence=f"values of the type {kind}")
+    plain = kind in _INTEGERS or kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL")
+    if (plain or kind == "VARCHAR") and dates.eight_digits(texts, _odd(texts)):
+        return Column(name, ColumnKind.DATE, format=dates.EIGHT_DIGITS, evidence="eight digits that are days")
+    if plain:
         return Column(name, ColumnKind.NUMBER)
     if kind != "VARCHAR" and not kind.startswith("ENUM"):
         return Column(name, ColumnKind.TEXT, used=False, evidence=f"values of the type {kind}")
     if not texts or {text.lower() for text in texts} in patterns.PAIRS:
         return Column(name, ColumnKind.CATEGORY)
-    if not patterns.leading_zeros(texts) and kind == "VARCHAR":
-        finite = [text for text in texts if not patterns.infinite(text)]
+    if not numerals.leading_zeros(texts) and kind == "VARCHAR":
+        finite = [text for text in texts if not numerals.infinite(text)]
         column = _written(Column(name, ColumnKind.NUMBER), finite, 1 - _MOST_TOKENS / max(len(finite), 4))
         numbers = sum(column.number_format.reads(text) for text in finite)
         if finite and (numbers == len(finite) or numbers >= max(_FEWEST_NUMBERS, 0.5 * len(finite))):
             return column
-    dates = patterns.date_format(texts[:1000])
-    if dates is not None:
-        either = "; day and month could be the other way around: --column NAME=date(%d/%m/%Y)" if dates[1] else ""
-        return Column(name, ColumnKind.DATE, format=dates[0], evidence=f"dates written as {dates[0]}{either}")
+    seen = dates.date_format(texts[:1000], _odd(texts[:1000]))
+    if seen is not None:
+        form, either = seen
+        said = "; day and month could be the other way around: --column NAME=date(%d/%m/%Y)" if either else ""
+        return Column(name, ColumnKind.DATE, format=form, evidence=f"dates written as {form}{said}")
     return Column(name, ColumnKind.CATEGORY)
+
+
+def _settle_marks(frame: Frame, guesses: Mapping[str, Column], samples: Mapping[str, Facts]) -> None:
+    """Whether 7,125 is seven thousand or seven and an eighth: as the other columns write numbers, or as rows are."""
+    written = [c for c in guesses.values() if c.kind.numeric and c.kind is not ColumnKind.DATE]
+    either: dict[str, str] = {}
+    shown: set[str] = set()
+    for column in written:
+        if frame.types[column.name] != "VARCHAR":
+            continue
+        form, texts = column.number_format, list(samples[column.name].texts)
+        mark = numerals.either_mark(form, texts)
+        if mark is not None:
+            either[column.name] = mark
+        else:
+            shown |= numerals.shown_decimals(form, texts)
+    for name, mark in either.items():
+        column, sure = guesses[name], len(shown) == 1
+        if mark == "." and (shown == {"."} or (not sure and frame.separator != ";")):
+            continue  # as programs write numbers
+        text = next(text for text in samples[name].texts if mark in text)
+        decimal = shown.copy().pop() if sure else mark if frame.separator == ";" else "."
+        before = column.number_format
+        column.decimal, column.thousands = decimal, "" if mark == decimal else mark
+        form, other = column.number_format, "," if decimal == "." else "."
+        said = f"{text.strip()} is {form.plain(text)}"
+        if sure:
+            said += f", as other columns have decimal {'commas' if decimal == ',' else 'points'}"
+        else:
+            swapped = replace(form, decimal=other, thousands="" if mark == other else mark)
+            said += f" and could be {swapped.plain(text)}: state decimal and thousands in a schema"
+        evidence = column.evidence.removesuffix(before.words).removesuffix("; ")
+        column.evidence = "; ".join(filter(None, (evidence, form.words, said)))
+
+
+def _odd(texts: list[str]) -> int:
+    """How many different texts of a column of dates may be none: a few where many are."""
+    return _MOST_TOKENS if len(texts) >= _FEWEST_NUMBERS + _MOST_TOKENS else 0
 
 
 def _written(column: Column, texts: list[str], least: float) -> Column:
     """The column with the format of its numbers; as it is where there is none."""
-    form = patterns.number_format(texts[:2000], least)
+    form = numerals.number_format(texts[:2000], least)
     if form is None:
         return column
     return replace(
         column, decimal=form.decimal, thousands=form.thousands, prefix=form.prefix, suffix=form.suffix,
-        evidence="; ".join(filter(None, (column.evidence, form.words))),
+        negative=form.negative, evidence="; ".join(filter(None, (column.evidence, form.words))),
     )  # fmt: skip
 
 
@@ -142,13 +193,14 @@ def _count(frame: Frame, guesses: dict[str, Column], samples: dict[str, Facts], 
             continue
         rows = frame.query(
             f"SELECT {text_sql(frame, name)} AS t, count(*) AS n FROM {frame.relation} "
-            f"WHERE {frame.sql(name)} IS NOT NULL AND ({number_sql(frame, guess)}) IS NULL "
-            f"GROUP BY t ORDER BY n DESC LIMIT {_MOST_TOKENS + 1}"
+            f"WHERE NOT {missing_sql(frame, name)} AND ({number_sql(frame, guess)}) IS NULL "
+            f"GROUP BY t ORDER BY n DESC LIMIT {_MOST_RARE + 1}"
         )
         tokens = [str(text) for text, _ in rows]
         if guess.kind is ColumnKind.DATE and name in said:
             continue
-        if len(tokens) <= _MOST_TOKENS and good >= 0.5 * samples[name].filled:
+        most = _MOST_RARE if good >= (1 - _RARE) * samples[name].filled else _MOST_TOKENS
+        if len(tokens) <= most and good >= 0.5 * samples[name].filled:
             listed = ", ".join(f"{text!r} ({n:,} rows)" for text, n in rows)
             guess.tokens, guess.evidence = tokens, f"{guess.evidence}; {listed} read as missing".removeprefix("; ")
             samples[name].filled = good
@@ -175,49 +227,65 @@ def _set_offset(frame: Frame, guess: Column, facts: Facts) -> bool:
 
 
 def _ask(frame: Frame, guesses: Mapping[str, Column], facts: dict[str, Facts]) -> None:
-    """One pass over all rows for the facts of some columns."""
+    """One pass over all rows, and one over a sample, for the facts of some columns."""
     exact = frame.rows <= _COUNTED_ROWS
-    selected, asked = [], []
+    selected, sampled = list[str](), list[str]()
+    asked = {}
     for i, (name, guess) in enumerate(guesses.items()):
         if guess.kind is ColumnKind.TEXT and not guess.used:
             facts[name].filled = frame.rows
             continue
-        asked.append((i, name, guess))
+        asked[i] = name
         numeric = guess.kind.numeric
         value = number_sql(frame, guess) if numeric else text_sql(frame, name)
         different = f"count(DISTINCT {value})" if exact else f"approx_count_distinct({value})"
-        missing = frame.sql(name) if frame.types[name] not in ("DOUBLE", "FLOAT") else value
-        selected += [f"count({missing}) AS filled{i}", f"{different} AS distinct{i}"]
+        selected += [f"count(*) FILTER (NOT {missing_sql(frame, name)}) AS filled{i}", f"{different} AS distinct{i}"]
         if numeric:
             facts[name].decimals = digits = _decimals(guess, facts[name])
-            selected += [
-                f"count({value}) AS good{i}", f"min({value}) AS low{i}", f"max({value}) AS high{i}",
-                f"count(*) FILTER (isinf({value})) AS infinite{i}",
-                f"count(*) FILTER ({value} <> round({value}, {digits})) AS off{i}",
+            selected += [f"count({value}) AS good{i}", f"min({value}) AS low{i}", f"max({value}) AS high{i}"]
+            if digits <= MOST_DIGITS and frame.types[name] not in _INTEGERS:
+                selected.append(f"count(*) FILTER ({value} <> round({value}, {digits})) AS off{i}")
+            sampled += [
                 f"corr({value}, rowid) FILTER (isfinite({value})) AS rank{i}",
-                f"{'quantile_cont' if exact else 'approx_quantile'}({value}, [0.25, 0.5, 0.75]) AS quartiles{i}",
-            ]  # fmt: skip
-    if not selected:
-        return
-    (values,) = frame.query(f"SELECT {', '.join(selected)} FROM {frame.relation}")
-    names = [text.rsplit(" AS ", 1)[1] for text in selected]
-    answer = dict(zip(names, values, strict=True))
-    for i, name, guess in asked:
-        found = facts[name]
+                f"quantile_cont({value}, [0.25, 0.5, 0.75]) AS quartiles{i}",
+            ]
+    answer = _answers(frame, selected, frame.relation) | _answers(frame, sampled, _some(frame))
+    for i, name in asked.items():
+        guess, found = guesses[name], facts[name]
         found.filled, found.distinct = answer[f"filled{i}"], answer[f"distinct{i}"]
         if not guess.kind.numeric or found.filled == 0:
             continue
         found.numeric, found.sampled = True, answer[f"good{i}"]
         if answer[f"low{i}"] is None:
             continue
-        found.low, found.high, found.infinite = answer[f"low{i}"], answer[f"high{i}"], answer[f"infinite{i}"]
-        found.decimals = found.decimals if answer[f"off{i}"] == 0 else None
+        found.low, found.high = answer[f"low{i}"], answer[f"high{i}"]
+        if math.isinf(found.low) or math.isinf(found.high):
+            value = number_sql(frame, guess)
+            ((found.infinite,),) = frame.query(f"SELECT count(*) FROM {frame.relation} WHERE isinf({value})")
+        found.decimals = None if answer.get(f"off{i}") else found.decimals
         found.whole, found.rank = found.decimals == 0, answer[f"rank{i}"] or 0.0
         if not math.isfinite(found.rank):
             found.rank = 0.0
-        first, found.median, third = answer[f"quartiles{i}"]
+        first, found.median, third = answer[f"quartiles{i}"] or (found.low, found.low, found.low)
         found.spread = third - first
         _read_sample(frame, guess, found)
+
+
+def _answers(frame: Frame, selected: list[str], relation: str) -> dict[str, Any]:
+    """What a query of aggregates gives, by their names."""
+    if not selected:
+        return {}
+    (values,) = frame.query(f"SELECT {', '.join(selected)} FROM {relation}")
+    return dict(zip((text.rsplit(" AS ", 1)[1] for text in selected), values, strict=True))
+
+
+def _some(frame: Frame) -> str:
+    """A table of some rows, drawn from all, and of all where they are few."""
+    most = max(1000, min(_SAMPLE_ROWS, _SAMPLE_VALUES // len(frame.types)))
+    if frame.rows <= most:
+        return frame.relation
+    columns = ", ".join(map(frame.sql, frame.types))
+    return f"(SELECT {columns}, rowid FROM {frame.relation} USING SAMPLE reservoir({most} ROWS) REPEATABLE (0))"
 
 
 def _decimals(guess: Column, facts: Facts) -> int:
@@ -225,7 +293,7 @@ def _decimals(guess: Column, facts: Facts) -> int:
     if guess.kind is ColumnKind.DATE:
         return 6 if guess.format in ("timestamp", "time") or "%f" in (guess.format or "") else 0
     form = guess.number_format
-    return min(15, patterns.decimals(form.plain(text) for text in facts.texts))
+    return min(15, numerals.decimals(form.plain(text) for text in facts.texts))
 
 
 def _read_sample(frame: Frame, guess: Column, facts: Facts) -> None:
@@ -234,13 +302,13 @@ def _read_sample(frame: Frame, guess: Column, facts: Facts) -> None:
     if guess.kind is ColumnKind.DATE:
         value = number_sql(frame, guess)
         rows = frame.query(
-            f"SELECT v, count(*) AS n FROM (SELECT {value} AS v FROM {frame.relation}) WHERE v IS NOT NULL "
-            "GROUP BY v ORDER BY n DESC LIMIT 1000"
+            f"SELECT v, count(*) AS n FROM (SELECT {value} AS v FROM {_some(frame)}) WHERE v IS NOT NULL "
+            "GROUP BY v ORDER BY n DESC, v"
         )
         facts.numbers = Counter(dict(rows))
         return
     facts.numbers = Counter()
     for text, n in facts.texts.items():
-        if form.reads(text) or patterns.infinite(text):
-            plain = text if patterns.infinite(text) else form.plain(text)
+        if form.reads(text) or numerals.infinite(text):
+            plain = text if numerals.infinite(text) else form.plain(text)
             facts.numbers[float(int(plain) - guess.offset) if guess.offset else float(plain)] += n

@@ -7,8 +7,9 @@ import re
 from surflow.data.readers.frame import Frame
 from surflow.data.tables import patterns
 from surflow.data.tables.facts import Facts
-from surflow.data.tables.schema import Column, ColumnKind, Wish
+from surflow.data.tables.schema import Column, ColumnKind
 from surflow.data.tables.sql import text_sql
+from surflow.data.tables.wishes import Wish
 from surflow.errors import DataError
 
 _MOST_CATEGORIES = 20_000
@@ -26,11 +27,13 @@ def names_of(frame: Frame, column: Column, facts: Facts, wish: Wish | None) -> C
         DataError: where a person's list of categories leaves out some that occur.
     """
     said = wish is not None and wish.kind is not None
-    if not said and facts.filled == 0 and column.kind is not ColumnKind.TEXT:
-        return _as(column, ColumnKind.CONSTANT, "no value in any row")
     if column.kind is ColumnKind.TEXT or (said and not column.kind.named):
         column.used = False
         return column
+    order = frame.orders.get(column.name)
+    if order is not None and column.kind.named and not (wish is not None and wish.categories):
+        column.categories = order
+        return column if said else _as(column, ColumnKind.ORDERED, f"{len(order)} names in the order of the table")
     if not said and column.kind is ColumnKind.CATEGORY:
         decided = _too_many(column, facts, frame.rows)
         if decided is not None:

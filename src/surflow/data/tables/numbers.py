@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from datetime import datetime
 
 import numpy as np
 import torch
 
 from surflow.column_supports import atoms_of
 from surflow.data.tables import patterns
+from surflow.data.tables.dates import DAY, has_clock, has_day
 from surflow.data.tables.facts import Facts
-from surflow.data.tables.schema import Column, ColumnKind, Wish
-from surflow.data.tables.sql import DAY, has_clock, has_day
+from surflow.data.tables.schema import Column, ColumnKind
+from surflow.data.tables.wishes import Wish
 
 # A grid coarser than the digits needs so many different values as evidence.
 _GRID_VALUES = 50
 # Numbers with more digits than this, or on a grid finer than this beside their range, have full resolution.
-_MOST_DIGITS, _FINEST = 12, 1e-8
+MOST_DIGITS, _FINEST = 12, 1e-8
 # Whole numbers under the name of a code are its categories up to so many; others under the name of an identifier are
 # one from so many on.
 _MOST_CODES, _FEWEST_IDENTIFIERS = 3000, 50
@@ -66,11 +66,6 @@ def _decide(column: Column, facts: Facts, rows: int) -> None:
     name, low, high = column.name, facts.low, facts.high
     first, last = (f"{low:g}", f"{high:g}") if not column.offset else (str(int(v) + column.offset) for v in (low, high))
     unique = facts.filled == rows and facts.distinct >= _IDENTIFIER_SHARE * rows and rows >= 20
-    if facts.whole and not column.offset and _eight_digits(facts):
-        column.format, column.step = patterns.EIGHT_DIGITS, 1.0
-        _as(column, ColumnKind.DATE, "eight digits that are days")
-        column.least = column.most = None
-        return
     if facts.whole and unique:
         consecutive = high - low + 1 == rows
         if consecutive:
@@ -112,17 +107,6 @@ def codes(column: Column, texts: Iterable[str]) -> list[str]:
     return sorted((text for text in texts if form.reads(text)), key=lambda text: float(form.plain(text)))
 
 
-def _eight_digits(facts: Facts) -> bool:
-    if not (facts.low >= 19000101 and facts.high <= 21001231 and facts.distinct > 1):
-        return False
-    for number in list(facts.numbers)[:1000]:
-        try:
-            datetime.strptime(str(int(number)), patterns.EIGHT_DIGITS)
-        except ValueError:
-            return False
-    return True
-
-
 def _period(name: str, low: float, high: float) -> float | None:
     if not patterns.names_an_angle(name):
         return None
@@ -137,7 +121,7 @@ def _step(column: Column, facts: Facts) -> float | None:
     digits = facts.decimals
     if column.kind is ColumnKind.DATE:
         return _date_step(column, facts)
-    if digits is None or digits > _MOST_DIGITS:
+    if digits is None or digits > MOST_DIGITS:
         return None
     step = 10.0**-digits
     extent = max(abs(facts.low), abs(facts.high))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
+import math
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Self
 
 import tomli_w
 
-from surflow.data.tables.checked import checked
-from surflow.data.tables.patterns import NumberFormat
+from surflow._internal.checked import of_type
+from surflow.data.tables.numerals import NumberFormat
 from surflow.errors import ConfigError, unknown_name
 
 
@@ -48,6 +48,10 @@ class ColumnKind(StrEnum):
 # What a category is called that is none of those the schema knows.
 OTHER = "(other)"
 
+# The longest way of writing a date, or a unit before or behind a number; the longest offset, in bits.
+_LONGEST_FORMAT, _LONGEST_OFFSET = 64, 256
+_DECIMALS, _THOUSANDS = (".", ","), ("", ",", ".", "'", "\u2019", " ", "\u00a0", "\u202f", "_")
+
 
 @dataclass
 class Column:
@@ -65,7 +69,8 @@ class Column:
         missing: rows without a value, as counted when the schema was made.
         tokens: texts beside numbers that are read as missing.
         format: how dates are written (as strptime has it), or "date", "timestamp" or "time" of a typed file.
-        decimal, thousands, prefix, suffix: how numbers are written, such as 1.234,5 or $5.
+        decimal, thousands, prefix, suffix, negative: how numbers are written, such as 1.234,5 or $5, and negative
+            ones beside "-1": "(1)" or "1-".
         offset: subtracted from whole numbers that double precision cannot hold, exactly.
         unit: the unit that the name says.
         least, most: smallest and largest value seen, as numbers.
@@ -89,6 +94,7 @@ class Column:
     thousands: str = ""
     prefix: str = ""
     suffix: str = ""
+    negative: str = "-1"
     offset: int = 0
     unit: str | None = None
     least: float | None = None
@@ -107,7 +113,7 @@ class Column:
     @property
     def number_format(self) -> NumberFormat:
         """How its numbers are written."""
-        return NumberFormat(self.decimal, self.thousands, self.prefix, self.suffix)
+        return NumberFormat(self.decimal, self.thousands, self.prefix, self.suffix, self.negative)
 
     @property
     def type(self) -> str:
@@ -146,7 +152,11 @@ class Column:
         kinds = [str(kind) for kind in ColumnKind]
         if str(entries["kind"]) not in kinds:
             raise ConfigError(f"column {entries['name']!r}: {unknown_name('kind', str(entries['kind']), kinds)}")
-        return checked(cls, entries)
+        column = of_type(cls, entries, f"column {entries['name']!r} of the schema")
+        for wrong, why in _doubts(column):
+            if wrong:
+                raise ConfigError(f"column {column.name!r} of the schema: {why}")
+        return column
 
 
 @dataclass
@@ -253,49 +263,27 @@ class Schema:
         return cls.from_dict(entries)
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a person says of one column: its kind, or that it is left out, and entries that go with it."""
+def _doubts(column: Column) -> list[tuple[bool, str]]:
+    numbers = [column.low, column.high, column.least, column.most, *column.atoms]
+    low, high = column.low, column.high
+    names = column.categories
+    return [
+        (any(n is not None and not math.isfinite(n) for n in numbers), "bounds and atoms are finite numbers"),
+        (low is not None and high is not None and low > high, f"low is {low}, above high, {high}"),
+        (not _positive(column.step), f"step is a number above 0, got {column.step}"),
+        (not _positive(column.period), f"period is a number above 0, got {column.period}"),
+        (column.missing < 0 or column.distinct < 0, "missing and distinct count rows and values: expected 0 or more"),
+        (len(set(names)) < len(names), "a category is stated twice"),
+        (column.kind.named and column.used and not names, f"a {column.kind} needs its categories"),
+        (str(column.kind) == "boolean" and column.used and len(names) != 2, f"a boolean has 2 categories, got {names}"),
+        (column.decimal not in _DECIMALS, f"decimal is one of {_DECIMALS}, got {column.decimal!r}"),
+        (column.thousands not in _THOUSANDS, f"thousands is one of {_THOUSANDS}, got {column.thousands!r}"),
+        (column.thousands == column.decimal, f"decimal and thousands are both {column.decimal!r}"),
+        (column.offset.bit_length() > _LONGEST_OFFSET, f"offset has more than {_LONGEST_OFFSET} bits"),
+        (len(column.format or "") > _LONGEST_FORMAT, f"format has more than {_LONGEST_FORMAT} characters"),
+        (len(column.prefix + column.suffix) > _LONGEST_FORMAT, f"units have more than {_LONGEST_FORMAT} characters"),
+    ]
 
-    name: str
-    kind: ColumnKind | None
-    categories: tuple[str, ...] = ()
-    format: str | None = None
 
-
-def wishes(stated: Sequence[str], names: Sequence[str]) -> dict[str, Wish]:
-    """What ``--column age=count`` and the like say, by column.
-
-    Forms: ``name=kind`` for every kind, ``name=drop``, ``name=ordered(low,medium,high)``, ``name=date(%d/%m/%Y)``.
-
-    Raises:
-        ConfigError: for a column that is not there, an unknown kind, or a column named twice.
-
-    >>> wishes(["age=count", "grade=ordered(low,high)"], ["age", "grade"])["grade"].categories
-    ('low', 'high')
-    """
-    found: dict[str, Wish] = {}
-    kinds = [*map(str, ColumnKind), "drop"]
-    for text in stated:
-        name, equals, said = text.rpartition("=") if "(" not in text else text.partition("=")
-        if not equals:
-            raise ConfigError(f"--column {text!r}: expected NAME=KIND, with a kind of {', '.join(kinds)}")
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f": there are {', '.join(map(repr, names[:12]))}"
-            raise ConfigError(f"--column {text!r}: there is no column {name!r}{hint}")
-        kind, bracket, inner = said.strip().partition("(")
-        if kind not in kinds:
-            raise ConfigError(f"--column {text!r}: {unknown_name('kind', kind, kinds)}")
-        if name in found:
-            raise ConfigError(f"--column says two things of {name!r}: expected one")
-        inside = inner.removesuffix(")") if bracket else ""
-        if inside and kind not in ("ordered", "category", "date"):
-            raise ConfigError(f"--column {text!r}: only ordered(...), category(...) and date(...) take brackets")
-        found[name] = Wish(
-            name,
-            None if kind == "drop" else ColumnKind(kind),
-            tuple(part.strip() for part in inside.split(",")) if inside and kind != "date" else (),
-            inside if inside and kind == "date" else None,
-        )
-    return found
+def _positive(number: float | None) -> bool:
+    return number is None or (math.isfinite(number) and number > 0)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from surflow.data.readers.frame import Frame
-from surflow.data.tables.patterns import INFINITE, MINUS
+from surflow.data.tables.dates import DAY, has_clock, has_day, readings
+from surflow.data.tables.numerals import BLANKS, INFINITE, MINUS
 from surflow.data.tables.schema import Column, ColumnKind
-
-DAY = 86400
-# Formats of dates without a time of day, which are counted in days, and of times without a day.
-_CLOCK = ("%H", "%I")
-_DAYS = ("%d", "%m", "%Y", "%y", "%b", "%B")
 
 
 def quoted(text: str) -> str:
     """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def missing_sql(frame: Frame, name: str) -> str:
+    """The SQL of whether a column has no value."""
+    missing = f"{frame.sql(name)} IS NULL"
+    # NaN in a column of floats says that a value is missing.
+    return f"({missing} OR isnan({frame.sql(name)}))" if frame.types[name] in ("DOUBLE", "FLOAT") else missing
 
 
 def text_sql(frame: Frame, name: str) -> str:
@@ -58,10 +61,14 @@ def _digits_sql(frame: Frame, column: Column) -> str:
     if frame.types[column.name] != "VARCHAR":
         return text
     form = column.number_format
-    for affix in (form.prefix, form.suffix):
-        text = f"replace({text}, {quoted(affix)}, '')" if affix else text
     # Texts such as nan are names, and 1.5 is none where points separate thousands.
     number = f"regexp_full_match({text}, {quoted(f'{form.pattern}|{INFINITE}')})"
+    for affix in (form.prefix, form.suffix, *(BLANKS if form.dressed else "")):
+        text = f"replace({text}, {quoted(affix)}, '')" if affix else text
+    if form.negative == "(1)":
+        text = f"replace(replace({text}, '(', '-'), ')', '')"
+    if form.negative == "1-":
+        text = f"regexp_replace({text}, '^(.*)-$', '-\\1')"
     text = f"replace({text}, {quoted(form.thousands)}, '')" if form.thousands else text
     text = f"replace({text}, ',', '.')" if form.decimal == "," else text
     return f"CASE WHEN {number} THEN replace({text}, '{MINUS}', '-') END"
@@ -75,29 +82,10 @@ def _date_sql(frame: Frame, column: Column) -> str:
         return f"epoch_us({name}) / 1e6" if column.format != "date" else f"epoch({name}) / {DAY}"
     if kind.startswith("TIME"):
         return f"epoch({name})"
-    if kind != "VARCHAR":  # 20240131
-        name = f"CAST({name} AS VARCHAR)"
-    text = f"trim({name})" if "%z" not in form else f"regexp_replace(trim({name}), '[Zz]$', '+00:00')"
-    moment = f"try_strptime({text}, {quoted(form)})"
+    text = f"trim({text_sql(frame, column.name)})"  # of numbers, 20240131
+    text = f"regexp_replace({text}, '[Zz]$', '+00:00')" if "%z" in form else text
+    moment = f"try_strptime({text}, [{', '.join(map(quoted, readings(form)))}])"
     if not has_clock(form):
         return f"epoch({moment}) / {DAY}"
-    return f"epoch_us({moment}) / 1e6" if has_day(form) else f"(epoch({moment}) + 2208988800)"  # from 1900-01-01
-
-
-def has_clock(form: str) -> bool:
-    """Whether a format of dates says a time of day."""
-    return form in ("timestamp", "time") or any(part in form for part in _CLOCK)
-
-
-def has_day(form: str) -> bool:
-    """Whether a format of dates says a day, and not a time of day alone."""
-    return form in ("date", "timestamp") or any(part in form for part in _DAYS)
-
-
-def typed_format(duckdb_type: str) -> str | None:
-    """The format of a column whose type is that of dates or times; None for another type."""
-    if duckdb_type == "DATE":
-        return "date"
-    if duckdb_type.startswith("TIMESTAMP"):
-        return "timestamp"
-    return "time" if duckdb_type.startswith("TIME") else None
+    since = "" if has_day(form) else " + 2208988800000000"  # from 1900-01-01
+    return f"(epoch_us({moment}){since}) / 1e6"

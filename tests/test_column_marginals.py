@@ -1,0 +1,155 @@
+"""One column given others: shares and quantiles are those of the joint, and draws stay in regions and follow it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import surflow as sf
+from surflow.distributions.column_distribution import ColumnDistribution
+from surflow.distributions.column_marginals import Region
+from test_any_order import EVERY, MIXED, NAN, VALUES, _rows, _table
+from test_column_tree import _mixture, _tree
+
+Build = Callable[[], ColumnDistribution]
+every = pytest.mark.parametrize("build", [_tree, _mixture, _table, lambda: _table(orders=1)])
+N = 20_000
+
+
+def _share(rows: ColumnDistribution, column: int, given: list[int], known: Tensor) -> Tensor:
+    """Masses of a column's values given those of one row, in the order of VALUES."""
+    x = known.repeat(len(VALUES[column]), 1)
+    x[:, column] = torch.tensor(VALUES[column]).double()
+    return rows.log_prob_of(x, [column], given=given).exp().detach()
+
+
+@every
+@pytest.mark.parametrize(("column", "given"), [(0, []), (1, [3, 0]), (2, [1]), (3, [0, 1, 2]), (1, [])])
+def test_shares_are_the_masses_of_the_conditional(build: Build, column: int, given: list[int]) -> None:
+    rows = build()
+    for row in (0, 40, 77):
+        mass = _share(rows, column, given, EVERY[row])
+        shares = rows.shares(EVERY[row : row + 1], column, given)[0]
+        assert shares.sum().item() == pytest.approx(1, abs=1e-6)
+        values, rest = rows.layout.values_of(column)
+        for value, share in zip(values[: len(values) if rest < 0 else rest].tolist(), shares.tolist(), strict=False):
+            at = [math.isnan(v) if math.isnan(value) else v == value for v in VALUES[column]].index(True)
+            # An atom on a grid has the mass of its cell, too.
+            assert share <= mass[at].item() + 1e-5
+            if rest < 0 or math.isnan(value):
+                assert share == pytest.approx(mass[at].item(), rel=1e-4)
+
+
+@every
+def test_quantiles_are_where_the_conditional_mass_passes(build: Build) -> None:
+    rows, q = build(), [0.01, 0.2, 0.5, 0.8, 0.99]
+    mass = _share(rows, 1, [3, 0], EVERY[30])[:5]
+    below = (mass / mass.sum()).cumsum(0)
+    found = rows.quantile(EVERY[30:31], q, 1, known=[3, 0])[0]
+    for probability, value in zip(q, found.tolist(), strict=True):
+        near = {int((below < probability + slack).sum()) for slack in (-1e-6, 1e-6)}
+        assert value in [VALUES[1][i] for i in near]
+    known = torch.tensor([True, False, False, True])
+    assert torch.equal(rows.quantile(EVERY[30:31], q, 1, known=known), rows.quantile(EVERY[30:31], q, 1, known=[0, 3]))
+
+
+def _frequencies(drawn: Tensor) -> Tensor:
+    same = (drawn[:, None] == EVERY) | (drawn.isnan()[:, None] & EVERY.isnan())
+    return same.all(2).double().sum(0)
+
+
+REGIONS = {
+    "category": ({0: Region(points=(1.0,))}, EVERY[:, 0] == 1),
+    "range": ({1: Region(intervals=((0.75, math.inf),))}, EVERY[:, 1] >= 0.75),
+    "values": ({1: Region(points=(0.5, 1.0, NAN))}, (EVERY[:, 1] == 0.5) | (EVERY[:, 1] == 1.0) | EVERY[:, 1].isnan()),
+    "overlapping": ({1: Region((0.5,), ((0.0, 0.6), (0.4, 1.1)))}, EVERY[:, 1] <= 1.0),
+    "two": (
+        {1: Region(intervals=((1.0, 1.5),)), 3: Region(points=(3.0, 5.0))},
+        (EVERY[:, 1] >= 1) & (EVERY[:, 1] <= 1.5) & (EVERY[:, 3] != 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("build", [_tree, _mixture])
+@pytest.mark.parametrize("case", REGIONS)
+def test_draws_from_regions_follow_the_distribution_there(build: Build, case: str) -> None:
+    rows = build()
+    where, inside = REGIONS[case]
+    drawn, effective = rows.sample_where(EVERY[:1].expand(N, 4), [], where, seed=0)
+    assert effective == pytest.approx(1) if len(where) == 1 else 0.3 < effective <= 1
+    mass = rows.log_prob(EVERY).exp().detach() * inside
+    expected, observed = N * mass / mass.sum(), _frequencies(drawn)
+    assert observed.sum() == N and observed[~inside].sum() == 0
+    slack = 0.02 * N if isinstance(rows, sf.ColumnMixture) else 0.0  # a net is asked in orders drawn for each row
+    assert ((observed - expected).abs() < 5 * expected.sqrt() + slack + 1).all()
+
+
+def test_a_region_beside_known_values_is_of_their_conditional() -> None:
+    tree = _tree()
+    x = EVERY[57].expand(N, 4)
+    drawn, _ = tree.sample_where(x, [0, 2], {1: Region(intervals=((0.0, 1.0),))}, seed=0)
+    assert torch.equal(drawn[:, [0, 2]].nan_to_num(9.0), x[:, [0, 2]].nan_to_num(9.0))
+    mass = _share(tree, 1, [0, 2], EVERY[57]) * (torch.tensor(VALUES[1]) <= 1)
+    for value, expected in zip(VALUES[1], (N * mass / mass.sum()).tolist(), strict=True):
+        assert abs((drawn[:, 1] == value).sum().item() - expected) < 5 * math.sqrt(expected) + 1
+
+
+@pytest.mark.parametrize("support", [sf.real, sf.positive, sf.Interval(-1.0, 9.0)])
+@pytest.mark.parametrize("kind", [sf.AnyOrder, sf.ColumnTree])
+def test_numbers_of_full_resolution(kind: type[ColumnDistribution], support: sf.Support) -> None:
+    with sf.seeded(0):
+        x = torch.randn(3000, 1).double().abs() + 0.1
+        x = torch.cat([x, x + torch.rand(3000, 1)], 1).clamp(max=8.9)
+        rows = kind(2, support=support).double()
+    rows.initialize(x)
+    low, high = 0.9, 1.3
+    drawn = rows.sample(N, seed=0)
+    among = drawn[(drawn[:, 0] >= low) & (drawn[:, 0] <= high)]
+    found, _ = rows.sample_where(x[:1].expand(N, 2), [], {0: Region(intervals=((low, high),))}, seed=1)
+    assert low <= found[:, 0].min() and found[:, 0].max() <= high
+    q = [0.1, 0.5, 0.9]
+    error = 0.02 if len(among) > 1000 else math.nan
+    for column in (0, 1):
+        levels = torch.tensor(q).double()
+        assert torch.allclose(found[:, column].quantile(levels), among[:, column].quantile(levels), atol=4 * error)
+        quantiles = rows.quantile(x[:1], q, column)[0]
+        share = (drawn[:, column] <= quantiles[:, None]).double().mean(1)
+        assert torch.allclose(share, levels, atol=0.015)
+
+
+def test_regions_that_cannot_be_are_refused() -> None:
+    tree, x = _tree(), EVERY[:2]
+    with pytest.raises(sf.DataError, match="no value of column 1"):
+        tree.sample_where(x, [], {1: Region(intervals=((7.0, 9.0),))})
+    with pytest.raises(sf.DataError, match="missing"):
+        tree.sample_where(x, [], {0: Region(points=(NAN,))})
+    with pytest.raises(sf.DataError, match="has the values"):
+        tree.sample_where(x, [], {0: Region(points=(2.0,))})
+    with pytest.raises(sf.ShapeError, match="region or a known value"):
+        tree.sample_where(x, [1], {1: Region(points=(0.5,))})
+    with pytest.raises(sf.ShapeError, match="asked for and known"):
+        tree.shares(x, 1, torch.tensor([False, True, False, False]))
+    real = sf.ColumnTree(1, support=sf.real)
+    with pytest.raises(sf.DataError, match="no probability"):
+        real.sample_where(torch.zeros(1, 1), [], {0: Region(points=(0.5,))})
+
+
+def test_several_orders_count_as_they_predict_what_is_known() -> None:
+    table = _table()
+    table.weigh(_rows(200))
+    x = EVERY[::5]
+    both, before = [], []
+    for order in table.order_table[: table.used].tolist():
+        given, of = ([c for c in order if c in part] for part in ([1, 2], [0, 3]))
+        terms = table._terms(x, torch.tensor([[*given, *of]]), None)
+        both.append(terms.sum(1))
+        before.append(terms[:, given].sum(1))
+    weight = table.log_weight[: table.used, None]
+    expected = (torch.stack(both) + weight).logsumexp(0) - (torch.stack(before) + weight).logsumexp(0)
+    assert torch.allclose(table.log_prob_of(x, [0, 3], given=[1, 2]), expected, atol=1e-6)
+    assert torch.allclose(table.log_prob_of(x, [0, 1, 2, 3]), table.log_prob(x), atol=1e-6)
+    assert MIXED.contains(x).all()
