@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -36,6 +37,16 @@ def test_packed_text(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * (_MUCH // 2), 1))
     _refused(path, "would become .* raise the limit: SURFLOW_BUDGET=10")
+
+
+def test_rows_of_two_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv.gz"
+    path.write_bytes(gzip.compress(b"a\n" + b"1\n" * 25_000_000))
+    _refused(path, "cells of a table or more.*SURFLOW_BUDGET=10")
+    rows = np.random.default_rng(0).integers(0, 2, (60_000, 12))  # as few bits a cell as there are
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows.tolist())
+    path.write_bytes(gzip.compress(f"{','.join('abcdefghijkl')}\n{text}".encode(), 9))
+    assert load(path).event_shape == (12,)
 
 
 def test_packed_by_zstd(tmp_path: Path) -> None:
@@ -130,12 +141,15 @@ def test_configurations(tmp_path: Path) -> None:
     _refused(path, "not a TOML file", read_config)
     path.write_bytes(b"# " + b"x" * 2**25)
     _refused(path, "expected at most", read_config)
+    parse_config({"data": {"source": "moons"}, "model": {"preset": "spline"}}).model.build((2,), None)
     for entry in ("layers = 1000000000", "hidden = [100000, 100000]", "layers = 100000"):
         model = parse_config({"data": {"source": "moons"}, "model": {"preset": "spline"}}).model
         name, _, value = entry.partition(" = ")
         setattr(model, name, eval(value))
+        started = time.process_time()
         with pytest.raises(sf.ConfigError, match="a configuration for these data may"):
             model.build((2,), None)
+        assert time.process_time() - started < 2
 
 
 def test_limits_are_raised_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

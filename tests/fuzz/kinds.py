@@ -9,7 +9,7 @@ import struct
 import tomllib
 import zipfile
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -81,7 +81,16 @@ def _tables(folder: Path, text: str) -> None:
         }.items():
             connection.execute(f"COPY (SELECT * FROM {source}) TO '{folder / name}' ({options})")
         arrow = connection.sql(f"SELECT * FROM {source}").to_arrow_table()
+    import sqlite3
+
     from pyarrow import feather
+
+    with closing(sqlite3.connect(folder / "a.sqlite")) as base:
+        base.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, size REAL, colour TEXT, flag)")
+        base.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", [(i, i / 7, "ab"[i % 2], i % 3) for i in range(30)])
+        base.commit()
+    with duckdb.connect(folder / "a.duckdb") as connection:
+        connection.execute(f"CREATE TABLE rows AS SELECT * FROM {source}")
 
     feather.write_feather(arrow, folder / "a.arrow", compression="lz4")
     book = openpyxl.Workbook()
@@ -266,7 +275,7 @@ def _metrics(path: Path) -> None:
 
 def _log(path: Path) -> object:
     flow = sf.Flow([], base=sf.Normal(2, learned=True))
-    return _facts(flow, RunFolder(path.parent).log())
+    return _facts(flow, ["a", "b"], RunFolder(path.parent).log())
 
 
 def _facts_used(path: Path) -> None:
@@ -314,6 +323,8 @@ KINDS: dict[str, Kind] = {
     "JSON": Kind(["a.json", "b.json"], _text, load),
     "Parquet": Kind(["a.parquet", "b.parquet"], _bytes, load),
     "Arrow": Kind(["a.arrow"], _bytes, load),
+    "SQLite": Kind(["a.sqlite"], _bytes, load),
+    "DuckDB": Kind(["a.duckdb"], _bytes, load),
     "Excel": Kind(["a.xlsx"], _zipped, load),
     "NPY": Kind(["a.npy", "b.npy"], _bytes, load),
     "NPZ": Kind(["a.npz", "b.npz"], _zipped, load),

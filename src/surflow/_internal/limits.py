@@ -14,6 +14,9 @@ ADVICE = f"If you know where it is from, and have the memory, raise the limit: {
 # Bytes that packed data may become, and more for each byte that they are: text and images become some tens.
 _FREE = 2**26
 _PER_BYTE = 100
+# Cells that packed text may become, each of which costs some microseconds, and more for each byte.
+_FREE_CELLS = 2**19
+_CELLS_PER_BYTE = 16
 # TOML and JSON are read whole, and become some fifty times their length.
 _MOST_TEXT = 2**24
 
@@ -46,6 +49,16 @@ def check_unpacked(path: Path, unpacked: int, packed: int) -> None:
         raise FileError(
             f"{path} has {packed:,} bytes and would become {unpacked:,} or more: a file of this size may become "
             f"{most:,.0f}. {ADVICE}"
+        )
+
+
+def check_cells(path: Path, cells: int, size: int) -> None:
+    """Raise FileError if a table in a file of ``size`` bytes asks for more work than one so small is worth."""
+    most = factor() * (_FREE_CELLS + _CELLS_PER_BYTE * size)
+    if cells > most:
+        raise FileError(
+            f"{path} has {size:,} bytes and would become {cells:,} cells of a table or more: a file of this size may "
+            f"become {most:,.0f}. {ADVICE}"
         )
 
 

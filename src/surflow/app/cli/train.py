@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from surflow.app.cli.shared import LARGEST_SEED, command_line, say
 from surflow.app.cli.stops import says_how_to_go_on
 from surflow.app.cli.table import print_figures
 from surflow.app.names import split_names
-from surflow.errors import ConfigError
+from surflow.errors import ConfigError, SurflowError
 
 if TYPE_CHECKING:
     from surflow.app.config import Config
@@ -82,8 +83,9 @@ def train(
     from surflow.evaluation import read_results
 
     splits = runs.load_splits(config)
-    config = config.settled(splits)
-    flow = runs.build(config, splits)
+    with _naming(model):
+        config = config.settled(splits)
+        flow = runs.build(config, splits)
     name = f"{splits.name}-{config.model.preset or 'chain'}"
     run = runs.RunFolder(out or runs.next_folder("runs", name, config))
     with run.held(), says_how_to_go_on(run.path):
@@ -105,6 +107,22 @@ def train(
         say(f"report: {runs.report(run)}")
 
 
+def _states_file(model: str) -> bool:
+    """Whether what ``--model`` says is a file, and no preset."""
+    return model.endswith(".toml") or Path(model).is_file()
+
+
+@contextmanager
+def _naming(model: str | None) -> Iterator[None]:
+    """Errors in what a configuration states begin with its file, if there is one."""
+    try:
+        yield
+    except SurflowError as error:
+        if model is None or not _states_file(model):
+            raise
+        raise type(error)(f"{model}: {error}") from error
+
+
 def _config(
     model: str | None, *, seed: int | None, data: Mapping[str, object], training: Mapping[str, object]
 ) -> Config:
@@ -113,7 +131,7 @@ def _config(
 
     content: dict[str, Any] = {}
     origin = "the command line"
-    if model is not None and (model.endswith(".toml") or Path(model).is_file()):
+    if model is not None and _states_file(model):
         content, origin = read_toml(model), model
     elif model is not None:
         content["model"] = {"preset": model}

@@ -23,7 +23,7 @@ def reading_numpy(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "Object arrays" in reason:
+        if "Object arrays" in reason or "Python objects" in reason:
             raise FileError(
                 f"{path} holds Python objects, which could run code when they are read: "
                 "save an array of numbers instead, such as x.astype('float32')"

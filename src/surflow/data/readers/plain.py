@@ -16,10 +16,12 @@ from typing import IO
 
 import duckdb
 
-from surflow._internal.limits import check_unpacked
+from surflow._internal.limits import check_cells, check_unpacked
 from surflow.errors import FileError
 
 _BLOCK = 1 << 20
+# What a cell may end with.
+_ENDS = b"\n\r,;\t|"
 # How much of a file decides what it is.
 _HEAD = 1 << 18
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -130,11 +132,13 @@ def _unpack(path: Path, packed: str, to: Path) -> None:
         "xz": lzma.LZMAFile,
         "zstd": lambda packed: pa.CompressedInputStream(str(packed), "zstd"),
     }
-    size, written = path.stat().st_size, 0
+    size, written, cells = path.stat().st_size, 0, 0
     with opened[packed](path) as file, to.open("wb") as out:
         while block := file.read(_BLOCK):
             written += out.write(block)
             check_unpacked(path, written, size)
+            cells += len(block) - len(block.translate(None, _ENDS))
+            check_cells(path, cells, size)
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:
