@@ -339,7 +339,7 @@ def test_a_schema_is_a_file_and_may_be_edited(tmp_path: Path) -> None:
         Schema.from_toml('[[column]]\nname = "a"\nkinds = "count"\n')
     with pytest.raises(ConfigError, match="states the column 'a' twice"):
         Schema.from_toml('[[column]]\nname = "a"\nkind = "count"\n' * 2)
-    with pytest.raises(FileError, match="nowhere.toml cannot be read"):
+    with pytest.raises(FileError, match=r"nowhere\.toml cannot be read"):
         load(path, schema=tmp_path / "nowhere.toml")
     schema.columns.append(Column("lost", ColumnKind.COUNT))
     with pytest.raises(ConfigError, match=r"states the columns \['lost'\], which the file a.csv lacks"):

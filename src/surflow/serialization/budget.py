@@ -39,19 +39,9 @@ _WEIGHTS_PER_SECOND = 2**20
 # What makes no tensor; what makes none larger than its arguments broadcast to, and none larger than all of them. The
 # meta device would take a tenth of a millisecond to say so, and a second the first time.
 _MAKE_NOTHING = frozenset(
-    {
-        "__bool__",
-        "__int__",
-        "__len__",
-        "_set_grad_enabled",
-        "dim",
-        "is_floating_point",
-        "item",
-        "numel",
-        "size",
-        "tolist",
-    }
-)
+    {"__bool__", "__int__", "__len__", "_set_grad_enabled", "dim", "is_floating_point", "item", "numel", "size",
+     "tolist"}
+)  # fmt: skip
 _BY_COORDINATE = frozenset(
     {"abs", "add", "argmax", "clamp", "contiguous", "diagonal", "div", "eq", "exp", "__floordiv__", "ge", "gt", "le",
      "log", "lt", "max", "min", "mul", "ne", "neg", "__rdiv__", "rsub", "sign", "sort", "sqrt", "sub", "sum", "tril",
