@@ -88,14 +88,14 @@ def read_database(
     """A table of a DuckDB database file."""
     with reading(path):
         connection.execute(f"ATTACH {literal(one_path(path, folder))} AS source (READ_ONLY)")
-    found = connection.execute(
-        "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'source' ORDER BY table_name"
-    ).fetchall()
-    chosen = the_table(path, name, [found_name for (found_name,) in found])
-    quoted = '"' + chosen.replace('"', '""') + '"'
-    names = names_of(connection, f"SELECT * FROM source.{quoted}")
-    connection.execute(f"CREATE TABLE {table} AS SELECT * FROM source.{quoted} AS t({renamed(names)})")
-    connection.execute("DETACH source")
+        found = connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'source' ORDER BY table_name"
+        ).fetchall()
+        chosen = the_table(path, name, [found_name for (found_name,) in found])
+        quoted = '"' + chosen.replace('"', '""') + '"'
+        names = names_of(connection, f"SELECT * FROM source.{quoted}")
+        connection.execute(f"CREATE TABLE {table} AS SELECT * FROM source.{quoted} AS t({renamed(names)})")
+        connection.execute("DETACH source")
     return names
 
 
