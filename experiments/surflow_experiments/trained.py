@@ -66,7 +66,9 @@ def trained(cell: Cell, splits: Splits, build: Callable[[], Flow]) -> Trained:
     path, record = folder / "model.safetensors", folder / "trained.npz"
     if path.exists() and record.exists():
         with np.load(record) as kept:
-            return Trained(sf.load(path), float(kept["seconds"]), int(kept["steps"]), kept["losses"].tolist())
+            kept_flow = sf.load(path)
+            assert isinstance(kept_flow, sf.Flow)
+            return Trained(kept_flow, float(kept["seconds"]), int(kept["steps"]), kept["losses"].tolist())
     with sf.seeded(cell.seed):
         flow = build()
     train, held_out = splits.train, splits.validation

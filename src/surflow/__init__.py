@@ -88,6 +88,8 @@ from surflow.transform import Inverse, On, Transform
 
 if TYPE_CHECKING:
     from surflow import data, evaluation, plots, presets, sbi
+    from surflow.tables.model import TableModel
+    from surflow.tables.table import Table
     from surflow.training import fit
 
 # Loaded when first used, because they stand on heavier packages than torch.
@@ -98,14 +100,17 @@ _LAZY = {
     "plots": "surflow.plots",
     "presets": "surflow.presets",
     "sbi": "surflow.sbi",
+    "Table": "surflow.tables.table",
+    "TableModel": "surflow.tables.model",
 }
+_MODULES = ("data", "evaluation", "plots", "presets", "sbi")
 
 
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module 'surflow' has no attribute {name!r}")
     module = importlib.import_module(_LAZY[name])
-    return getattr(module, name) if name == "fit" else module
+    return module if name in _MODULES else getattr(module, name)
 
 
 __all__ = [
@@ -130,6 +135,8 @@ __all__ = [
     # networks
     "AutoregressiveNet", "CausalTransformer", "ContextColumns", "ConvNet", "MLP", "MaskedMLP", "OneHot", "SetEncoder",
     "SetTransformer", "Summary",
+    # tables
+    "Table", "TableModel",
     # training, data, evaluation
     "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi", "seeded",
     # errors

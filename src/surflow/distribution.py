@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from surflow._internal import held_draws
 from surflow._internal.chunks import chunks, gather, rows_at_once
 from surflow._internal.configurable import Configurable
+from surflow._internal.fit_options import FitOptions
 from surflow._internal.held_draws import hold_draws, no_gradient_if_held, note_draw
 from surflow._internal.number_types import number_type, type_for
 from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape, as_shape, as_tensor_of, check_context, check_rows, join
 from surflow.errors import BoundError, DataError, ShapeError
 from surflow.supports import Support, real
+
+Fitted = TypeVar("Fitted")
 
 
 def check_integers(owner: object, what: str, x: Tensor, support: Support) -> None:
@@ -153,6 +156,10 @@ class Distribution(Configurable, nn.Module):
             x: rows, (batch, *event), at least one.
             context: one of each row, or None.
         """
+
+    def _ready_to_fit(self, data: Fitted) -> tuple[Fitted | Tensor, FitOptions]:
+        """What ``fit`` is given as it trains on it, and its options where a person states none."""
+        return data, {}
 
     # -- scoring ------------------------------------------------------------------------------------
 

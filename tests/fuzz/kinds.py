@@ -282,8 +282,8 @@ def _facts_used(path: Path) -> None:
     """The facts of a run, used as sampling and scoring do."""
     run = path.parent
     with redirect_stdout(io.StringIO()):
-        sample(run, run / "out.csv", 3, ["red"], 0)
-        score(run, str(run.parent / "a.csv"), run / "out.csv", None, 1, 0)
+        sample(run, run / "out.csv", 3, ["red"])
+        score(run, str(run.parent / "a.csv"), run / "out.csv", importance_samples=1)
 
 
 def _checkpoint(path: Path) -> object:

@@ -19,6 +19,7 @@ from surflow.data import Column, Part, Splits
 from surflow.data.tables.support import plain
 from surflow.errors import ConfigError
 from surflow.supports import Integers, Ragged, Real, Support
+from surflow.tables import defaults
 
 Options = dict[str, Any]
 
@@ -26,9 +27,6 @@ Options = dict[str, Any]
 # that validation must be frequent there, and what comes after the best is in vain.
 _TABLE: Options = {"steps": 3000, "batch_size": 256, "lr": 2e-3, "clip": 5.0}
 _SMALL_TABLE: Options = _TABLE | {"steps": 1000, "lr": 5e-3, "validate_every": 10, "patience": 20}
-# Tables of mixed columns: a validation costs as much as many steps.
-_MIXED: Options = {"steps": 3000, "batch_size": 128, "clip": 5.0, "validate_every": 300, "patience": 4}
-_MANY_ROWS, _VALIDATION = 12_000, 1500
 _IMAGES: Options = {"steps": 3000, "batch_size": 128, "lr": 2e-3, "clip": 20.0}
 _FEW_IMAGES: Options = _IMAGES | {"steps": 800, "lr": 3e-3, "patience": 10}
 _MANY_IMAGES = 5000
@@ -136,23 +134,21 @@ class Table(Kind):
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
         if plain(self._columns):
             return _numbers(self.splits)
-        rows = len(self.splits.train.x)
-        return "table", {"dropout": 0.5 if rows < presets.FEW_ROWS else 0.2 if rows < _MANY_ROWS else 0.0}
+        return "table", {"dropout": defaults.dropout(len(self.splits.train.x))}
 
     def training(self, *, fresh: bool) -> Options:
         rows = len(self.splits.train.x)
         if plain(self._columns):
             return _SMALL_TABLE if rows < presets.FEW_ROWS else _TABLE
-        if rows < presets.FEW_ROWS:
-            return _MIXED | {"steps": 1500, "batch_size": 64, "lr": 2e-3, "validate_every": 100}
-        return _MIXED | {"lr": 4e-3 if rows > _MANY_ROWS else 3e-3}
+        return dict(defaults.training(rows))
 
     @property
     def validation(self) -> Part:
         part = self.splits.validation  # every validation scores them under all orders
         if plain(self._columns):
             return part
-        return Part(part.x[:_VALIDATION], None if part.context is None else part.context[:_VALIDATION])
+        most = defaults.MOST_VALIDATION
+        return Part(part.x[:most], None if part.context is None else part.context[:most])
 
     def pictures(self, shown: Shown, show: PictureWriter) -> list[Picture]:
         if plain(self._columns) and isinstance(self.splits.support, Real):

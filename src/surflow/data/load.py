@@ -102,7 +102,7 @@ def load(
         return load_simulated(drawn, columns, wanted, seed, rows)
     raw = read(source, data_dir=data_dir, sets=sets)
     _refuse_names(raw, columns, wanted, drop, column)
-    known = _schema_of(raw, schema, column, drop)
+    known = schema_of(raw, schema, column, drop)
     whole = raw.rows
     raw = _at_most(raw, rows, seed)
     if raw.rows < _FEWEST_ROWS:
@@ -187,7 +187,7 @@ def _at_most(raw: Raw, rows: int | None, seed: int) -> Raw:
     return replace(raw, frame=frame.some(most / frame.rows, seed))
 
 
-def _schema_of(raw: Raw, schema: Schema | str | Path | None, column: Sequence[str], drop: Sequence[str]) -> Schema:
+def schema_of(raw: Raw, schema: Schema | str | Path | None, column: Sequence[str], drop: Sequence[str]) -> Schema:
     """The schema that is stated, or the one that the values show, with what is said of single columns."""
     if raw.frame is None:
         if schema is not None or column or drop:

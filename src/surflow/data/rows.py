@@ -76,7 +76,7 @@ def read_rows(
         raise DataError(f"{raw.origin} holds events of shape {raw.events.shape[1:]}: the model expects a table")
     wrong = Findings()
     with wrong.gather():
-        x = torch.from_numpy(_table(raw, columns, schema, support) if columns else finite_events(raw))[:rows]
+        x = torch.from_numpy(table_rows(raw, columns, schema, support) if columns else finite_events(raw))[:rows]
     context = None
     if encoding is not None:
         with wrong.gather():
@@ -111,7 +111,8 @@ def read_context(path: str | Path, encoding: ContextEncoding) -> Tensor:
     return _context(raw, encoding, sources)
 
 
-def _table(raw: Raw, columns: Sequence[str], schema: Schema | None, support: Support) -> np.ndarray:
+def table_rows(raw: Raw, columns: Sequence[str], schema: Schema | None, support: Support) -> np.ndarray:
+    """Columns of a table as numbers, (n, columns), float64; holes only where the schema has some."""
     frame = raw.frame
     if frame is None:
         raise DataError(f"{raw.origin} holds no table, and the model expects the columns {list(columns)}")

@@ -108,6 +108,7 @@ def ready(frame: Frame, schema: Schema, train: np.ndarray | None) -> Ready:
             column.atoms = spikes(column, x[train, i])
     for i, column in enumerate(schema.columns):  # holes that the schema, which may be a person's, did not count
         column.missing = max(column.missing, int(np.isnan(x[:, i]).sum()))
+        column.stored = frame.types[column.name]
     return Ready(x, schema, real if plain(schema.columns) else support_of(schema.columns))
 
 

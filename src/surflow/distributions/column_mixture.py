@@ -78,6 +78,28 @@ class ColumnMixture(Mixture, ColumnDistribution):
         each = torch.stack([part.log_prob(x, part._own(context)) for part in self.components], 1)
         self.logits.copy_(weights(each))
 
+    @torch.no_grad()
+    def account(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        r"""Nats of every value given all others of its row, (n, D): the lowest are the oddest.
+
+        By Bayes' rule :math:`p(x) / \sum_k w_k\, p_k(x) / p_k(x_i \mid x_{-i})`, from the components' densities and
+        their own accounts. Of a row outside the support it is NaN.
+
+        Args:
+            x: rows (n, D).
+            context: one of each row, or None.
+        """
+        x, context, _ = self._rows(x, context)
+
+        def each(x: Tensor, context: Tensor | None) -> Tensor:
+            owns = [part._own(context) for part in self.components]
+            pairs = list(zip(self.components, owns, strict=True))
+            joint = torch.stack([part._log_prob(x, own) for part, own in pairs], 1) + self.logits.log_softmax(0)
+            accounts = torch.stack([part.account(x, own) for part, own in pairs], 2)
+            return joint.logsumexp(1)[:, None] - (joint[:, None] - accounts).logsumexp(2)
+
+        return self._in_parts(each, x, context)
+
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return ColumnDistribution._draw(self, n, context)
 

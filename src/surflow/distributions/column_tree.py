@@ -219,7 +219,7 @@ class ColumnTree(DoubleBuffers, ColumnDistribution):
         for i in reversed(range(x.shape[1])):
             column = self.turn[i, None]
             parent = self.parent[column]
-            up = (table[column] + message[:, column]).logsumexp(2)  # (n, bins of the parent)
+            up = _log_product(message[:, column][:, 0], table[column][0])  # (n, bins of the parent)
             total = total + up[:, 0].where(parent < 0, 0.0)
             message = message.index_add(1, parent.clamp(min=0), up[:, None].where(parent >= 0, 0.0))
         return total, message
@@ -272,8 +272,8 @@ class ColumnTree(DoubleBuffers, ColumnDistribution):
         root = path[-1]
         belief = table[root, 0] + message[:, root]
         for column in reversed(path[:-1]):
-            up = (table[column] + message[:, None, column]).logsumexp(2)  # what this column says of its parent
-            belief = ((belief - up)[..., None] + table[column]).logsumexp(1) + message[:, column]
+            up = _log_product(message[:, column], table[column])  # what this column says of its parent
+            belief = _log_product(belief - up, table[column].T) + message[:, column]
         return belief.log_softmax(1)
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
@@ -317,6 +317,12 @@ class ColumnTree(DoubleBuffers, ColumnDistribution):
                 value = torch.where(entry == size - 1, numbers, value)
             drawn.append(value)
         return torch.stack(drawn, 1)
+
+
+def _log_product(row: Tensor, table: Tensor) -> Tensor:
+    """Logarithms of sums over j of exp(row_j + table_ij), rows (n, j) to (n, i), by a product of matrices."""
+    most = row.amax(1, keepdim=True)
+    return ((row - most).exp() @ table.exp().T).log().clamp(min=_NEVER) + most
 
 
 def _smoothed(pairs: Tensor, alone: Tensor) -> Tensor:

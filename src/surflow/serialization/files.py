@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,14 +28,19 @@ SUFFIX = ".safetensors"
 # An error may name what it got, and that may be long.
 _MOST_LETTERS = 2000
 
+# What a file may hold.
+_SAVED = ("Flow", "TableModel")
 # The model in the folder of a run.
 _MODEL = "model.safetensors"
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
+if TYPE_CHECKING:
+    from surflow.tables.model import TableModel
+
 __all__ = ["build", "describe", "load", "save"]
 
 
-def save(flow: Flow, path: str | Path) -> None:
+def save(flow: Flow | TableModel, path: str | Path) -> None:
     """Write ``flow`` to one .safetensors file: the weights, and in the header its architecture, the
     versions and a digest, by which :func:`load` finds every changed bit.
 
@@ -55,7 +60,7 @@ def save(flow: Flow, path: str | Path) -> None:
     path = Path(path)
     if path.suffix != SUFFIX:
         raise FileError(f"flows are saved as {SUFFIX} files, got {str(path)!r}: name it {path.stem + SUFFIX!r}")
-    if not isinstance(flow, Flow):
+    if type(flow).__name__ not in _SAVED and not isinstance(flow, Flow):
         raise FileError(f"expected a Flow to save, got {type(flow).__name__}: wrap it, Flow([...], base=...)")
     architecture = describe(flow, full=True)
     state = flow.state_dict()
@@ -67,8 +72,8 @@ def save(flow: Flow, path: str | Path) -> None:
     write_tensors(path, tensors, _KEY, header)
 
 
-def load(path: str | Path, *, trusted: bool = False) -> Flow:
-    """Read a flow that :func:`save` wrote, on the CPU, in the dtype it had, ready to score and draw (``eval`` mode).
+def load(path: str | Path, *, trusted: bool = False) -> Flow | TableModel:
+    """Read a flow or a TableModel that :func:`save` wrote, on the CPU, in its dtype, ready to score and draw.
 
     Runs no code from the file: only registered classes are built, from plain arguments, within limits of memory and
     work that the file's own weights set (:mod:`surflow.serialization.budget`). The global random state stays as it was.
@@ -93,7 +98,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Flow:
     header = _read_header(path)
     try:
         architecture, dtypes = header["architecture"], header["buffers"]
-        if not isinstance(architecture, dict) or architecture.get("class") != "Flow":
+        if not isinstance(architecture, dict) or architecture.get("class") not in _SAVED:
             raise FileError(f"{path}: expected the architecture of a Flow, got {str(architecture)[:60]!r}")
         with safe_open(path, framework="pt") as file:
             # Clones, so that the flow does not depend on the file, which is only mapped into memory.

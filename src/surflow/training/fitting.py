@@ -47,6 +47,7 @@ SCHEDULES = ("constant", "cosine", "step")
 # Steps of a run for which neither steps nor minutes are given.
 DEFAULT_STEPS = 2000
 
+_BATCH_SIZE, _LR = 256, 1e-3
 # Rows of the validation set that weigh the parts of a distribution of rows.
 _WEIGHING_ROWS = 2000
 # Runs of this length repay the seconds that compilation takes.
@@ -86,8 +87,8 @@ def fit(
     validation: HeldOut | None = None,
     steps: int | None = None,
     minutes: float | None = None,
-    batch_size: int = 256,
-    lr: float = 1e-3,
+    batch_size: int | None = None,
+    lr: float | None = None,
     schedule: str = "cosine",
     decay: float = 0.9,
     decay_every: int = 1000,
@@ -117,12 +118,14 @@ def fit(
         flow: a flow, or any distribution with parameters.
         data: a tensor (rows, *event); a tuple (x, context) or (x, context, weight), context or weight possibly None; a
             ``Dataset`` of such items; a ``DataLoader`` of such batches, which keeps its own batch size; or fresh rows
-            at every step from a ``Distribution`` or a callable n -> batch.
+            at every step from a ``Distribution`` or a callable n -> batch. A :class:`~surflow.TableModel` also takes a
+            :class:`~surflow.Table`, holds 15 % of its rows out, at most 1500, and has options of its own for its size
+            in place of the defaults below.
         validation: a fraction of the rows to hold out, or a set: tensors, a ``Dataset`` or a ``DataLoader``.
         steps, minutes: the length of the run, whichever ends first; 2000 steps if neither is given. Minutes count the
             time before a kill.
-        batch_size: rows of one step on each device; at most all of them.
-        lr: the learning rate at its highest.
+        batch_size: rows of one step on each device, 256 by default; at most all of them.
+        lr: the learning rate at its highest, .001 by default.
         schedule: "cosine" rises over the first twentieth and falls to zero, over the steps or, with minutes alone, over
             the time; "constant"; "step" multiplies by ``decay`` after every ``decay_every`` steps.
         decay, decay_every: of the schedule "step", a factor and a number of steps.
@@ -162,8 +165,17 @@ def fit(
     >>> history.steps, abs(flow.log_prob(x).mean() + history.losses()[-1][1]).item() < 1e-4
     (300, True)
     """
+    if not isinstance(flow, Distribution):
+        raise ConfigError(f"expected a Flow or another Distribution to train, got {type(flow).__name__}")
+    data, own = flow._ready_to_fit(data)
     if steps is None and minutes is None:
-        steps = DEFAULT_STEPS
+        steps = own.get("steps", DEFAULT_STEPS)
+    batch_size = own.get("batch_size", _BATCH_SIZE) if batch_size is None else batch_size
+    lr = own.get("lr", _LR) if lr is None else lr
+    clip = own.get("clip") if clip is None else clip
+    patience = own.get("patience") if patience is None else patience
+    validate_every = own.get("validate_every") if validate_every is None else validate_every
+    validation = own.get("validation") if validation is None else flow._ready_to_fit(validation)[0]
     plan = Plan(steps, minutes, batch_size, lr, schedule, decay, decay_every, clip, patience, validate_every,
                 importance_samples, seed)  # fmt: skip
     _check_options(flow, plan, validation, snapshots, folder, tensorboard=tensorboard)
@@ -319,8 +331,6 @@ def _check_options(
     *,
     tensorboard: bool,
 ) -> None:
-    if not isinstance(flow, Distribution):
-        raise ConfigError(f"expected a Flow or another Distribution to train, got {type(flow).__name__}")
     for part in flow.modules():
         refusal = part.estimator().refusal if isinstance(part, Flow) else None
         if refusal:

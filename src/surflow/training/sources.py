@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from surflow._internal.random import mix, reseed
 from surflow.distribution import Distribution
 from surflow.errors import ConfigError, DataError
+from surflow.tables.table import Table as NamedRows
 from surflow.training.batches import (
     DRAW,
     FIRST,
@@ -30,8 +31,8 @@ from surflow.training.batches import (
 
 # What ``fit`` takes: rows, and what it takes them from.
 RowsLike: TypeAlias = Tensor | np.ndarray | Sequence[Tensor | np.ndarray | None]
-Data: TypeAlias = RowsLike | Dataset | DataLoader | Distribution | Callable[[int], RowsLike]
-HeldOut: TypeAlias = float | RowsLike | Dataset | DataLoader
+Data: TypeAlias = RowsLike | Dataset | DataLoader | Distribution | Callable[[int], RowsLike] | NamedRows
+HeldOut: TypeAlias = float | RowsLike | Dataset | DataLoader | NamedRows
 
 # Rows that the layers fitted to data see: at least so many, and of small events more, up to so many numbers.
 _FIRST_ROWS = 1000

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from surflow.app.cli import evaluate, inspect, listing, report, reproduce, sample, score, show, train
+from surflow.app.cli import evaluate, impute, inspect, listing, report, reproduce, sample, score, show, train
 from surflow.app.cli.shared import Group
 from surflow.app.cli.stops import end_in_order
 
@@ -44,4 +44,5 @@ app.command()(evaluate.evaluate)
 app.command()(report.report)
 app.command()(sample.sample)
 app.command()(score.score)
+app.command()(impute.impute)
 app.command()(reproduce.reproduce)

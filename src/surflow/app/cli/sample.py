@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from surflow.app.runs import DataSpec
+    from surflow.app.runs import DataSpec, RunFolder
     from surflow.data import Column, ContextEncoding
 
 # Columns of a context that are worth listing.
@@ -33,13 +33,21 @@ def sample(
             help="What to condition on: a value, column=value once per column, or a file of one row, or one a draw."
         ),
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a table: what is known of the rows, such as sex=F, region=north,south, 'age>=60', '60<=age<70', "
+            "'income is missing' or 'income is not missing'; once for every column."
+        ),
+    ] = None,
     seed: Seed = 0,
     defuse_formulas: DefuseFormulas = False,
 ) -> None:
-    """Draw samples of a trained model into a file, conditional ones with --context."""
+    """Draw samples of a trained model into a file; with --context of one trained so, with --given of a table's."""
     from surflow._internal.random import seeded
     from surflow.app.runs import RunFolder
     from surflow.evaluation import draws
+    from surflow.tables.model import FEW
 
     kinds = (".csv", ".parquet", ".npy", ".png")
     check_suffix(output, kinds)
@@ -48,10 +56,12 @@ def sample(
     facts = folder.facts()
     if output.suffix == ".png" and (len(facts.event_shape) != 3 or facts.event_shape[0] not in (1, 3)):
         raise FileError(f"{output}: the samples are no images, they have shape {facts.event_shape}: write .csv or .npy")
-    given = _context(context or [], facts.context, n)
-    flow = folder.flow()
-    with seeded(seed):
-        x = draws(flow, n, given)
+    of = _context(context or [], facts.context, n)
+    if given:
+        x, effective = _given(folder, given, n, seed)
+    else:
+        with seeded(seed):
+            x, effective = draws(folder.flow(), n, of), 1.0
     if output.suffix == ".npy":
         import numpy as np
 
@@ -60,9 +70,20 @@ def sample(
     elif output.suffix == ".png":
         write_grid(output, x, facts.support)
     else:
-        columns = [*_columns(x.flatten(1), facts), *_context_columns(given, facts.context)]
+        columns = [*_columns(x.flatten(1), facts), *_context_columns(of, facts.context)]
         write_table(output, columns, defuse_formulas=defuse_formulas)
     say(f"{n:,} samples: {output}")
+    if effective < 1:
+        few = "; samples may repeat or be off: state fewer or wider ranges" if effective < FEW else ""
+        say(f"  drawn by importance weights, of which an effective {effective:.1%} count{few}")
+
+
+def _given(folder: RunFolder, stated: list[str], n: int, seed: int) -> tuple[Tensor, float]:
+    """Rows given what the command line says, and the effective share of their proposals."""
+    from surflow.tables.given import parse_given
+
+    model = folder.table_model()
+    return model.sample_rows(n, given=parse_given(stated, model.columns), seed=seed)
 
 
 def _columns(x: Tensor, facts: DataSpec) -> list[tuple[Column, np.ma.MaskedArray]]:

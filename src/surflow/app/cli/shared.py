@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +45,17 @@ class Group(TyperGroup):
 def say(text: str, *, err: bool = False) -> None:
     """Print a text, which may hold names from files, without what would steer the terminal."""
     typer.echo(plain_text(text), err=err)
+
+
+@contextmanager
+def naming(file: str | Path | None) -> Iterator[None]:
+    """Errors in what a configuration states begin with its file, if there is one."""
+    try:
+        yield
+    except SurflowError as error:
+        if file is None:
+            raise
+        raise type(error)(f"{file}: {error}") from error
 
 
 def command_line() -> str:

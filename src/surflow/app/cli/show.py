@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from surflow.app.cli.shared import say
+from surflow.app.cli.shared import naming, say
 
 
 def show(target: Annotated[Path, typer.Argument(help="A run, a saved .safetensors flow, or a config.toml.")]) -> None:
@@ -15,6 +15,7 @@ def show(target: Annotated[Path, typer.Argument(help="A run, a saved .safetensor
     from surflow.app import runs
     from surflow.app.config import chain_toml, read_config
     from surflow.serialization.files import load
+    from surflow.tables.model import TableModel
 
     config = None
     if target.is_dir():
@@ -22,9 +23,12 @@ def show(target: Annotated[Path, typer.Argument(help="A run, a saved .safetensor
         flow, config = run.flow(), run.config()
     elif target.suffix == ".toml":
         config = read_config(target)
-        flow = runs.build(config, runs.load_splits(config))
+        splits = runs.load_splits(config)
+        with naming(target):
+            flow = runs.build(config, splits)
     else:
-        flow = load(target)
+        model = load(target)
+        flow = model.flow if isinstance(model, TableModel) else model
     # Everything but the chain is a comment, or an entry of the configuration: the output as a whole is a config.toml.
     say("\n".join(f"# {line}" for line in flow.summary().splitlines()) + "\n")
     if config is not None:

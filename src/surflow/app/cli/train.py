@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surflow.app.cli.shared import LARGEST_SEED, command_line, say
+from surflow.app.cli.shared import LARGEST_SEED, command_line, naming, say
 from surflow.app.cli.stops import says_how_to_go_on
 from surflow.app.cli.table import print_figures
 from surflow.app.names import split_names
-from surflow.errors import ConfigError, SurflowError
+from surflow.errors import ConfigError
 
 if TYPE_CHECKING:
     from surflow.app.config import Config
@@ -83,7 +82,7 @@ def train(
     from surflow.evaluation import read_results
 
     splits = runs.load_splits(config)
-    with _naming(model):
+    with naming(model if model is not None and _states_file(model) else None):
         config = config.settled(splits)
         flow = runs.build(config, splits)
     name = f"{splits.name}-{config.model.preset or 'chain'}"
@@ -110,17 +109,6 @@ def train(
 def _states_file(model: str) -> bool:
     """Whether what ``--model`` says is a file, and no preset."""
     return model.endswith(".toml") or Path(model).is_file()
-
-
-@contextmanager
-def _naming(model: str | None) -> Iterator[None]:
-    """Errors in what a configuration states begin with its file, if there is one."""
-    try:
-        yield
-    except SurflowError as error:
-        if model is None or not _states_file(model):
-            raise
-        raise type(error)(f"{model}: {error}") from error
 
 
 def _config(

@@ -23,6 +23,7 @@ from surflow.evaluation.results import read_results
 from surflow.flow import Flow
 from surflow.serialization.architecture import describe
 from surflow.serialization.files import load as load_flow
+from surflow.tables.model import TableModel
 
 # What a run consists of, beside its pictures and its config.toml.
 _OWN = ("metrics.json", "report.html", "model.safetensors", "log.csv", "data.json")
@@ -160,7 +161,7 @@ class RunFolder:
         }
         write_text(self.data_path, json.dumps(facts, indent=1) + "\n")
 
-    def keep(self, flow: Flow) -> None:
+    def keep(self, flow: Flow | TableModel) -> None:
         """Save the model; only then the checkpoint goes, and the run that was there before."""
         flow.save(self.model_path)
         self.settle()
@@ -246,7 +247,24 @@ class RunFolder:
         return read_config(self.config_path)
 
     def flow(self) -> Flow:
-        return load_flow(self.model_path)
+        """The model, on tensors."""
+        model = load_flow(self.model_path)
+        return model.flow if isinstance(model, TableModel) else model
+
+    def table_model(self) -> TableModel:
+        """The model, by the names of a table's columns.
+
+        Raises:
+            ConfigError: if the run is none of the preset ``table``, or has a context.
+        """
+        model = load_flow(self.model_path)
+        if not isinstance(model, TableModel):
+            has = "has a context" if model.context_shape is not None else "is no model of mixed columns"
+            raise ConfigError(
+                f"the model of {self.path} {has}: train the table with --model table, and without --context, and any "
+                "columns can be given afterwards"
+            )
+        return model
 
     def own_files(self) -> list[Path]:
         """The files of the run, and the file it was trained on: nothing that samples or scores may replace."""

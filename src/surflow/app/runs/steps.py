@@ -14,8 +14,11 @@ from surflow.app.runs.folder import RunFolder
 from surflow.app.runs.rows import reload_splits
 from surflow.data import Part, Splits
 from surflow.data.synthetic.base import Synthetic
+from surflow.data.tables.support import support_of
+from surflow.distributions.column_distribution import ColumnDistribution
 from surflow.errors import FileError
 from surflow.flow import Flow
+from surflow.tables.model import TableModel
 
 
 def build(config: Config, splits: Splits) -> Flow:
@@ -40,8 +43,19 @@ def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progres
     history = fit(flow, data, validation=_pair(kind_of(splits).validation), **options)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # the checkpoint is kept: the same call goes on from there
-    run.keep(flow)
+    run.keep(_named(flow, splits))
     return flow
+
+
+def _named(flow: Flow, splits: Splits) -> Flow | TableModel:
+    """The model of a table by its names, with what is usual in its columns; any other as it is."""
+    if splits.schema is None or flow.context_shape is not None or len(flow.transforms):
+        return flow
+    if not isinstance(flow.base, ColumnDistribution) or flow.support != support_of(splits.schema.columns):
+        return flow
+    model = TableModel(flow, splits.schema)
+    model.see_usual(splits.validation.x)
+    return model
 
 
 def evaluate(

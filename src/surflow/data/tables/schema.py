@@ -75,6 +75,7 @@ class Column:
         unit: the unit that the name says.
         least, most: smallest and largest value seen, as numbers.
         distinct: how many different values were seen.
+        stored: the type of the column in a source that has types, as DuckDB calls it; VARCHAR for text.
         evidence: why the column is taken for what it is.
     """
 
@@ -100,6 +101,7 @@ class Column:
     least: float | None = None
     most: float | None = None
     distinct: int = 0
+    stored: str = "VARCHAR"
     evidence: str = ""
 
     @property
@@ -167,6 +169,7 @@ class Schema:
         columns: all of them, those that no model learns included.
         rows: how many rows the table had.
         warnings: what is doubtful about the data, in words.
+        library: of which library the table was, "pandas", "polars" or "arrow"; empty for files and arrays.
 
     >>> people = Schema([Column("age", ColumnKind.COUNT, step=1.0), Column("id", ColumnKind.IDENTIFIER, used=False)])
     >>> people["age"].kind.value, [column.name for column in people.used]
@@ -178,6 +181,7 @@ class Schema:
     columns: list[Column]
     rows: int = 0
     warnings: list[str] = field(default_factory=list)
+    library: str = ""
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self.columns)
@@ -225,6 +229,8 @@ class Schema:
         entries: dict[str, object] = {"rows": self.rows}
         if self.warnings:
             entries["warnings"] = list(self.warnings)
+        if self.library:
+            entries["library"] = self.library
         return entries | {"column": [column.to_dict() for column in self.columns]}
 
     @classmethod
@@ -239,7 +245,8 @@ class Schema:
             raise ConfigError("a schema states its columns as [[column]], each with name and kind")
         if type(rows) is not int or rows < 0 or not isinstance(warnings, list):
             raise ConfigError("a schema's rows are a number, and its warnings a list of texts")
-        schema = cls([Column.from_dict(column) for column in columns], rows, [str(warning) for warning in warnings])
+        said, library = [str(warning) for warning in warnings], str(entries.get("library", ""))
+        schema = cls([Column.from_dict(column) for column in columns], rows, said, library)
         twice = [name for i, name in enumerate(schema.names) if name in schema.names[:i]]
         if twice:
             raise ConfigError(f"the schema states the column {twice[0]!r} twice")
