@@ -3,7 +3,7 @@ PYTHON ?= python3
 # What is installed beside surflow itself: dev,sbi runs the tests of the extra sbi too.
 EXTRAS ?= dev
 
-.PHONY: demo test quick check faults bench clean
+.PHONY: demo test quick check faults fuzz bench clean
 
 .venv/installed: pyproject.toml experiments/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -27,6 +27,9 @@ check: .venv/installed  ## lint, format, types, spelling, imports, dependencies
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/deptry src
 	cd experiments && ../.venv/bin/deptry .
+
+fuzz: .venv/installed  ## 2,000 damaged files of every kind, each read or refused in words; KINDS="CSV NPY" for some
+	cd tests && OMP_NUM_THREADS=1 ../.venv/bin/python -m fuzz.run $(KINDS) --each 2000 --keep
 
 faults: .venv/installed  ## a run killed at each of its file operations, and a disk that is full from each on
 	OMP_NUM_THREADS=1 .venv/bin/python tests/faults/faults.py

@@ -19,7 +19,7 @@ def test_a_file_has_what_was_written_and_the_permissions_of_the_umask(tmp_path: 
     before = os.umask(0o027)
     try:
         write_text(tmp_path / "a.txt", "é\r\n")
-        write_tensors(tmp_path / "a.safetensors", {"x": torch.ones(2)})
+        write_tensors(tmp_path / "a.safetensors", {"x": torch.ones(2)}, "x", {})
     finally:
         os.umask(before)
     assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9\r\n"

@@ -273,7 +273,7 @@ def test_nothing_stays_on_the_disk_and_nothing_is_fetched(tmp_path: Path, monkey
     (tmp_path / "x.csv").write_bytes("a,b\n1,é\n".encode("utf-16"))
     frame = read_table(tmp_path / "x.csv")
     assert len(list(tmp_path.iterdir())) == 2
-    with pytest.raises(duckdb.Error):
+    with pytest.raises(FileError, match="requires the extension httpfs"):
         frame.query("SELECT * FROM 'https://localhost/x.csv'")
     del frame
     gc.collect()

@@ -97,7 +97,7 @@ def classifier(path: Path, train: Part, epochs: int) -> Classifier:
             schedule.step()
     model.eval()
     make_folder(path.parent)
-    write_tensors(path, model.state_dict())
+    write_tensors(path, model.state_dict(), "classifier", {})
     return model
 
 

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# What steers a terminal, or turns the direction of writing. Lines and tabs may be.
+_STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def plain_text(text: str) -> str:
+    r"""A text from a file as a terminal may show it: without the characters that would steer it.
+
+    >>> plain_text("a\x1b[2Jb")
+    'a�[2Jb'
+    """
+    return _STEERS.sub("\ufffd", text)
 
 
 class SurflowError(Exception):
-    """Base of all errors that surflow raises for something a user can mend."""
+    """Base of all errors that surflow raises for something a user can mend; what steers a terminal is left out."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(plain_text(str(message)))
 
 
 class ShapeError(SurflowError, ValueError):

@@ -18,6 +18,7 @@ from matplotlib.image import imread
 from typer.testing import CliRunner, Result
 
 import surflow as sf
+from surflow._internal.sealed import seal
 from surflow.app.cli import app
 
 pytestmark = pytest.mark.e2e
@@ -313,6 +314,8 @@ def test_unknown_names(workplace: Path) -> None:
     assert "cannot be read" in _bad("show", "nothing.toml")
     assert "cannot be read" in _bad("train", "--model", "nothing.toml")
     assert not (workplace / "runs" / "moons-splin-1").exists()
+    (workplace / "odd.toml").write_text('data = {source = "moons"}\nmodel = {preset = "spline", layers = "a"}\n')
+    assert "error: odd.toml: " in _bad("train", "--model", "odd.toml")
 
 
 @pytest.mark.parametrize(
@@ -403,10 +406,13 @@ def test_runs_and_files_that_are_damaged(workplace: Path) -> None:
         (good[: len(good) // 2], "damaged or cut short"),
         (b"PK\x03\x04 and so on", "looks like a pickle"),
         (b"hello, world", "not a safetensors file"),
-        (good.replace(b'"Standardize\\"', b'"Standardise\\"'), "did you mean 'Standardize'"),
+        (renamed := good.replace(b'"Standardize\\"', b'"Standardise\\"'), "not what the SHA-256 in its header says"),
     ]:
         (broken / "model.safetensors").write_bytes(content)
         assert message in _bad("sample", broken, "--context", "setosa", "-o", "a.csv")
+    (broken / "model.safetensors").write_bytes(renamed)
+    seal(broken / "model.safetensors")
+    assert "did you mean 'Standardize'" in _bad("sample", broken, "--context", "setosa", "-o", "a.csv")
     assert "did not finish" in _bad("report", broken)
     (broken / "model.safetensors").write_bytes(good)
     (broken / "data.json").write_text("{}")

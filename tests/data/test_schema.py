@@ -17,7 +17,7 @@ from surflow.app.output import write_table
 from surflow.data import Column, ColumnKind, Schema, infer, load, read_context, read_rows, read_schema
 from surflow.data.readers.frame import read_table
 from surflow.data.tables.columns import codes_of, decode, encode, texts
-from surflow.data.tables.schema import wishes
+from surflow.data.tables.wishes import wishes
 from surflow.errors import ConfigError, DataError, FileError
 
 ROWS = 60
@@ -339,7 +339,7 @@ def test_a_schema_is_a_file_and_may_be_edited(tmp_path: Path) -> None:
         Schema.from_toml('[[column]]\nname = "a"\nkinds = "count"\n')
     with pytest.raises(ConfigError, match="states the column 'a' twice"):
         Schema.from_toml('[[column]]\nname = "a"\nkind = "count"\n' * 2)
-    with pytest.raises(FileError, match="cannot be read as a schema"):
+    with pytest.raises(FileError, match=r"nowhere\.toml cannot be read"):
         load(path, schema=tmp_path / "nowhere.toml")
     schema.columns.append(Column("lost", ColumnKind.COUNT))
     with pytest.raises(ConfigError, match=r"states the columns \['lost'\], which the file a.csv lacks"):
@@ -350,8 +350,11 @@ def test_a_schema_with_characters_that_toml_escapes() -> None:
     schema = Schema(
         [Column('a "b"\\c\n', ColumnKind.CATEGORY, categories=["\t", "é", "'"]), Column("", ColumnKind.NUMBER)]
     )
-    schema[""].atoms = [math.inf, -0.0, 1e-300]
+    schema[""].atoms = [1e300, -0.0, 1e-300]
     assert Schema.from_toml(schema.to_toml()) == schema
+    schema[""].atoms = [math.inf]
+    with pytest.raises(ConfigError, match="column '' of the schema: bounds and atoms are finite numbers"):
+        Schema.from_toml(schema.to_toml())
 
 
 # -- doubts -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from surflow.data import Column, ColumnKind, Schema, infer
 from surflow.data.readers.frame import Frame, read_table
 from surflow.data.tables.columns import codes_of, decode, encode, texts
-from surflow.data.tables.schema import wishes
+from surflow.data.tables.wishes import wishes
 from surflow.errors import ConfigError
 
 ROWS = 200

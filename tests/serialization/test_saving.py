@@ -252,7 +252,7 @@ def test_deep_nesting(tmp_path: Path) -> None:
 
 
 def test_newer_formats_and_odd_headers(tmp_path: Path) -> None:
-    _refused(_rewritten(tmp_path, lambda a: None, format=2), "has format 2.*install a newer surflow")
+    _refused(_rewritten(tmp_path, lambda a: None, format=3), "has format 3.*install a newer surflow")
     _refused(_rewritten(tmp_path, lambda a: None, format="x"), "has format x")
     _refused(_rewritten(tmp_path, lambda a: None, buffers={"transforms.0.signs.raw": "load"}), "not to be trusted")
     _refused(_rewritten(tmp_path, lambda a: None, buffers=None), "not to be trusted")

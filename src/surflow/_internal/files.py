@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from surflow._internal.sealed import seal, unsealed
 from surflow.errors import FileError
 
 # In the names of files that are being written, and what such a name fits.
@@ -77,17 +78,25 @@ def write_text(path: str | Path, text: str) -> None:
         scratch.write_text(text, encoding="utf-8", newline="")
 
 
-def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: dict[str, str] | None = None) -> None:
-    """Write a .safetensors file, whole or not at all.
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], entry: str, header: Mapping[str, object]) -> None:
+    """Write a .safetensors file with its digest, whole or not at all.
+
+    Args:
+        path: of the file.
+        tensors: by name.
+        entry: of the metadata, that holds the header as JSON: one, because the order of several differs from file to
+            file.
+        header: plain values, by name.
 
     Raises:
         FileError: if it cannot be written.
     """
     with written_whole(path) as scratch:
         try:
-            save_file(dict(tensors), scratch, header)
+            save_file(dict(tensors), scratch, {entry: unsealed(header)})
         except SafetensorError as error:  # its words for what the system says
             raise OSError(str(error)) from error
+        seal(scratch)
 
 
 def make_folder(path: str | Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,23 +12,30 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from surflow._internal.configurable import Configurable
+from surflow._internal.limits import read_text
 from surflow.data import ContextEncoding, Splits
 from surflow.errors import ConfigError, FileError, unknown_name
 from surflow.flow import Flow
 from surflow.nets.context import ContextColumns
 from surflow.nets.summary import Summary
 from surflow.serialization.architecture import JSON, build, describe
+from surflow.serialization.budget import Budget
 from surflow.supports import Integers, Support, real
+
+# What a configuration may ask for is what a file with so many weights may, and more for each number of an event.
+_WEIGHTS, _WEIGHTS_PER_NUMBER = 2**22, 2**14
 
 # TOML has no null; this table stands for it.
 _NONE: dict[str, JSON] = {"none": True}
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of a file: no unknown entries, no conversions."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """[data]: what :func:`surflow.data.load` takes."""
 
     source: str
@@ -76,22 +84,30 @@ class ModelConfig(BaseModel):
         encoding: ContextEncoding | None,
         support: Support = real,
     ) -> Flow:
-        """The flow for data of this shape, context and support; checked to fit them."""
+        """The flow for data of this shape, context and support; checked to fit them.
+
+        Raises:
+            ConfigError: for what asks for more memory or work than a configuration may, or states no flow.
+        """
         from surflow import presets
 
         context_net = None if encoding is None else _network(encoding)
         shape = tuple(event_shape)
+        budget = Budget(_WEIGHTS + _WEIGHTS_PER_NUMBER * math.prod(shape), 0, "a configuration for these data")
         if self.preset is not None:
             options: dict[str, Any] = {key: _untable(value) for key, value in (self.model_extra or {}).items()}
             for given in [option for option in options if option in presets.HEAD]:
                 raise ConfigError(
                     f"[model] has no entry {given!r}: the data decide it, and the seed stands above [data]"
                 )
-            return presets.build(self.preset, shape, context_net=context_net, support=support, **options)
+            with budget:
+                for option, value in options.items():
+                    budget.argument(Flow, option, value)
+                return presets.build(self.preset, shape, context_net=context_net, support=support, **options)
         stated: dict[str, object] = {"class": "Flow", "transforms": self.transforms or [], "base": self.base}
         if self.context_net is not None or encoding is not None:
             stated["context_net"] = self.context_net or to_table(context_net)
-        flow = from_table(stated)
+        flow = build(_stated(stated), budget)
         assert isinstance(flow, Flow)  # as stated
         if flow.event_shape != shape:
             raise ConfigError(
@@ -123,7 +139,7 @@ def _network(encoding: ContextEncoding) -> ContextColumns | Summary:
     return presets.summary(size)
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """[training]: what :func:`surflow.fit` takes; what is left out is chosen by it."""
 
     steps: int | None = Field(default=None, gt=0)
@@ -149,7 +165,7 @@ class TrainingConfig(_Section):
         return self.model_dump(exclude_none=True)
 
 
-class Config(_Section):
+class Config(Section):
     """A whole config.toml."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -194,11 +210,10 @@ def read_config(path: str | Path) -> Config:
 
 def read_toml(path: str | Path) -> dict[str, Any]:
     """The tables of a TOML file, or FileError."""
+    text = read_text(Path(path))
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}; expected a config.toml") from error
-    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise FileError(f"{path} is not a TOML file: {error}") from error
 
 

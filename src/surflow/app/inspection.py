@@ -15,7 +15,7 @@ from surflow.data.readers.raw import Raw
 from surflow.data.sources import read
 from surflow.data.table import existing
 from surflow.data.tables.columns import decode, encode
-from surflow.data.tables.schema import wishes
+from surflow.data.tables.wishes import wishes
 from surflow.errors import ConfigError
 
 _BARS = "▁▂▃▄▅▆▇█"

@@ -17,12 +17,3 @@ def split_names(names: str | None) -> list[str] | None:
         return None
     cells = next(csv.reader([names], skipinitialspace=', "' in names), [])
     return [cell for cell in cells if cell.strip()]
-
-
-def plain_text(text: str) -> str:
-    r"""A text from a file as a terminal may show it: without the characters that would steer it.
-
-    >>> plain_text("a\x1b[2Jb")
-    'a�[2Jb'
-    """
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)

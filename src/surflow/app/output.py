@@ -20,6 +20,9 @@ from surflow.supports import Integers, Support
 if TYPE_CHECKING:
     from torch import Tensor
 
+# What a spreadsheet takes for the beginning of a formula.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
 
 def check_suffix(path: Path, kinds: tuple[str, ...]) -> None:
     """Raise FileError unless the file is of one of the kinds and its folder exists: before work, not after."""
@@ -37,14 +40,19 @@ def check_spares(path: Path, kept: Iterable[Path]) -> None:
             raise FileError(f"{path} is a file of the run or its data and would be lost: write to another")
 
 
-def write_table(path: Path, columns: Sequence[tuple[Column, np.ma.MaskedArray]]) -> None:
+def write_table(
+    path: Path, columns: Sequence[tuple[Column, np.ma.MaskedArray]], *, defuse_formulas: bool = False
+) -> None:
     """Columns with their decoded values as CSV or Parquet, which read back to the same values.
 
     In CSV, names are quoted, so that a category "NA" is no missing value, and numbers have the digits of their grid.
+    With ``defuse_formulas``, names that a spreadsheet would compute, in CSV, begin with an apostrophe.
     """
-    write = _write_csv if path.suffix == ".csv" else _write_parquet
     with written_whole(path) as scratch:
-        write(scratch, columns)
+        if path.suffix == ".csv":
+            _write_csv(scratch, columns, defuse_formulas=defuse_formulas)
+        else:
+            _write_parquet(scratch, columns)
 
 
 def number_column(name: str) -> Column:
@@ -79,10 +87,15 @@ def own_columns(source: str, names: str) -> list[tuple[Column, np.ma.MaskedArray
     return found
 
 
-def _write_csv(path: Path, columns: Sequence[tuple[Column, np.ma.MaskedArray]]) -> None:
+def _write_csv(path: Path, columns: Sequence[tuple[Column, np.ma.MaskedArray]], *, defuse_formulas: bool) -> None:
     cells = [texts(column, values) for column, values in columns]
+    names = [column.name for column, _ in columns]
+    if defuse_formulas:
+        names = [f"'{name}" if name.startswith(_FORMULAS) else name for name in names]
+        cells = [[f'"\'{cell[1:]}' if cell[:1] == '"' and cell[1:].startswith(_FORMULAS) else cell for cell in column]
+                 for column in cells]  # fmt: skip
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerow([column.name for column, _ in columns])
+        csv.writer(file, lineterminator="\n").writerow(names)
         file.writelines(",".join(row) + "\n" for row in zip(*cells, strict=True))
 
 

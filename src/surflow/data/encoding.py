@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surflow._internal.checked import of_type
 from surflow.data.tables.columns import category_name, number_of
 from surflow.data.tables.schema import Column, ColumnKind
-from surflow.errors import DataError, unknown_name
+from surflow.errors import ConfigError, DataError, unknown_name
 from surflow.nets.context import ContextColumns
 
 
@@ -139,13 +141,25 @@ class ContextEncoding:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ContextEncoding:
-        """The inverse of :meth:`to_dict`."""
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ConfigError: for values that state no context.
+        """
+        stated = values.get("columns")
+        if not isinstance(stated, list) or not stated or not all(isinstance(entries, dict) for entries in stated):
+            raise ConfigError("a context states its columns, a list of tables")
         columns = []
-        for entries in values["columns"]:
+        for entries in stated:
             written = entries.get("written")
-            columns.append(
-                ContextColumn(**(entries | {"written": None if written is None else Column.from_dict(written)}))
-            )
+            if written is not None:
+                entries = entries | {"written": Column.from_dict(written)}
+            column = of_type(ContextColumn, entries, "a column of the context")
+            if not (math.isfinite(column.mean) and 0 < column.scale < math.inf) or column.categories == []:
+                raise ConfigError(f"the context {column.name!r} needs categories, or a finite mean and a scale above 0")
+            columns.append(column)
+        if len({column.name for column in columns}) < len(columns):
+            raise ConfigError("a context states a column twice")
         return cls(columns)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from surflow._internal.limits import read_text
 from surflow.data.findings import Findings
 from surflow.data.fresh import load_simulated, load_synthetic
 from surflow.data.readers.raw import Raw
@@ -18,8 +19,9 @@ from surflow.data.splits import Part, Splits
 from surflow.data.synthetic.base import Synthetic
 from surflow.data.table import context_columns, data_columns, existing, fit_context, ready, refuse_constant
 from surflow.data.tables.inference import infer
-from surflow.data.tables.schema import Schema, Wish, wishes
-from surflow.errors import ConfigError, DataError, FileError
+from surflow.data.tables.schema import Schema
+from surflow.data.tables.wishes import Wish, wishes
+from surflow.errors import ConfigError, DataError
 from surflow.supports import Ragged, Support, real
 
 # Parts of a table in the same order; the rest is for the test.
@@ -218,10 +220,11 @@ def read_schema(path: str | Path) -> Schema:
         FileError: if it cannot be read.
         ConfigError: if it states no schema.
     """
+    text = read_text(Path(path))
     try:
-        return Schema.from_toml(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{path} cannot be read as a schema: {error}") from error
+        return Schema.from_toml(text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def finite_events(raw: Raw) -> np.ndarray:

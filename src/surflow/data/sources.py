@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from surflow._internal.limits import user_path
 from surflow.data.readers.arrays import ARRAYS, read_array
 from surflow.data.readers.builtin import read_named, table_names
 from surflow.data.readers.folders import read_folder
@@ -61,7 +62,7 @@ def read(source: Source, *, data_dir: str | Path | None = None, sets: bool = Fal
 
 def _read_own(source: Source, *, sets: bool) -> Raw:
     if isinstance(source, str | Path):
-        path = Path(source).expanduser()
+        path = user_path(source)
         if path.is_dir():
             return read_folder(path)
         if path.suffix.lower() in ARRAYS:

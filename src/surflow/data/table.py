@@ -15,9 +15,10 @@ from surflow.data.tables.columns import encode
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import names_of
 from surflow.data.tables.numbers import spikes
-from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
+from surflow.data.tables.schema import Column, ColumnKind, Schema
 from surflow.data.tables.sql import text_sql
 from surflow.data.tables.support import plain, support_of
+from surflow.data.tables.wishes import Wish
 from surflow.errors import ConfigError, DataError, unknown_name
 from surflow.supports import Support, real
 

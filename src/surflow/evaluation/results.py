@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from surflow._internal.files import make_folder, write_text
+from surflow._internal.limits import read_text
 from surflow.errors import FileError
 
 _FIELDS = ("case", "model", "seed", "metric", "value", "error", "unit")
@@ -87,17 +88,30 @@ def read_results(path: str | Path) -> Results:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileError(f"no file {path}: expected results written by surflow.evaluation.write_results") from None
-    except (OSError, ValueError) as error:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, FileError):
+            raise
         raise FileError(f"{path} is not a JSON file of results: {error}") from None
     rows = content.get("rows") if isinstance(content, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and set(row) == set(_FIELDS) for row in rows):
-        raise FileError(f"{path} has another schema: expected rows with the fields {', '.join(_FIELDS)}")
+    if not isinstance(rows, list) or not all(map(_is_row, rows)) or not isinstance(content.get("command"), str):
+        raise FileError(f"{path} has another schema: expected a command, and rows with the fields {', '.join(_FIELDS)}")
     for row in rows:
         row["value"] = math.nan if row["value"] is None else row["value"]
     return content
+
+
+def _is_row(row: object) -> bool:
+    """Whether a value from a file has the fields of a figure, each of its type."""
+    if not isinstance(row, dict) or set(row) != set(_FIELDS):
+        return False
+    texts = all(isinstance(row[field], str) for field in ("case", "model", "metric", "unit"))
+    return texts and type(row["seed"]) is int and all(_is_number(row[field]) for field in ("value", "error"))
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number that a float can hold, or none."""
+    return value is None or isinstance(value, float) or (type(value) is int and abs(value) < 2**1023)
 
 
 def _finite(value: object) -> object:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from surflow._internal.limits import ADVICE, factor
 from surflow.errors import ConfigError
 
 # The limit, in units of some ten nanoseconds or ten bytes: what a file without weights may ask for, which is a second
@@ -35,6 +36,18 @@ _MOST_AXES = 64
 _SECONDS = 10.0
 _WEIGHTS_PER_SECOND = 2**20
 
+# What makes no tensor; what makes none larger than its arguments broadcast to, and none larger than all of them. The
+# meta device would take a tenth of a millisecond to say so, and a second the first time.
+_MAKE_NOTHING = frozenset(
+    {"__bool__", "__int__", "__len__", "_set_grad_enabled", "dim", "is_floating_point", "item", "numel", "size",
+     "tolist"}
+)  # fmt: skip
+_BY_COORDINATE = frozenset(
+    {"abs", "add", "argmax", "clamp", "contiguous", "diagonal", "div", "eq", "exp", "__floordiv__", "ge", "gt", "le",
+     "log", "lt", "max", "min", "mul", "ne", "neg", "__rdiv__", "rsub", "sign", "sort", "sqrt", "sub", "sum", "tril",
+     "triu", "truediv", "unsqueeze"}
+)  # fmt: skip
+_TOGETHER = frozenset({"cat", "stack"})
 _TO_PYTHON = frozenset({"tolist", "__iter__", "unbind", "split", "chunk", "tensor_split"})
 
 
@@ -53,12 +66,12 @@ class Budget(TorchFunctionMode):
     surflow.errors.ConfigError: torch.zeros, of 2,251,799,813,685,248 numbers, is too much: ...
     """
 
-    def __init__(self, weights: int, tensors: int) -> None:
+    def __init__(self, weights: int, tensors: int, whose: str = "") -> None:
         super().__init__()
-        self.weights = weights
-        self.limit = FREE + PER_WEIGHT * weights + PER_TENSOR * tensors
-        self.spent = 0
-        self.seconds = _SECONDS + weights / _WEIGHTS_PER_SECOND
+        self.whose = whose or f"a file with {weights:,} weights"
+        self.limit = factor() * (FREE + PER_WEIGHT * weights + PER_TENSOR * tensors)
+        self.spent = 0.0
+        self.seconds = factor() * (_SECONDS + weights / _WEIGHTS_PER_SECOND)
         self.start = time.thread_time()
 
     def value(self) -> None:
@@ -78,19 +91,19 @@ class Budget(TorchFunctionMode):
             said = f"{name}={n:,}" if n < 10**18 else f"{name}, of {n.bit_length()} bits,"
             self._spend((_ROUND if ours else _ROUND_OF_USERS) * n, said)
         if name.endswith("shape") and isinstance(value, tuple) and all(isinstance(n, int) for n in value):
-            coordinates = math.prod(value) if len(value) <= _MOST_AXES else 2**4 * (self.limit + 1)
+            coordinates = math.prod(value) if len(value) <= _MOST_AXES else math.inf
             price = _COORDINATE if ours else _COORDINATE_OF_USERS
-            self._spend(int(price * abs(coordinates)), f"{name}, of {len(value)} axes,")
+            self._spend(price * abs(coordinates), f"{name}, of {len(value)} axes,")
 
-    def _spend(self, units: int, what: str) -> None:
+    def _spend(self, units: float, what: str) -> None:
         self.spent += units
         if self.spent > self.limit:
-            self._refuse(what, f"ask for {self.limit:,} units of memory and work")
+            self._refuse(what, f"ask for {self.limit:,.0f} units of memory and work")
 
     def _refuse(self, what: str, most: str) -> NoReturn:
         raise ConfigError(
-            f"{what} is too much: a file with {self.weights:,} weights may {most}, and few flows need a quarter. "
-            "If you know who wrote the file, and have the memory, lift the limit: load(path, trusted=True)"
+            f"{what} is too much: {self.whose} may {most}, and few flows need a quarter. {ADVICE}; in Python, "
+            "load(path, trusted=True) lifts it too"
         )
 
     def __torch_function__(
@@ -117,6 +130,17 @@ class Budget(TorchFunctionMode):
 
     def _outlined(self, func: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]) -> int:
         """How many numbers a call would make."""
+        name = getattr(func, "__name__", "")
+        if name in _MAKE_NOTHING:
+            return 0
+        if name in _BY_COORDINATE:
+            shapes = [value.shape for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+            try:
+                return math.prod(torch.broadcast_shapes(*shapes))
+            except RuntimeError:  # which the call itself says
+                return 0
+        if name in _TOGETHER:
+            return _numbers(args)
         outlines = [_on_meta(arg) for arg in args]
         named = {key: "meta" if key == "device" else _on_meta(value) for key, value in kwargs.items()}
         try:
@@ -133,7 +157,7 @@ def _integers(value: object) -> Iterator[int]:
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _integers(item)
-    elif isinstance(value, tuple):
+    elif isinstance(value, (tuple, list)):
         for item in value:
             yield from (n for n in _integers(item) if n >= len(value))
 

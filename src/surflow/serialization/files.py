@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from surflow._internal.files import write_tensors
+from surflow._internal.sealed import MOST_HEADER_BYTES, check_seal
 from surflow._internal.version import __version__
 from surflow.errors import FileError, SurflowError
 from surflow.flow import Flow
@@ -19,12 +20,11 @@ from surflow.serialization.architecture import build, describe
 from surflow.serialization.budget import Budget
 from surflow.serialization.old_names import state_today
 
-FORMAT = 1
+# From 2 on, files have a digest.
+FORMAT = 2
 _KEY = "surflow"
 SUFFIX = ".safetensors"
 
-# A header is read whole: lists in JSON take some fifty times their length. What it states has its own limit, `Budget`.
-_MOST_HEADER_BYTES = 2**22
 # An error may name what it got, and that may be long.
 _MOST_LETTERS = 2000
 
@@ -41,7 +41,8 @@ __all__ = ["build", "describe", "load", "save"]
 
 
 def save(flow: Flow | TableModel, path: str | Path) -> None:
-    """Write ``flow`` to one .safetensors file: the weights, and in the header its architecture and the versions.
+    """Write ``flow`` to one .safetensors file: the weights, and in the header its architecture, the
+    versions and a digest, by which :func:`load` finds every changed bit.
 
     The file appears whole or not at all. A network that two layers share is stored, and loaded, once for each.
 
@@ -67,10 +68,8 @@ def save(flow: Flow | TableModel, path: str | Path) -> None:
     # Clones, because tensors that share memory, as views or tied weights, cannot be stored otherwise.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     dtypes = {name: str(b.dtype).removeprefix("torch.") for name, b in _unsaved_buffers(flow).items()}
-    # One entry, because the order of several in the header would differ from file to file.
     header = {"format": FORMAT, "version": __version__, "architecture": architecture, "buffers": dtypes}
-    metadata = {_KEY: json.dumps(header)}
-    write_tensors(path, tensors, metadata)
+    write_tensors(path, tensors, _KEY, header)
 
 
 def load(path: str | Path, *, trusted: bool = False) -> Flow | TableModel:
@@ -149,10 +148,8 @@ def _read_header(path: Path) -> dict[str, Any]:
     length = int.from_bytes(start[:8], "little")
     if foreign:
         raise FileError(f"{path} is not a safetensors file; {advice}")
-    if length > _MOST_HEADER_BYTES:
-        raise FileError(
-            f"{path}: its header claims {length:,} bytes, at most {_MOST_HEADER_BYTES:,} are read; {advice}"
-        )
+    if length > MOST_HEADER_BYTES:  # what it states has its own limit, `Budget`
+        raise FileError(f"{path}: its header claims {length:,} bytes, at most {MOST_HEADER_BYTES:,} are read; {advice}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -169,11 +166,12 @@ def _read_header(path: Path) -> dict[str, Any]:
         form, author = header["format"], header["version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FileError(f"{path} has a damaged header ({type(error).__name__}: {error}); {advice}") from error
-    if not isinstance(form, int) or form > FORMAT:
+    if not isinstance(form, int) or not 1 <= form <= FORMAT:
         raise FileError(
             f"{path} has format {str(form)[:20]}, written by surflow {str(author)[:20]}; this surflow "
             f"{__version__} reads formats up to {FORMAT}: install a newer surflow"
         )
+    check_seal(path, needed=form > 1)
     return header
 
 

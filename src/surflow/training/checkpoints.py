@@ -11,17 +11,19 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from surflow._internal.files import write_tensors
+from surflow._internal.sealed import check_seal
 from surflow.errors import FileError
 
 _KEY = "surflow_checkpoint"
-_FORMAT = "1"
+# From 2 on, files have a digest, and one entry in the header; those of format 1 have the format in it, and another.
+_FORMAT = 2
 
 
 def write(state: object, path: Path) -> None:
     """Write nested dicts, lists, tuples, tensors, numbers, strings and None; the file appears whole or not at all."""
     tensors: dict[str, Tensor] = {}
-    tree = json.dumps(_encode(state, tensors))
-    write_tensors(path, tensors, {_KEY: _FORMAT, "tree": tree})
+    tree = _encode(state, tensors)
+    write_tensors(path, tensors, _KEY, {"format": _FORMAT, "tree": tree})
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -32,12 +34,16 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get(_KEY) != _FORMAT:
+            metadata = file.metadata() or {}
+            header = json.loads(metadata.get(_KEY, "null"))
+            if header == 1:
+                header = {"format": 1, "tree": json.loads(metadata["tree"])}
+            if not isinstance(header, dict) or header.get("format") not in (1, _FORMAT):
                 raise FileError(f"{path} is not a checkpoint that this surflow wrote: choose another folder")
+            check_seal(path, needed=header["format"] != 1)
             # Clones, because the file is only mapped into memory and is replaced while the run goes on.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-            state = _decode(json.loads(header["tree"]), tensors)
+            state = _decode(header["tree"], tensors)
             if not isinstance(state, dict):
                 raise TypeError(f"it holds a {type(state).__name__}")
             return state

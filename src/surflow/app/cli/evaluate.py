@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from surflow.app.cli.shared import Run, Seed, command_line
+from surflow._internal.limits import user_path
+from surflow.app.cli.shared import Run, Seed, command_line, say
 from surflow.app.cli.table import print_figures
 from surflow.app.output import check_spares, check_suffix
 from surflow.errors import FileError
@@ -30,7 +31,7 @@ def evaluate(
         check_suffix(output, (".json",))
     folder = runs.RunFolder.open(run)
     if output is not None:
-        check_spares(output, [*folder.own_files(), *([] if data is None else [Path(data).expanduser()])])
+        check_spares(output, [*folder.own_files(), *([] if data is None else [user_path(data)])])
     config, flow = folder.config(), folder.flow()
     if data is None:
         rows = runs.evaluate(flow, runs.reload_splits(folder), config, seed, output, command_line())
@@ -38,7 +39,7 @@ def evaluate(
         return
     test = runs.other_rows(folder, data, seed)
     if runs.trained_on(folder, data):
-        typer.echo(
+        say(
             f"note: {data} is what the model was trained on: most of its rows are no held-out ones, and figures on "
             f"them flatter it; surflow evaluate {run} alone takes the held-out rows",
             err=True,
@@ -46,7 +47,7 @@ def evaluate(
     try:
         splits = runs.reload_splits(folder)
     except FileError as error:
-        typer.echo(f"without the Gaussian baseline, which is fitted to the training rows: {error}", err=True)
+        say(f"without the Gaussian baseline, which is fitted to the training rows: {error}", err=True)
         splits = runs.splits_without_data(folder)
     # What is known of the training data's distribution holds for fresh rows of it alone.
     same = data == splits.name

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surflow.app.cli.shared import Run, Seed
+from surflow._internal.limits import user_path
+from surflow.app.cli.shared import DefuseFormulas, Run, Seed, say
 from surflow.app.output import check_spares, check_suffix, write_table
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def impute(
         ),
     ] = None,
     seed: Seed = 0,
+    defuse_formulas: DefuseFormulas = False,
 ) -> None:
     """Fill the holes of a table: with the median or the most likely name given the rest of the row, or with --draws."""
     from surflow.app.runs import RunFolder
@@ -34,7 +36,7 @@ def impute(
 
     check_suffix(output, (".csv", ".parquet"))
     folder = RunFolder.open(run)
-    check_spares(output, [*folder.own_files(), Path(data).expanduser()])
+    check_spares(output, [*folder.own_files(), user_path(data)])
     model = folder.table_model()
     raw = read(data)
     fills = model.fills(raw, draws=draws, seed=seed, progress=sys.stderr.isatty())
@@ -43,10 +45,10 @@ def impute(
     columns = fill_frame(frame, model.columns, fills)
     if output.suffix == ".csv":
         columns = [(column, name, _as_text(values)) for column, name, values in columns]
-    write_table(output, [(column, values) for column, _, values in columns])
+    write_table(output, [(column, values) for column, _, values in columns], defuse_formulas=defuse_formulas)
     holes = sum(len(rows) for rows, _ in fills[0].values())
     how = "a best guess" if draws is None else f"{draws} draws"
-    typer.echo(f"{holes:,} holes of {frame.rows:,} rows filled, each with {how}: {output}")
+    say(f"{holes:,} holes of {frame.rows:,} rows filled, each with {how}: {output}")
 
 
 def _as_text(values: np.ma.MaskedArray) -> np.ma.MaskedArray:

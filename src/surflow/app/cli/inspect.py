@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surflow._internal.files import write_text
-from surflow.app.names import plain_text, split_names
+from surflow.app.cli.shared import say
+from surflow.app.names import split_names
 from surflow.app.output import check_suffix
+from surflow.errors import plain_text
 
 if TYPE_CHECKING:
     from surflow.data import Schema
@@ -42,7 +44,7 @@ def inspect(
     elif output is not None:
         write_page_of(found, output)
     if output is not None:
-        typer.echo(f"written: {output}")
+        say(f"written: {output}")
 
 
 def _print(title: str, schema: Schema, sketches: dict[str, str]) -> None:
@@ -50,7 +52,7 @@ def _print(title: str, schema: Schema, sketches: dict[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title)
+    table = Table(title=Text(plain_text(title)))
     for head in ("column", "is", "values", "missing", "because"):
         table.add_column(head, justify="right" if head == "missing" else "left", overflow="fold")
     for column in schema:
@@ -61,4 +63,4 @@ def _print(title: str, schema: Schema, sketches: dict[str, str]) -> None:
     # A pipe or a file gets the whole table, however narrow the terminal is thought to be.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     for warning in schema.warnings:
-        typer.echo(f"note: {plain_text(warning)}")
+        say(f"note: {warning}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-import typer
-
 from surflow.app.cli.experiments import NO_EXPERIMENTS, experiments
+from surflow.app.cli.shared import say
 
 
 def list_names() -> None:
@@ -35,7 +34,7 @@ def list_names() -> None:
         lines += [f"  {name:16}{text}" for name, text in found["records"]().items()]
     else:
         lines += ["", f"Experiments: {NO_EXPERIMENTS}"]
-    typer.echo("\n".join(lines))
+    say("\n".join(lines))
 
 
 def _wrapped(names: list[str]) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from surflow.app.cli.shared import Run
+from surflow.app.cli.shared import Run, say
 
 
 def report(run: Run) -> None:
@@ -13,4 +11,4 @@ def report(run: Run) -> None:
 
     folder = runs.RunFolder.open(run)
     with folder.held():
-        typer.echo(f"report: {runs.report(folder)}")
+        say(f"report: {runs.report(folder)}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from surflow.app.cli.experiments import NO_EXPERIMENTS, experiments
+from surflow.app.cli.shared import say
 from surflow.errors import ConfigError
 
 
@@ -35,4 +36,4 @@ def reproduce(
     page = found["reproduce"](
         name, output or (work if quick else Path("docs/results")), work / "cells", quick=quick, data_dir=data_dir
     )
-    typer.echo(f"\nresults: {page.parent}.json\npage: {page}")
+    say(f"\nresults: {page.parent}.json\npage: {page}")

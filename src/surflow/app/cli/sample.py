@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surflow._internal.files import written_whole
-from surflow.app.cli.shared import Run, Seed
+from surflow.app.cli.shared import DefuseFormulas, Run, Seed, say
 from surflow.app.output import check_spares, check_suffix, number_column, write_grid, write_table
 from surflow.errors import ConfigError, FileError, unknown_name
 
@@ -41,6 +41,7 @@ def sample(
         ),
     ] = None,
     seed: Seed = 0,
+    defuse_formulas: DefuseFormulas = False,
 ) -> None:
     """Draw samples of a trained model into a file; with --context of one trained so, with --given of a table's."""
     from surflow._internal.random import seeded
@@ -69,11 +70,12 @@ def sample(
     elif output.suffix == ".png":
         write_grid(output, x, facts.support)
     else:
-        write_table(output, [*_columns(x.flatten(1), facts), *_context_columns(of, facts.context)])
-    typer.echo(f"{n:,} samples: {output}")
+        columns = [*_columns(x.flatten(1), facts), *_context_columns(of, facts.context)]
+        write_table(output, columns, defuse_formulas=defuse_formulas)
+    say(f"{n:,} samples: {output}")
     if effective < 1:
         few = "; samples may repeat or be off: state fewer or wider ranges" if effective < FEW else ""
-        typer.echo(f"  drawn by importance weights, of which an effective {effective:.1%} count{few}")
+        say(f"  drawn by importance weights, of which an effective {effective:.1%} count{few}")
 
 
 def _given(folder: RunFolder, stated: list[str], n: int, seed: int) -> tuple[Tensor, float]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surflow.app.cli.shared import Run, Seed
+from surflow._internal.limits import user_path
+from surflow.app.cli.shared import DefuseFormulas, Run, Seed, say
 from surflow.app.output import check_spares, check_suffix, number_column, own_columns, write_table
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def score(
         int, typer.Option(min=1, help="For a model with a bound: draws per row; more are tighter.")
     ] = 100,
     seed: Seed = 0,
+    defuse_formulas: DefuseFormulas = False,
 ) -> None:
     """Log-density in nats of every row of a file; its lower bound, marked so, where the model has only a bound."""
     import numpy as np
@@ -46,7 +48,7 @@ def score(
 
     check_suffix(output, (".csv", ".parquet"))
     folder = RunFolder.open(run)
-    check_spares(output, [*folder.own_files(), Path(data).expanduser()])
+    check_spares(output, [*folder.own_files(), user_path(data)])
     flow = folder.flow()
     model = folder.table_model() if explain else None
     if beside is not None:
@@ -62,9 +64,10 @@ def score(
     if model is not None:
         _, *more = model.explained(part.x, progress=sys.stderr.isatty())
         scores += [(_text_or_number(name, values), values) for name, values in more]
-    write_table(output, [*([] if beside is None else own_columns(data, beside)), *scores])
+    columns = [*([] if beside is None else own_columns(data, beside)), *scores]
+    write_table(output, columns, defuse_formulas=defuse_formulas)
     what = "log-density" if flow.exact else f"lower bound of the log-density with {importance_samples} draws"
-    typer.echo(f"mean {what}: {log_prob.mean():.4f} nats over {len(log_prob):,} rows: {output}")
+    say(f"mean {what}: {log_prob.mean():.4f} nats over {len(log_prob):,} rows: {output}")
 
 
 def _text_or_number(name: str, values: np.ma.MaskedArray) -> Column:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from surflow.errors import SurflowError
+from surflow.errors import SurflowError, plain_text
 
 # What NumPy, scikit-learn and PyTorch all take.
 LARGEST_SEED = 2**32 - 1
 Seed = Annotated[
     int, typer.Option(min=0, max=LARGEST_SEED, help="Of everything that draws: same command and seed, same numbers.")
+]
+DefuseFormulas = Annotated[
+    bool,
+    typer.Option(
+        "--defuse-formulas", help="In CSV, put ' before names that a spreadsheet would compute, such as =1+1."
+    ),
 ]
 Run = Annotated[Path, typer.Argument(help="A folder made by 'surflow train'.")]
 
@@ -32,6 +40,22 @@ class Group(TyperGroup):
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(128 + signal.SIGINT) from error
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text, which may hold names from files, without what would steer the terminal."""
+    typer.echo(plain_text(text), err=err)
+
+
+@contextmanager
+def naming(file: str | Path | None) -> Iterator[None]:
+    """Errors in what a configuration states begin with its file, if there is one."""
+    try:
+        yield
+    except SurflowError as error:
+        if file is None:
+            raise
+        raise type(error)(f"{file}: {error}") from error
 
 
 def command_line() -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surflow.app.cli.shared import LARGEST_SEED, command_line
+from surflow.app.cli.shared import LARGEST_SEED, command_line, naming, say
 from surflow.app.cli.stops import says_how_to_go_on
 from surflow.app.cli.table import print_figures
 from surflow.app.names import split_names
@@ -86,34 +86,40 @@ def train(
     from surflow.evaluation import read_results
 
     splits = runs.load_splits(config)
-    config = config.settled(splits)
-    flow = runs.build(config, splits)
+    with naming(model if model is not None and _states_file(model) else None):
+        config = config.settled(splits)
+        flow = runs.build(config, splits)
     name = f"{splits.name}-{config.model.preset or 'chain'}"
     run = runs.RunFolder(out or runs.next_folder("runs", name, config))
     with run.held(), says_how_to_go_on(run.path):
         if run.finished and not overwrite and run.config() == config:
             run.begin(config, splits)
-            typer.echo(f"{run.path} holds this run, and it is finished\nreport: {run.report_path}")
+            say(f"{run.path} holds this run, and it is finished\nreport: {run.report_path}")
             _say_divergence(run)
             return
         run.begin(config, splits, overwrite=overwrite)
-        typer.echo(splits.description)
+        say(splits.description)
         for warning in [] if splits.schema is None else splits.schema.warnings:
-            typer.echo(f"  note: {warning}")
-        typer.echo(f"\n{flow.summary()}\n")
+            say(f"  note: {warning}")
+        say(f"\n{flow.summary()}\n")
         flow = runs.train(run, flow, splits, config, progress=True)
         if run.evaluated:
             figures = read_results(run.metrics_path)["rows"]
         else:
             figures = runs.evaluate(flow, splits, config, config.seed, run.metrics_path, command_line())
         print_figures(figures, "held-out rows")
-        typer.echo(f"report: {runs.report(run)}")
+        say(f"report: {runs.report(run)}")
         _say_divergence(run)
 
 
 def _say_divergence(run: RunFolder) -> None:
     if run.diverged:
         raise NonFiniteError(f"training diverged, though {run.path} is whole: {run.diverged}")
+
+
+def _states_file(model: str) -> bool:
+    """Whether what ``--model`` says is a file, and no preset."""
+    return model.endswith(".toml") or Path(model).is_file()
 
 
 def _config(
@@ -124,7 +130,7 @@ def _config(
 
     content: dict[str, Any] = {}
     origin = "the command line"
-    if model is not None and (model.endswith(".toml") or Path(model).is_file()):
+    if model is not None and _states_file(model):
         content, origin = read_toml(model), model
     elif model is not None:
         content["model"] = {"preset": model}

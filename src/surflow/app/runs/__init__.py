@@ -1,6 +1,7 @@
 """Runs: the folder that a training leaves behind, and the steps that fill it."""
 
-from surflow.app.runs.folder import DataSpec, RunFolder, next_folder
+from surflow.app.runs.facts import DataSpec
+from surflow.app.runs.folder import RunFolder, next_folder
 from surflow.app.runs.rows import other_rows, reload_splits, splits_without_data, trained_on
 from surflow.app.runs.source import load_splits
 from surflow.app.runs.steps import build, evaluate, report, train

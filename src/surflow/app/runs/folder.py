@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from surflow._internal.files import LOCK, PART, locked, make_folder, write_text
+from surflow._internal.limits import read_text
 from surflow.app.config import Config, read_config
+from surflow.app.runs.facts import DataSpec
 from surflow.app.runs.source import fingerprint, same_content, source_path
-from surflow.data import ContextEncoding, Schema, Splits
-from surflow.errors import ConfigError, DataError, FileError
+from surflow.data import Splits
+from surflow.errors import ConfigError, FileError, SurflowError
 from surflow.evaluation.results import read_results
 from surflow.flow import Flow
-from surflow.serialization.architecture import build as build_object
 from surflow.serialization.architecture import describe
 from surflow.serialization.files import load as load_flow
-from surflow.supports import Integers, Support, real
 from surflow.tables.model import TableModel
 
 # What a run consists of, beside its pictures and its config.toml.
@@ -305,54 +306,36 @@ class RunFolder:
             FileError: if it is missing or damaged.
         """
         try:
-            text = self.log_path.read_text(encoding="utf-8")
+            text = read_text(self.log_path)
             whole = text[: text.rfind("\n") + 1]  # a last line that was cut off is none
-            table = csv.DictReader(whole.splitlines())
-            rows = [{k: v if k == "split" else _number(v) for k, v in row.items()} for row in table]
-        except (OSError, ValueError, TypeError) as error:
-            raise FileError(f"{self.log_path} cannot be read: {error}") from error
+            rows = [_log_row(row) for row in csv.DictReader(whole.splitlines())]
+        except (ValueError, TypeError, KeyError, csv.Error) as error:
+            if isinstance(error, FileError):
+                raise
+            raise FileError(f"{self.log_path} cannot be read; it is damaged: {error}") from error
         return rows
 
     def facts(self) -> DataSpec:
-        """What :meth:`write_data` kept.
+        """What :meth:`begin` kept.
 
         Raises:
             FileError: if the file is damaged.
         """
         try:
-            content = json.loads(self.data_path.read_text(encoding="utf-8"))
-            context = content.pop("context")
-            encoding = None if context is None else ContextEncoding.from_dict(context)
-            schema = content.pop("schema", None)
-            content["schema"] = None if schema is None else Schema.from_dict(schema)
-            content["event_shape"] = tuple(content["event_shape"])
-            levels = content.pop("levels", None)  # of the first round, when only integers were told from other numbers
-            stated = content.pop("support", None)
-            early = real if levels is None else Integers(levels)
-            support = early if stated is None else build_object(stated)
-            if not isinstance(support, Support):
-                raise TypeError(f"a {type(support).__name__} is no support")
-            return DataSpec(**content, context=encoding, support=support)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError, ConfigError) as error:
+            return DataSpec.from_dict(json.loads(read_text(self.data_path)))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SurflowError) as error:
             raise FileError(f"{self.data_path} is damaged ({error}): train again, or restore it") from error
 
 
-@dataclass(frozen=True)
-class DataSpec:
-    """What a run knows of its data without the data."""
-
-    name: str
-    columns: list[str]
-    event_shape: tuple[int, ...]
-    support: Support
-    context: ContextEncoding | None
-    schema: Schema | None = None
-    sets: bool = False
-    file: dict[str, Any] | None = None
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
+def _log_row(row: dict[str, str]) -> dict[str, Any]:
+    """One row of the log; a damaged one raises an error of any kind."""
+    if set(row) != {"step", "split", "nll", "learning_rate", "seconds"} or row["split"] not in ("train", "validation"):
+        raise ValueError(f"expected step, split, nll, learning_rate and seconds, got {list(row.values())}")
+    values = {name: float(text) if text else None for name, text in row.items() if name != "split"}
+    step, seconds = values["step"], values["seconds"]
+    if step is None or not step.is_integer() or seconds is None or not math.isfinite(seconds) or values["nll"] is None:
+        raise ValueError(f"expected a step, nll and seconds, got {list(row.values())}")
+    return {"split": row["split"], **values}
 
 
 def _own(path: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from surflow._internal.limits import user_path
 from surflow.app.runs.folder import RunFolder
 from surflow.app.runs.source import fingerprint, load_splits, same_content, source_path
 from surflow.app.waiting import waiting
@@ -56,7 +57,7 @@ def splits_without_data(run: RunFolder) -> Splits:
 
 def trained_on(run: RunFolder, data: str) -> bool:
     """Whether a file has the very content of the one that a run was trained on."""
-    file, path = run.facts().file, Path(data).expanduser()
+    file, path = run.facts().file, user_path(data)
     return file is not None and path.exists() and same_content(file, fingerprint(path))
 
 

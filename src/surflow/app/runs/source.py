@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from surflow._internal.limits import user_path
 from surflow.app.config import Config
 from surflow.app.waiting import waiting
 from surflow.data import Splits, simulator_names, synthetic_names, table_names
@@ -42,7 +43,7 @@ def source_path(config: Config) -> Path | None:
     source = config.data.source
     if source in (*synthetic_names(), *table_names(), *simulator_names()) or is_query(source):
         return None
-    path = Path(source).expanduser()
+    path = user_path(source)
     file, colon, _ = source.rpartition(":")  # a sheet of a workbook
     return Path(file).expanduser() if colon and not path.exists() and Path(file).expanduser().is_file() else path
 

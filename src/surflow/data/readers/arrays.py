@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from surflow.data.readers.npy import load_npy, load_npz
 from surflow.data.readers.raw import Raw, frame_of
-from surflow.errors import DataError, FileError, SurflowError
+from surflow.errors import DataError
 from surflow.supports import Integers, Ragged, Support
 
 ARRAYS = (".npy", ".npz")
@@ -23,51 +22,12 @@ def read_array(path: Path, *, sets: bool = False) -> Raw:
         FileError: if it is missing, damaged, or holds Python objects or arrays under other names.
         DataError: for another type or shape than that of a table or of events.
     """
-    return _read_npy(path, sets=sets) if path.suffix.lower() == ".npy" else _read_npz(path, sets=sets)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Whatever NumPy makes of a damaged file, in one message; it raises errors of every kind."""
-    try:
-        yield
-    except SurflowError:
-        raise
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "Object arrays" in reason:
-            raise FileError(
-                f"{path} holds Python objects, which could run code when they are read: "
-                "save an array of numbers instead, such as x.astype('float32')"
-            ) from error
-        elif "pickle" in reason:  # NumPy's guess at any file that is not its own
-            reason = "it does not begin as a NumPy file does"
-        raise FileError(
-            f"{path} cannot be read as {path.suffix.lower()}; it is damaged, cut off or of another kind ({reason}): "
-            "write or download it again"
-        ) from error
-
-
-def _read_npy(path: Path, *, sets: bool) -> Raw:
-    with _reading(path):
-        x = np.load(path, allow_pickle=False)
-        if not isinstance(x, np.ndarray):
-            raise FileError(f"{path} holds several arrays: name it with the extension .npz")
-    return of_arrays(path, x, sets=sets)
+    return of_arrays(path, load_npy(path), sets=sets) if path.suffix.lower() == ".npy" else _read_npz(path, sets=sets)
 
 
 def _read_npz(path: Path, *, sets: bool) -> Raw:
-    # Opened here, because NumPy leaves a damaged archive open.
-    with _reading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        names = archive.files
-        if len(names) != 1 and ("x" not in names or set(names) - {"x", "context", "mask"}):
-            raise FileError(
-                f"{path} holds the arrays {sorted(names)}: expected one array, or one named 'x' and others named "
-                "'context' and, for sets of points, 'mask'"
-            )
-        x = archive["x" if len(names) > 1 else names[0]]
-        context, mask = (archive[name] if name in names and len(names) > 1 else None for name in ("context", "mask"))
-    return of_arrays(path, x, context, mask, sets=sets)
+    held = load_npz(path, {"x", "context", "mask"}, "x")
+    return of_arrays(path, held["x"], held.get("context"), held.get("mask"), sets=sets)
 
 
 def of_arrays(
@@ -76,6 +36,8 @@ def of_arrays(
     """What arrays hold: rows of a table, or events with the columns of a context beside them."""
     if x.dtype.kind not in "fiub" or x.ndim == 0:
         raise DataError(f"{path} holds x of type {x.dtype} and shape {x.shape}: expected numbers of shape (rows, ...)")
+    if 0 in x.shape[1:]:
+        raise DataError(f"{path} holds x of shape {x.shape}, which has no numbers: expected at least one a row")
     if x.dtype.kind == "b" and x.ndim > 2:
         raise DataError(f"{path} holds true/false values: cast them to numbers, such as x.astype('float32')")
     beside: dict[str, np.ndarray] = {}

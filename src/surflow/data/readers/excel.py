@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import lzma
+import re
+import zipfile
+import zlib
 from pathlib import Path
 
 import duckdb
 import numpy as np
 from python_calamine import CalamineError, CalamineWorkbook
 
+from surflow._internal.limits import check_unpacked
 from surflow.data.readers import layout
 from surflow.data.readers.dialect import MISSING
 from surflow.data.readers.engine import internal
@@ -17,6 +22,15 @@ from surflow.errors import ConfigError, DataError, unknown_name
 
 # The largest integer below which a float holds all.
 _EXACT = 2**53
+
+_BLOCK = 1 << 20
+# Where a cell or a row that holds something says that it stands, r="AB12"; and the memory of a cell at least.
+_PLACE = re.compile(
+    rb"""\br\s*=\s*["']([A-Za-z]{0,7})([0-9]+)["'](?!(?:\s+[\w:]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*\s*/>)"""
+)
+_LONGEST_PLACE = 64
+_CELL = 24
+_BROKEN_ZIP = (zipfile.BadZipFile, OSError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError)
 
 Value = str | float | int | bool | datetime.datetime | datetime.date | datetime.time | datetime.timedelta
 
@@ -31,6 +45,7 @@ def read_excel(
         ConfigError: if there are several sheets to choose from, or none of that name.
         DataError: if the sheet holds no rows.
     """
+    _check_size(path)
     try:
         with CalamineWorkbook.from_path(path) as book:
             name, grid = _sheet(book, path, sheet)
@@ -56,6 +71,39 @@ def read_excel(
     connection.execute(f"CREATE TABLE {table} AS SELECT {', '.join(chosen)} FROM _source")
     connection.unregister("_source")
     return placed.names, [f"sheet {name!r}", *placed.notes], placed.body + 1
+
+
+def _check_size(path: Path) -> None:
+    """Raise FileError if a workbook unpacks to far more than it is, or has a cell so far out that no memory holds all.
+
+    The reader takes a rectangle of memory up to the last row and the last column of a sheet.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    size, unpacked = path.stat().st_size, 0
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                rows, columns, rest = 1, 1, b""
+                with archive.open(member) as file:
+                    while block := file.read(_BLOCK):
+                        unpacked += len(block)
+                        check_unpacked(path, unpacked, size)
+                        for letters, digits in _PLACE.findall(rest + block):
+                            columns = max(columns, _number(letters))
+                            rows = max(rows, int(digits[:9]))
+                        rest = block[-_LONGEST_PLACE:]
+                check_unpacked(path, rows * columns * _CELL, size)
+    except _BROKEN_ZIP as error:
+        raise damaged(path, error) from error
+
+
+def _number(letters: bytes) -> int:
+    """The number of a column from its letters: 27 of AA."""
+    number = 0
+    for letter in letters.upper():
+        number = 26 * number + letter - ord("A") + 1
+    return number
 
 
 def _is_below(row: list[str], columns: int, body: list[list[Value]]) -> bool:

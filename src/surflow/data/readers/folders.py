@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 
+from surflow._internal.limits import check_unpacked
 from surflow.data.readers.raw import Raw, frame_of
 from surflow.errors import DataError, FileError
 from surflow.supports import Integers
@@ -13,6 +15,8 @@ from surflow.supports import Integers
 # Kinds of pixels of 8 bits a channel, and whether they are grey or have colours; transparency is left out.
 _MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB"}
 _MODES |= {"YCbCr": "RGB"}
+# Others run programs on a file, as that of PostScript does, whatever its name ends in.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 _KINDS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
@@ -36,13 +40,19 @@ def read_folder(folder: Path) -> Raw:
         raise FileError(
             f"{folder} is a folder without images ({', '.join(_KINDS)}): expected them there, or in folders"
         )
-    pictures = []
+    pictures, packed, unpacked = [], 0, 0
     for path in files:
+        packed += path.stat().st_size
         try:
-            with Image.open(path) as image:
-                mode = image.mode
-                pictures.append(np.asarray(image.convert(_MODES.get(mode, "L"))))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            # Warnings of Pillow's are about files that it reads all the same.
+            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as image:
+                mode, to = image.mode, _MODES.get(image.mode, "L")
+                unpacked += image.width * image.height * len(to)
+                check_unpacked(path, unpacked, packed)
+                pictures.append(np.asarray(image.convert(to)))
+        except FileError:
+            raise
+        except Exception as error:  # its readers of damaged images raise errors of every kind
             raise FileError(f"{path} cannot be read as an image: {error}") from error
         if mode not in _MODES:
             raise DataError(

@@ -6,12 +6,13 @@ import importlib.util
 from pathlib import Path
 
 import duckdb
-import numpy as np
 
+from surflow._internal.limits import check_unpacked
 from surflow.data.readers import objects
-from surflow.data.readers.engine import internal, literal, one_path
+from surflow.data.readers.engine import count, internal, literal, one_path
+from surflow.data.readers.npy import load_npy
 from surflow.data.readers.plain import damaged, reading
-from surflow.errors import ConfigError, DataError, FileError, unknown_name
+from surflow.errors import ConfigError, DataError, unknown_name
 
 # JSON of one row may be as long as this, in bytes.
 _LONGEST = 1 << 28
@@ -38,6 +39,8 @@ def read_parquet(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path
         held = connection.execute(
             f"SELECT name FROM parquet_schema({literal(one_path(path, folder))}) WHERE num_children IS NULL"
         ).fetchall()
+        # Encodings of runs may state any number of values in a few bytes.
+        check_unpacked(path, 8 * count(connection, table) * len(names), path.stat().st_size)
     # SQL renames "A" beside "a"; the file's own names are as many where no column is nested.
     own = [name for (name,) in held]
     return own if len(own) == len(names) else names
@@ -76,16 +79,7 @@ def read_arrow(path: Path, connection: duckdb.DuckDBPyConnection, table: str) ->
 
 def read_numpy(path: Path, connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
     """An array of one or two axes, or a structured one, from an NPY file."""
-    try:
-        x = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        if "Object arrays" in str(error):
-            raise FileError(
-                f"{path} holds Python objects, which could run code when they are read: "
-                "save an array of numbers instead, such as x.astype('float32')"
-            ) from error
-        raise damaged(path, error) from error
-    return objects.read_object(x, connection, table)[0]
+    return objects.read_object(load_npy(path), connection, table)[0]
 
 
 def read_database(
@@ -94,14 +88,14 @@ def read_database(
     """A table of a DuckDB database file."""
     with reading(path):
         connection.execute(f"ATTACH {literal(one_path(path, folder))} AS source (READ_ONLY)")
-    found = connection.execute(
-        "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'source' ORDER BY table_name"
-    ).fetchall()
-    chosen = the_table(path, name, [found_name for (found_name,) in found])
-    quoted = '"' + chosen.replace('"', '""') + '"'
-    names = names_of(connection, f"SELECT * FROM source.{quoted}")
-    connection.execute(f"CREATE TABLE {table} AS SELECT * FROM source.{quoted} AS t({renamed(names)})")
-    connection.execute("DETACH source")
+        found = connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'source' ORDER BY table_name"
+        ).fetchall()
+        chosen = the_table(path, name, [found_name for (found_name,) in found])
+        quoted = '"' + chosen.replace('"', '""') + '"'
+        names = names_of(connection, f"SELECT * FROM source.{quoted}")
+        connection.execute(f"CREATE TABLE {table} AS SELECT * FROM source.{quoted} AS t({renamed(names)})")
+        connection.execute("DETACH source")
     return names
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import glob
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from surflow._internal.limits import user_path
 from surflow.data.readers import formats, objects
 from surflow.data.readers.engine import connect, count, internal
 from surflow.data.readers.excel import read_excel
@@ -100,19 +102,33 @@ class Frame:
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:
         """The rows that a query gives; it names columns by :meth:`sql` and the table by :attr:`relation`."""
-        return self.connection.execute(sql, list(parameters)).fetchall()
+        with self._reading():
+            return self.connection.execute(sql, list(parameters)).fetchall()
 
     def arrays(self, sql: str, parameters: Sequence[object] = ()) -> dict[str, np.ndarray | np.ma.MaskedArray]:
         """The columns that a query gives, masked where values are missing."""
-        return self.connection.execute(sql, list(parameters)).fetchnumpy()
+        with self._reading():
+            return self.connection.execute(sql, list(parameters)).fetchnumpy()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What stays in its file may turn out to be damaged whenever it is read."""
+        try:
+            yield
+        except duckdb.Error as error:
+            raise FileError(
+                f"{self.origin} cannot be read; it is damaged, or holds values that do not fit their type "
+                f"({str(error).splitlines()[0]}): write or download it again"
+            ) from error
 
     def some(self, share: float, seed: int) -> Frame:
         """About a share of the rows, each by chance, in their order, as a table of their own."""
         chosen = f"hash(rowid + {seed} * 1000003) % 1000000 < {round(share * 1e6)}"
         columns = ", ".join(map(self.sql, self.types))
-        self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE drawn AS SELECT {columns} FROM {self.relation} WHERE {chosen}"
-        )
+        with self._reading():
+            self.connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE drawn AS SELECT {columns} FROM {self.relation} WHERE {chosen}"
+            )
         rows = count(self.connection, "drawn")
         return replace(self, relation="drawn", rows=rows, line_of=None, where_of=None)
 
@@ -192,7 +208,7 @@ def read_table(source: object) -> Frame:
 
 def _place(source: str | Path) -> tuple[Path, str | None]:
     """A path, and the sheet or the table of it, where "book.xlsx:Sheet" names one."""
-    path = Path(source).expanduser()
+    path = user_path(source)
     if not path.exists() and ":" in path.name:
         file, _, part = str(source).rpartition(":")
         if Path(file).suffix.lower() in (*_EXCEL, *_DATABASE, *_SQLITE):

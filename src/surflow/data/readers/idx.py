@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from surflow._internal.files import make_folder, written_whole
+from surflow._internal.limits import check_unpacked, most_unpacked
 from surflow.errors import FileError
 
 VARIABLE = "SURFLOW_DATA"
@@ -41,7 +42,13 @@ def read_idx(path: str | Path) -> np.ndarray:
 def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(_GZIP) else content
+        if not content.startswith(_GZIP):
+            return content
+        most = most_unpacked(len(content))
+        with gzip.open(path) as file:
+            unpacked = file.read(int(min(most, 2**62)) + 1)
+        check_unpacked(path, len(unpacked), len(content))
+        return unpacked
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise FileError(f"{path} cannot be read: {reason}; remove it, to get it anew") from error

@@ -8,7 +8,7 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +16,12 @@ from typing import IO
 
 import duckdb
 
-from surflow.data.readers.engine import literal, one_path
+from surflow._internal.limits import check_cells, check_unpacked
 from surflow.errors import FileError
 
 _BLOCK = 1 << 20
+# What a cell may end with.
+_ENDS = b"\n\r,;\t|"
 # How much of a file decides what it is.
 _HEAD = 1 << 18
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -122,20 +124,21 @@ def damaged(path: Path, error: Exception) -> FileError:
 
 
 def _unpack(path: Path, packed: str, to: Path) -> None:
-    if packed == "zstd":  # which Python knows from 3.14 on, and DuckDB does
-        lines = "columns={'line': 'VARCHAR'}, header=false, auto_detect=false, delim='\x01', quote='', escape=''"
-        source = (
-            f"read_csv({literal(one_path(path, to.parent))}, compression='zstd', {lines}, nullstr=[''], parallel=false)"
-        )
-        rows = duckdb.connect().execute(f"SELECT coalesce(line, '') FROM {source}")
-        with to.open("w", encoding="utf-8", newline="") as out:
-            while some := rows.fetchmany(100_000):
-                out.write("".join(f"{line}\n" for (line,) in some))
-        return
-    opened = {"gzip": gzip.GzipFile, "bzip2": bz2.BZ2File, "xz": lzma.LZMAFile}[packed]
-    with opened(path) as file, to.open("wb") as out:
+    import pyarrow as pa  # which knows zstd, as Python does from 3.14 on
+
+    opened: dict[str, Callable[[Path], io.BufferedIOBase]] = {
+        "gzip": lambda packed: gzip.open(packed, "rb"),  # noqa: SIM115 -- closed below
+        "bzip2": bz2.BZ2File,
+        "xz": lzma.LZMAFile,
+        "zstd": lambda packed: pa.CompressedInputStream(str(packed), "zstd"),
+    }
+    size, written, cells = path.stat().st_size, 0, 0
+    with opened[packed](path) as file, to.open("wb") as out:
         while block := file.read(_BLOCK):
-            out.write(block)
+            written += out.write(block)
+            check_unpacked(path, written, size)
+            cells += len(block) - len(block.translate(None, _ENDS))
+            check_cells(path, cells, size)
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:

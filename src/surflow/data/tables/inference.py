@@ -17,8 +17,9 @@ from surflow.data.tables.doubts import doubts
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.names import counts_of, names_of
 from surflow.data.tables.numbers import MOST_DIGITS, codes, numbers_of
-from surflow.data.tables.schema import Column, ColumnKind, Schema, Wish
+from surflow.data.tables.schema import Column, ColumnKind, Schema
 from surflow.data.tables.sql import missing_sql, number_sql, text_sql, whole_sql
+from surflow.data.tables.wishes import Wish
 from surflow.errors import DataError
 
 # What a column looks like is asked of so many rows, drawn from all; what it is, of every row.

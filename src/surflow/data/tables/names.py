@@ -7,8 +7,9 @@ import re
 from surflow.data.readers.frame import Frame
 from surflow.data.tables import patterns
 from surflow.data.tables.facts import Facts
-from surflow.data.tables.schema import Column, ColumnKind, Wish
+from surflow.data.tables.schema import Column, ColumnKind
 from surflow.data.tables.sql import text_sql
+from surflow.data.tables.wishes import Wish
 from surflow.errors import DataError
 
 _MOST_CATEGORIES = 20_000

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
+import math
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Self
 
 import tomli_w
 
-from surflow.data.findings import Findings
+from surflow._internal.checked import of_type
 from surflow.data.tables.numerals import NumberFormat
 from surflow.errors import ConfigError, unknown_name
 
@@ -47,6 +47,10 @@ class ColumnKind(StrEnum):
 
 # What a category is called that is none of those the schema knows.
 OTHER = "(other)"
+
+# The longest way of writing a date, or a unit before or behind a number; the longest offset, in bits.
+_LONGEST_FORMAT, _LONGEST_OFFSET = 64, 256
+_DECIMALS, _THOUSANDS = (".", ","), ("", ",", ".", "'", "\u2019", " ", "\u00a0", "\u202f", "_")
 
 
 @dataclass
@@ -139,21 +143,22 @@ class Column:
         """The column that entries state.
 
         Raises:
-            ConfigError: for an unknown entry or kind, or a missing name.
+            ConfigError: for an unknown entry or kind, one of another type or that makes no sense, or a missing name.
         """
         known = [f.name for f in fields(cls)]
         for key in entries:
             if key not in known:
-                raise ConfigError(unknown_name("entry of a column", key, known))
+                raise ConfigError(unknown_name("entry of a column", str(key), known))
         if "name" not in entries or "kind" not in entries:
             raise ConfigError(f"a column of a schema needs name and kind, got {sorted(entries)}")
         kinds = [str(kind) for kind in ColumnKind]
         if str(entries["kind"]) not in kinds:
             raise ConfigError(f"column {entries['name']!r}: {unknown_name('kind', str(entries['kind']), kinds)}")
-        try:
-            return cls(**(entries | {"kind": ColumnKind(str(entries["kind"]))}))  # type: ignore[arg-type]
-        except TypeError as error:
-            raise ConfigError(f"column {entries['name']!r} of the schema: {error}") from error
+        column = of_type(cls, entries, f"column {entries['name']!r} of the schema")
+        for wrong, why in _doubts(column):
+            if wrong:
+                raise ConfigError(f"column {column.name!r} of the schema: {why}")
+        return column
 
 
 @dataclass
@@ -238,7 +243,7 @@ class Schema:
         columns, rows, warnings = entries.get("column"), entries.get("rows", 0), entries.get("warnings", [])
         if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
             raise ConfigError("a schema states its columns as [[column]], each with name and kind")
-        if not isinstance(rows, int) or not isinstance(warnings, list):
+        if type(rows) is not int or rows < 0 or not isinstance(warnings, list):
             raise ConfigError("a schema's rows are a number, and its warnings a list of texts")
         said, library = [str(warning) for warning in warnings], str(entries.get("library", ""))
         schema = cls([Column.from_dict(column) for column in columns], rows, said, library)
@@ -259,62 +264,33 @@ class Schema:
             ConfigError: for a text that is no TOML, or states no schema.
         """
         try:
-            return cls.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
+            entries = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"the schema is not TOML: {error}") from error
+        return cls.from_dict(entries)
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a person says of one column: its kind, or that it is left out, and entries that go with it."""
-
-    name: str
-    kind: ColumnKind | None
-    categories: tuple[str, ...] = ()
-    format: str | None = None
-
-
-def wishes(stated: Sequence[str], names: Sequence[str]) -> dict[str, Wish]:
-    """What ``--column age=count`` and the like say, by column.
-
-    Forms: ``name=kind`` for every kind, ``name=drop``, ``name=ordered(low,medium,high)``, ``name=date(%d/%m/%Y)``.
-
-    Raises:
-        ConfigError: for columns that are not there, unknown kinds, or a column named twice: all of them at once.
-
-    >>> wishes(["age=count", "grade=ordered(low,high)"], ["age", "grade"])["grade"].categories
-    ('low', 'high')
-    """
-    found: dict[str, Wish] = {}
-    wrong = Findings()
-    for text in stated:
-        with wrong.gather():
-            wish = _wish(text, names)
-            if wish.name in found:
-                raise ConfigError(f"--column says two things of {wish.name!r}: expected one")
-            found[wish.name] = wish
-    wrong.refuse()
-    return found
+def _doubts(column: Column) -> list[tuple[bool, str]]:
+    numbers = [column.low, column.high, column.least, column.most, *column.atoms]
+    low, high = column.low, column.high
+    names = column.categories
+    return [
+        (any(n is not None and not math.isfinite(n) for n in numbers), "bounds and atoms are finite numbers"),
+        (low is not None and high is not None and low > high, f"low is {low}, above high, {high}"),
+        (not _positive(column.step), f"step is a number above 0, got {column.step}"),
+        (not _positive(column.period), f"period is a number above 0, got {column.period}"),
+        (column.missing < 0 or column.distinct < 0, "missing and distinct count rows and values: expected 0 or more"),
+        (len(set(names)) < len(names), "a category is stated twice"),
+        (column.kind.named and column.used and not names, f"a {column.kind} needs its categories"),
+        (str(column.kind) == "boolean" and column.used and len(names) != 2, f"a boolean has 2 categories, got {names}"),
+        (column.decimal not in _DECIMALS, f"decimal is one of {_DECIMALS}, got {column.decimal!r}"),
+        (column.thousands not in _THOUSANDS, f"thousands is one of {_THOUSANDS}, got {column.thousands!r}"),
+        (column.thousands == column.decimal, f"decimal and thousands are both {column.decimal!r}"),
+        (column.offset.bit_length() > _LONGEST_OFFSET, f"offset has more than {_LONGEST_OFFSET} bits"),
+        (len(column.format or "") > _LONGEST_FORMAT, f"format has more than {_LONGEST_FORMAT} characters"),
+        (len(column.prefix + column.suffix) > _LONGEST_FORMAT, f"units have more than {_LONGEST_FORMAT} characters"),
+    ]
 
 
-def _wish(text: str, names: Sequence[str]) -> Wish:
-    kinds = [*map(str, ColumnKind), "drop"]
-    name, equals, said = text.rpartition("=") if "(" not in text else text.partition("=")
-    if not equals:
-        raise ConfigError(f"--column {text!r}: expected NAME=KIND, with a kind of {', '.join(kinds)}")
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f": there are {', '.join(map(repr, names[:12]))}"
-        raise ConfigError(f"--column {text!r}: there is no column {name!r}{hint}")
-    kind, bracket, inner = said.strip().partition("(")
-    if kind not in kinds:
-        raise ConfigError(f"--column {text!r}: {unknown_name('kind', kind, kinds)}")
-    inside = inner.removesuffix(")") if bracket else ""
-    if inside and kind not in ("ordered", "category", "date"):
-        raise ConfigError(f"--column {text!r}: only ordered(...), category(...) and date(...) take brackets")
-    return Wish(
-        name,
-        None if kind == "drop" else ColumnKind(kind),
-        tuple(part.strip() for part in inside.split(",")) if inside and kind != "date" else (),
-        inside if inside and kind == "date" else None,
-    )
+def _positive(number: float | None) -> bool:
+    return number is None or (math.isfinite(number) and number > 0)
