@@ -34,27 +34,29 @@ def end_in_order() -> None:
 
 def end_as_decided() -> None:
     """From now on no signal changes how the command ends: Python puts the system's handlers back at its end."""
-    for number in (*_SIGNALS, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    if _stop in map(signal.getsignal, _SIGNALS):  # a command that is called by another program leaves that alone
+        for number in (*_SIGNALS, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    for other in _SIGNALS:  # what is under way to the end is not cut off by a second one; Ctrl-C still does
-        signal.signal(other, signal.SIG_IGN)
     raise Stopped(number)
 
 
 @contextmanager
-def says_how_to_go_on(run: Path) -> Iterator[None]:
-    """Say it when a run is stopped, and put the job back into SLURM's queue if SLURM has asked by SIGUSR1."""
+def says_how_to_go_on() -> Iterator[list[Path]]:
+    """Say it when a run is stopped, and put the job back into SLURM's queue if SLURM has asked by SIGUSR1.
+
+    Gives a list for the folder of the run, once it is known.
+    """
+    begun: list[Path] = []
     try:
-        yield
+        yield begun
     except (KeyboardInterrupt, Stopped) as stop:
+        end_as_decided()
         number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
-        typer.echo(
-            f"stopped by {signal.Signals(number).name}: what {run} holds is kept, and the same command goes on with it",
-            err=True,
-        )
+        then = f"what {begun[0]} holds is kept, and the same command goes on with it" if begun else "no run was begun"
+        typer.echo(f"stopped by {signal.Signals(number).name}: {then}", err=True)
         if number == getattr(signal, "SIGUSR1", None) and "SLURM_JOB_ID" in os.environ:
             _requeue()
         raise

@@ -66,22 +66,27 @@ def train(
 
     Where training diverges, the model has the best weights that were evaluated, and the status is 2 all the same.
     """
-    config = _config(
-        model,
-        seed=seed,
-        data={
-            "source": data,
-            "columns": split_names(columns),
-            "context": split_names(context),
-            "drop": split_names(drop),
-            "column": column,
-            "schema": None if schema is None else str(schema),
-            "sets": True if sets else None,
-            "rows": rows,
-            "data_dir": None if data_dir is None else str(data_dir.expanduser().absolute()),
-        },
-        training={"steps": steps, "minutes": minutes, "batch_size": batch_size, "lr": lr},
-    )
+    with says_how_to_go_on() as begun:
+        config = _config(
+            model,
+            seed=seed,
+            data={
+                "source": data,
+                "columns": split_names(columns),
+                "context": split_names(context),
+                "drop": split_names(drop),
+                "column": column,
+                "schema": None if schema is None else str(schema),
+                "sets": True if sets else None,
+                "rows": rows,
+                "data_dir": None if data_dir is None else str(data_dir.expanduser().absolute()),
+            },
+            training={"steps": steps, "minutes": minutes, "batch_size": batch_size, "lr": lr},
+        )
+        _train(config, out, begun, overwrite=overwrite)
+
+
+def _train(config: Config, out: Path | None, begun: list[Path], *, overwrite: bool) -> None:
     from surflow.app import runs
     from surflow.evaluation import read_results
 
@@ -91,7 +96,8 @@ def train(
         flow = runs.build(config, splits)
     name = f"{splits.name}-{config.model.preset or 'chain'}"
     run = runs.RunFolder(out or runs.next_folder("runs", name, config))
-    with run.held(), says_how_to_go_on(run.path):
+    begun.append(run.path)
+    with run.held():
         if run.finished and not overwrite and run.config() == config:
             run.begin(config, splits)
             say(f"{run.path} holds this run, and it is finished\nreport: {run.report_path}")
