@@ -105,7 +105,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Flow | TableModel:
             state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         budget = None if trusted else Budget(sum(tensor.numel() for tensor in state.values()), len(state))
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-            flow = cast("Flow | TableModel", build(architecture, budget))
+            flow = cast("Flow | TableModel", build(architecture, budget))  # by its class's name
         state = state_today(flow, state)
         lines = _differences(_shapes(flow.state_dict()), _shapes(state))
         if lines:
@@ -199,8 +199,7 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 def _check_rebuilds(architecture: Mapping[str, object], state: Mapping[str, Tensor]) -> None:
     """What was changed after building (a layer replaced, say) is in no description: say so now, not when loading."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        rebuilt = build(architecture)
-    assert isinstance(rebuilt, nn.Module)
+        rebuilt = cast("Flow | TableModel", build(architecture))
     lines = _differences(_shapes(rebuilt.state_dict()), _shapes(state))
     if lines:
         raise FileError(
