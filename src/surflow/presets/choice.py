@@ -50,6 +50,10 @@ def choose(event_shape: int | Shape, support: Support = real, *, rows: int | Non
 def choose_numbers(event_shape: int | Shape, rows: int) -> tuple[str, dict[str, Any]]:
     """The preset that ``"auto"`` stands for, and its options, for a table of numbers with so many training rows.
 
+    Args:
+        event_shape: shape of one event.
+        rows: how many there are to train on.
+
     >>> choose_numbers(4, 5000), choose_numbers(4, 100)[1]["layers"], choose_numbers(30, 100)[1]["layers"]
     (('spline', {}), 1, 2)
     """
@@ -61,6 +65,9 @@ def choose_numbers(event_shape: int | Shape, rows: int) -> tuple[str, dict[str, 
 
 def training_of_numbers(rows: int) -> FitOptions:
     """Options of :func:`surflow.fit` that are right for most tables of numbers with so many training rows.
+
+    Args:
+        rows: how many there are to train on.
 
     >>> training_of_numbers(100)["steps"], training_of_numbers(5000)["steps"]
     (1000, 3000)
