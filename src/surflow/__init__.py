@@ -87,7 +87,7 @@ from surflow.surjections.sort import Sort
 from surflow.transform import Inverse, On, Transform
 
 if TYPE_CHECKING:
-    from surflow import data, evaluation, plots, presets, sbi
+    from surflow import data, evaluation, plots, presets, sbi, sklearn
     from surflow.tables.model import TableModel
     from surflow.tables.table import Table
     from surflow.training import fit
@@ -100,10 +100,11 @@ _LAZY = {
     "plots": "surflow.plots",
     "presets": "surflow.presets",
     "sbi": "surflow.sbi",
+    "sklearn": "surflow.sklearn",
     "Table": "surflow.tables.table",
     "TableModel": "surflow.tables.model",
 }
-_MODULES = ("data", "evaluation", "plots", "presets", "sbi")
+_MODULES = ("data", "evaluation", "plots", "presets", "sbi", "sklearn")
 
 
 def __getattr__(name: str) -> object:
@@ -138,7 +139,7 @@ __all__ = [
     # tables
     "Table", "TableModel",
     # training, data, evaluation
-    "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi", "seeded",
+    "compiled", "data", "evaluation", "fit", "plots", "presets", "sbi", "seeded", "sklearn",
     # errors
     "BoundError", "ConfigError", "DataError", "FileError", "NonFiniteError", "ShapeError", "SupportError",
     "SurflowError",

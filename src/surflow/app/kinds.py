@@ -23,17 +23,10 @@ from surflow.tables import defaults
 
 Options = dict[str, Any]
 
-# Training where the configuration says nothing. A few hundred rows are learnt by heart within a few hundred steps, so
-# that validation must be frequent there, and what comes after the best is in vain.
-_TABLE: Options = {"steps": 3000, "batch_size": 256, "lr": 2e-3, "clip": 5.0}
-_SMALL_TABLE: Options = _TABLE | {"steps": 1000, "lr": 5e-3, "validate_every": 10, "patience": 20}
+# Training where the configuration says nothing.
 _IMAGES: Options = {"steps": 3000, "batch_size": 128, "lr": 2e-3, "clip": 20.0}
 _FEW_IMAGES: Options = _IMAGES | {"steps": 800, "lr": 3e-3, "patience": 10}
 _MANY_IMAGES = 5000
-# The model of "auto" for a small table: by validation one layer is better than two on iris, wine and diabetes, with up
-# to 13 columns, and two are better than one on breast_cancer, with 30.
-_SMALL_MODEL: Options = {"layers": 1}
-_SMALL_MODEL_COLUMNS = 16
 
 
 @dataclass(frozen=True)
@@ -139,7 +132,7 @@ class Table(Kind):
     def training(self, *, fresh: bool) -> Options:
         rows = len(self.splits.train.x)
         if plain(self._columns):
-            return _SMALL_TABLE if rows < presets.FEW_ROWS else _TABLE
+            return dict(presets.training_of_numbers(rows))
         return dict(defaults.training(rows))
 
     @property
@@ -172,15 +165,12 @@ class Array(Kind):
         return _numbers(self.splits)
 
     def training(self, *, fresh: bool) -> Options:
-        return _SMALL_TABLE if len(self.splits.train.x) < presets.FEW_ROWS else _TABLE
+        return dict(presets.training_of_numbers(len(self.splits.train.x)))
 
 
 def _numbers(splits: Splits) -> tuple[str, Options]:
     """The default for rows of numbers."""
-    if len(splits.train.x) >= presets.FEW_ROWS:
-        return "spline", {}
-    small = math.prod(splits.event_shape) <= _SMALL_MODEL_COLUMNS
-    return "spline", {"layers": 2, "hidden": [16], "bins": 4} | (_SMALL_MODEL if small else {})
+    return presets.choose_numbers(splits.event_shape, len(splits.train.x))
 
 
 class Synthetic(Kind):

@@ -10,7 +10,14 @@ vectors are laid out as one. Those of ``images`` keep integers as they are, thos
 
 from __future__ import annotations
 
-from surflow.presets.choice import FEW_ROWS, WIDE_CONTEXT, choose, choose_conditional, summary
+from surflow.presets.choice import (
+    WIDE_CONTEXT,
+    choose,
+    choose_conditional,
+    choose_numbers,
+    summary,
+    training_of_numbers,
+)
 from surflow.presets.images import glow, max_pool, slice
 from surflow.presets.mixed import table
 from surflow.presets.point_sets import permute_flow, point_grid, sort_flow, statistician
@@ -33,8 +40,8 @@ from surflow.presets.tables import (
 )
 
 __all__ = [
-    "FEW_ROWS", "HEAD", "WIDE_CONTEXT", "abs_fair", "abs_joint", "abs_learned", "abs_middle", "abs_spline", "augment",
-    "autoregressive", "box", "build", "choose", "choose_conditional", "glow", "image", "max", "max_pool", "names", "nf",
-    "options", "permute_flow", "point_grid", "polar", "posterior", "product", "slice", "sort", "sort_flow", "spline",
-    "statistician", "summary", "table", "vae",
+    "HEAD", "WIDE_CONTEXT", "abs_fair", "abs_joint", "abs_learned", "abs_middle", "abs_spline", "augment",
+    "autoregressive", "box", "build", "choose", "choose_conditional", "choose_numbers", "glow", "image", "max",
+    "max_pool", "names", "nf", "options", "permute_flow", "point_grid", "polar", "posterior", "product", "slice",
+    "sort", "sort_flow", "spline", "statistician", "summary", "table", "training_of_numbers", "vae",
 ]  # fmt: skip
