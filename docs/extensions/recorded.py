@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import statistics
+import subprocess
 from collections import defaultdict
 from pathlib import Path
 
 from docutils import nodes
-from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -29,7 +29,7 @@ class Recorded(SphinxDirective):
     """A table of one file: a row for each case and model, a column for each metric, the mean over seeds with its span."""
 
     required_arguments = 1
-    option_spec = {"metrics": split, "cases": split, "models": split, "only": directives.flag}
+    option_spec = {"metrics": split, "cases": split, "models": split}
 
     def run(self) -> list[nodes.Node]:
         path = RESULTS / f"{self.arguments[0]}.json"
@@ -51,10 +51,19 @@ class Recorded(SphinxDirective):
             for (case, model), found in values.items()
         ]
         versions = ", ".join(f"{name} {version}" for name, version in known["versions"].items())
-        told = f"Recorded by `{known['command']}` ({versions})"
-        said = nodes.caption("", "", nodes.Text("Recorded by "), nodes.literal("", known["command"]))
-        said += nodes.Text(told[told.index("` (") + 1 :] + ".")
-        return [table(["case", "model", *titles], body), nodes.paragraph("", "", *said.children)]
+        said = nodes.paragraph("", "", nodes.Text("Recorded by "), nodes.literal("", known["command"]))
+        said += nodes.Text(f"{changed(path)}, with {versions}.")
+        return [table(["case", "model", *titles], body), said]
+
+
+def changed(path: Path) -> str:
+    """When a file was recorded, where the history is at hand."""
+    command = ["git", "log", "-1", "--format=%cs", "--", path.name]
+    try:
+        day = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return day and f" on {day}"
 
 
 def shown(values: list[float]) -> str:
