@@ -1,4 +1,4 @@
-"""Directive ``{layers} surflow.bijections``: every layer of a package with its kind, its map and its V, from its docstring."""
+"""Directive ``{layers} surflow.bijections``: the layers of a package, each with kind, map and V by its docstring."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def described(layer: type) -> list[str]:
 
 
 class Layers(SphinxDirective):
-    """A definition for every layer: its name, linked to its page, and its kind; the map and V as its docstring has them."""
+    """A definition for every layer: its name, linked to its page, its kind, and its docstring's formulas."""
 
     required_arguments = 1
 

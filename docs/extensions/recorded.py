@@ -7,6 +7,7 @@ import statistics
 import subprocess
 from collections import defaultdict
 from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -26,10 +27,10 @@ def digits(value: float) -> str:
 
 
 class Recorded(SphinxDirective):
-    """A table of one file: a row for each case and model, a column for each metric, the mean over seeds with its span."""
+    """A table of one file: a row for each case and model, a column for each metric; medians of seeds with spans."""
 
     required_arguments = 1
-    option_spec = {"metrics": split, "cases": split, "models": split}
+    option_spec: ClassVar = {"metrics": split, "cases": split, "models": split}
 
     def run(self) -> list[nodes.Node]:
         path = RESULTS / f"{self.arguments[0]}.json"

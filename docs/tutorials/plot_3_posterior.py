@@ -23,7 +23,7 @@ flow = sf.presets.box(2, context_net=moons.context.network(), support=moons.supp
 sf.fit(flow, (moons.train.x, moons.train.context), steps=700, lr=3e-3, seed=0, progress=False)
 
 # %%
-# The distance to the truth, in the mean over observations that the flow never saw. The training was short; a minute more takes most of the rest.
+# The distance to the truth, in the mean over observations that the flow never saw.
 
 theta, x = moons.simulator.sample(300, seed=1)
 exact = moons.simulator.posterior(x)

@@ -1,7 +1,7 @@
 """Every block of code on the site and the front page runs: Python as it stands, commands in a folder of their own.
 
-Trainings are cut to a few steps. Before a block, ``<!-- not run: WHY -->`` leaves it out, and ``<!-- with MODULE.NAME -->`` asks
-for something that an installation may lack.
+Trainings are cut to a few steps. Before a block, ``<!-- not run: WHY -->`` leaves it out, and
+``<!-- with MODULE.NAME -->`` asks for something that an installation may lack.
 """
 
 from __future__ import annotations
