@@ -54,6 +54,16 @@ def test_what_is_not_run_says_why() -> None:
     assert sum(len(blocks(page)) for page in PAGES) > 50
 
 
+def test_the_reference_has_every_name() -> None:
+    text = (ROOT / "docs" / "api" / "index.md").read_text()
+    listed = set(re.findall(r"^   (\w+)$", text, re.MULTILINE))
+    modules = {"data", "evaluation", "plots", "presets", "sbi"}
+    assert set(sf.__all__) - modules <= listed
+    for name in modules:
+        module = getattr(sf, name)
+        assert {each for each in module.__all__ if callable(getattr(module, each))} <= listed
+
+
 def _present(name: str) -> bool:
     module, _, attribute = name.rpartition(".")
     try:
