@@ -42,7 +42,7 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 templates_path = ["templates"]
 
-# Scripts run in the process of the build: an error in one is an error of the build.
+# Scripts run in the process of the build: an error in one is an error of the build. Figures are those that they name.
 sphinx_gallery_conf = {
     "examples_dirs": ["tutorials"],
     "gallery_dirs": ["learn"],
@@ -53,6 +53,9 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "copyfile_regex": "",
+    "image_scrapers": ("figures",),
+    "show_signature": False,
+    "write_computation_times": False,
     "within_subsection_order": "FileNameSortKey",
 }
 

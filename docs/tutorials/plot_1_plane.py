@@ -49,11 +49,11 @@ print(folded.summary())
 # %%
 # Samples beside data, and the learned density beside the true one:
 
-sf.plots.samples_beside_data(test[:2000], folded.sample(2000, seed=2))
+samples = sf.plots.samples_beside_data(test[:2000], folded.sample(2000, seed=2))
 
 # %%
 
-sf.plots.density(folded, sf.plots.frame(test), truth=data, resolution=100)
+densities = sf.plots.density(folded, sf.plots.frame(test), truth=data, resolution=100)
 
 # %%
 # Where the nats come from
@@ -61,4 +61,4 @@ sf.plots.density(folded, sf.plots.frame(test), truth=data, resolution=100)
 #
 # The log-density is a sum over the layers and the base. The signs of a fair fold cost log 4 = 1.386 nats.
 
-sf.plots.account(folded.account(test))
+bars = sf.plots.account(folded.account(test))

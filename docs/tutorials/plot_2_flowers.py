@@ -38,7 +38,7 @@ for k, name in enumerate(iris.context.columns[0].categories):
 # %%
 # Data below the diagonal, draws above it:
 
-sf.plots.pairs(iris.train.x, drawn.reshape(-1, 4), iris.columns)
+pairs = sf.plots.pairs(iris.train.x, drawn.reshape(-1, 4), iris.columns)
 
 # %%
 # By Bayes' rule the species is the one under which the flower is most probable, as all three are equally frequent.

@@ -36,10 +36,10 @@ print(f"{gap.mean():.2f} nats above the exact posterior")
 
 draws = flow.sample(1000, x[:1], seed=2)[:, 0]
 reference = moons.simulator.posterior(x[:1]).sample(1000, seed=3)[:, 0]
-sf.plots.corner(draws, moons.columns, reference=reference, truth=theta[0])
+corner = sf.plots.corner(draws, moons.columns, reference=reference, truth=theta[0])
 
 # %%
 # Calibration: the rank of the true parameter among draws is uniform if the posterior is right. Grey is where 95 % of calibrated bins lie.
 
 ranks = sf.evaluation.ranks(theta, sf.evaluation.draws_given(flow, 99, x, seed=4))
-sf.plots.rank_histogram(ranks, 100, moons.columns)
+histogram = sf.plots.rank_histogram(ranks, 100, moons.columns)
