@@ -54,6 +54,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "copyfile_regex": "",
     "image_scrapers": ("figures",),
+    "capture_repr": (),
     "show_signature": False,
     "write_computation_times": False,
     "within_subsection_order": "FileNameSortKey",

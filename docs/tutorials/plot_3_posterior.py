@@ -39,7 +39,8 @@ reference = moons.simulator.posterior(x[:1]).sample(1000, seed=3)[:, 0]
 corner = sf.plots.corner(draws, moons.columns, reference=reference, truth=theta[0])
 
 # %%
-# Calibration: the rank of the true parameter among draws is uniform if the posterior is right. Grey is where 95 % of calibrated bins lie.
+# Calibration: the rank of the true parameter among draws is uniform if the posterior is right. Grey is where 95 % of calibrated bins lie;
+# bars beyond it say that a short training such as this one is not there yet.
 
 ranks = sf.evaluation.ranks(theta, sf.evaluation.draws_given(flow, 99, x, seed=4))
 histogram = sf.plots.rank_histogram(ranks, 100, moons.columns)
