@@ -1,9 +1,9 @@
 # Two commands on a fresh machine: make demo, make test. Everything lives in .venv; only make bench makes a second one.
 PYTHON ?= python3
-# What is installed beside surflow itself: dev,sbi runs the tests of the extra sbi too.
-EXTRAS ?= dev
+# What is installed beside surflow itself: dev,docs,sbi runs the tests of the extra sbi too.
+EXTRAS ?= dev,docs
 
-.PHONY: demo test quick check faults fuzz bench clean
+.PHONY: demo test quick check docs faults fuzz bench clean
 
 .venv/installed: pyproject.toml experiments/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -31,6 +31,9 @@ check: .venv/installed  ## lint, format, types, spelling, imports, dependencies
 fuzz: .venv/installed  ## 2,000 damaged files of every kind, each read or refused in words; KINDS="CSV NPY" for some
 	cd tests && OMP_NUM_THREADS=1 ../.venv/bin/python -m fuzz.run $(KINDS) --each 2000 --keep
 
+docs: .venv/installed  ## the site, build/site/index.html; a warning is an error
+	OMP_NUM_THREADS=1 .venv/bin/python -m sphinx -W --keep-going -q -b html docs build/site
+
 faults: .venv/installed  ## a run killed at each of its file operations, and a disk that is full from each on
 	OMP_NUM_THREADS=1 .venv/bin/python tests/faults/faults.py
 
@@ -47,4 +50,4 @@ bench: .venv/bench-installed .venv-jax/installed  ## surflow beside its peers: d
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.run
 
 clean:
-	rm -rf .venv .venv-jax runs
+	rm -rf .venv .venv-jax runs build docs/api/generated docs/learn

@@ -42,14 +42,14 @@ class Transform(Configurable, nn.Module):
     (batch, *event). Both return the other side and the *same* V(x, z), shape (batch,). Where V is dear, it may
     also implement ``_generate(z, context)``, the x of ``_inverse`` alone:
 
-    =====================  ===============  ===============  =================================  ======
-    kind                   forward draws    inverse draws    V(x, z)                            exact
-    =====================  ===============  ===============  =================================  ======
-    bijection              no               no               log abs det dz/dx                  yes
-    inference surjection   no               yes              log p(x given z)                   yes
-    generative surjection  yes              no               - log q(z given x)                 no
+    =====================  ===============  ===============  ===================================  =====
+    kind                   forward draws    inverse draws    V(x, z)                              exact
+    =====================  ===============  ===============  ===================================  =====
+    bijection              no               no               log abs det dz/dx                    yes
+    inference surjection   no               yes              log p(x given z)                     yes
+    generative surjection  yes              no               - log q(z given x)                   no
     stochastic             yes              yes              log p(x given z) - log q(z given x)  no
-    =====================  ===============  ===============  =================================  ======
+    =====================  ===============  ===============  ===================================  =====
 
     Args:
         in_shape: event shape of x; a number n stands for (n,).
