@@ -83,15 +83,16 @@ def train(
             },
             training={"steps": steps, "minutes": minutes, "batch_size": batch_size, "lr": lr},
         )
-        _train(config, out, begun, overwrite=overwrite)
+        stated_in = model if model is not None and _states_file(model) else None
+        _train(config, stated_in, out, begun, overwrite=overwrite)
 
 
-def _train(config: Config, out: Path | None, begun: list[Path], *, overwrite: bool) -> None:
+def _train(config: Config, stated_in: str | None, out: Path | None, begun: list[Path], *, overwrite: bool) -> None:
     from surflow.app import runs
     from surflow.evaluation import read_results
 
     splits = runs.load_splits(config)
-    with naming(model if model is not None and _states_file(model) else None):
+    with naming(stated_in):
         config = config.settled(splits)
         flow = runs.build(config, splits)
     name = f"{splits.name}-{config.model.preset or 'chain'}"
