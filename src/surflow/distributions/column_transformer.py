@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -14,13 +15,16 @@ from surflow.nets.attention import AttentionLayer
 # Hats between which a number on its column's scale lies, as the network sees it, and how far they reach.
 _HATS = 16
 _REACH = 2.5
+# Lengths of the waves, on the scale, that say where exactly it lies: what columns are of each other, such as a ratio,
+# holds to the last digits.
+_WAVES = tuple(2.0**-k for k in range(-1, 5))
 
 
 class ColumnTransformer(nn.Module):
     r"""Hidden vectors of columns, each a function of the values before it in an order, and of which columns these are.
 
     Token i is the sum of what stands for the value before, o(i - 1), and of what asks for column o(i). A value's vector
-    is that of its entry, and for numbers a piecewise linear function of the number on its column's scale.
+    is that of its entry, and for numbers a function of the number on its column's scale: piecewise linear, and waves.
 
     Args:
         layout: of the columns.
@@ -40,7 +44,7 @@ class ColumnTransformer(nn.Module):
         self.layout = layout
         size = len(layout.sizes)
         self.embedding = nn.Parameter(torch.randn(sum(layout.sizes), width) * 0.1)
-        self.numbers = nn.Parameter(torch.randn(size, _HATS + 1, width) * 0.1)
+        self.numbers = nn.Parameter(torch.randn(size, _HATS + 1 + 2 * len(_WAVES), width) * 0.1)
         self.asked = nn.Parameter(torch.randn(size, width) * 0.1)
         self.first = nn.Parameter(torch.zeros(width))
         self.context = nn.Linear(context_size, width) if context_size else None
@@ -113,8 +117,9 @@ class ColumnSteps:
 
 
 def _seen(z: Tensor) -> Tensor:
-    """What the network sees of numbers on their scale: hats, and the number itself, far ones drawn near."""
+    """What the network sees of numbers on their scale: hats, the number itself, far ones drawn near, and waves."""
     at = torch.linspace(-_REACH, _REACH, _HATS, dtype=z.dtype, device=z.device)
     gap = 2 * _REACH / (_HATS - 1)
     hats = (1 - (z.clamp(-_REACH, _REACH)[..., None] - at).abs() / gap).clamp(min=0)
-    return torch.cat([hats, (z / 4).tanh()[..., None] * 4], -1)
+    turns = z[..., None] * (2 * math.pi / torch.tensor(_WAVES, dtype=z.dtype, device=z.device))
+    return torch.cat([hats, (z / 4).tanh()[..., None] * 4, turns.sin(), turns.cos()], -1)
