@@ -332,3 +332,19 @@ def test_missing_values_are_refused_where_the_support_does_not_hold_them() -> No
     rows[3, 0] = NAN
     with pytest.raises(sf.DataError, match="1 of 300 rows of x hold NaN or infinite values, the first at row 3"):
         sf.fit(_table().float(), rows, steps=1, progress=False)
+
+
+def test_with_waves_masses_sum_to_one_in_every_order_and_small_differences_are_seen() -> None:
+    with sf.seeded(0):
+        rows = sf.AnyOrder(2, support=sf.product([sf.Integers(2), sf.Grid(0.01, low=0.0, high=1.0)]), waves=6)
+    rows.eval()  # without dropout
+    with torch.no_grad():
+        rows.conditionals.bias.normal_()
+        rows.conditionals.inner.weight.normal_(std=0.3)
+        every = torch.cartesian_prod(torch.arange(2.0), torch.arange(101.0) / 100)
+        assert rows.log_prob(every).exp().sum().item() == pytest.approx(1.0, abs=1e-5)
+        given = rows.log_prob_of(every, of=[0], given=[1]).exp().reshape(2, -1)
+        torch.testing.assert_close(given.sum(0), torch.ones(101))
+        assert (given[0].diff().abs() > 1e-6).all()
+    with pytest.raises(sf.ConfigError, match="waves=-1"):
+        sf.AnyOrder(2, support=sf.Integers(2), waves=-1)

@@ -127,7 +127,8 @@ class Table(Kind):
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
         if plain(self._columns):
             return _numbers(self.splits)
-        return "table", {"dropout": defaults.dropout(len(self.splits.train.x))}
+        rows = len(self.splits.train.x)
+        return "table", {"dropout": defaults.dropout(rows), "waves": defaults.waves(rows)}
 
     def training(self, *, fresh: bool) -> Options:
         rows = len(self.splits.train.x)

@@ -54,6 +54,8 @@ class AnyOrder(ColumnDistribution):
         dropout: share of what the layers add that is dropped in training; .5 suits a few hundred rows, .2 a few
             thousand, and 0 some tens of thousands.
         orders: k, the number of orders in the density, all different; D! if there are no more.
+        waves: how many waves, each half as long as the one before, the network sees of a number beside where it lies
+            roughly; 6 suit some tens of thousands of rows whose columns are computed from others.
 
     Raises:
         ShapeError: for events that are no vectors.
@@ -88,17 +90,20 @@ class AnyOrder(ColumnDistribution):
         components: int = 8,
         dropout: float = 0.1,
         orders: int = 8,
+        waves: int = 0,
     ) -> None:
         super().__init__(event_shape, support=support, context_shape=context_shape)
-        if min(width, layers, heads, components, orders) < 1 or width % heads or not 0 <= dropout < 1:
+        if min(width, layers, heads, components, orders) < 1 or waves < 0 or width % heads or not 0 <= dropout < 1:
             raise ConfigError(
                 "AnyOrder expects positive numbers, a width that heads divide, and dropout in [0, 1), got "
                 f"width={width}, layers={layers}, heads={heads}, components={components}, dropout={dropout}, "
-                f"orders={orders}"
+                f"orders={orders}, waves={waves}"
             )
         (size,) = self.event_shape
         context_size = 0 if self.context_shape is None else math.prod(self.context_shape)
-        self.net = ColumnTransformer(self.layout, width, layers, heads, dropout=dropout, context_size=context_size)
+        self.net = ColumnTransformer(
+            self.layout, width, layers, heads, dropout=dropout, context_size=context_size, waves=waves
+        )
         self.conditionals = ColumnConditionals(self.layout, self.net.embedding, components)
         with seeded(_SEED):
             self.register_buffer("order_table", _orders(orders, size))

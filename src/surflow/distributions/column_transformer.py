@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -14,19 +15,22 @@ from surflow.nets.attention import AttentionLayer
 # Hats between which a number on its column's scale lies, as the network sees it, and how far they reach.
 _HATS = 16
 _REACH = 2.5
+# The longest of the waves, on the scale, that say where exactly it lies; each next one is half as long.
+_LONGEST = 2.0
 
 
 class ColumnTransformer(nn.Module):
     r"""Hidden vectors of columns, each a function of the values before it in an order, and of which columns these are.
 
     Token i is the sum of what stands for the value before, o(i - 1), and of what asks for column o(i). A value's vector
-    is that of its entry, and for numbers a piecewise linear function of the number on its column's scale.
+    is that of its entry, and for numbers a function of the number on its column's scale: piecewise linear, and waves.
 
     Args:
         layout: of the columns.
         width, layers, heads: of the transformer; perceptrons are twice as wide as tokens.
         dropout: share of what its layers add that is dropped in training.
         context_size: numbers of the context, 0 for none.
+        waves: how many it sees of a number.
 
     Source: Pannatier, Courdier and Fleuret, "sigma-GPTs: A New Approach to Autoregressive Models", arXiv 2404.09562
     (tokens that say which is next); Gorishniy, Rubachev and Babenko, "On Embeddings for Numerical Features in Tabular
@@ -34,13 +38,22 @@ class ColumnTransformer(nn.Module):
     """
 
     def __init__(
-        self, layout: ColumnLayout, width: int, layers: int, heads: int, *, dropout: float, context_size: int
+        self,
+        layout: ColumnLayout,
+        width: int,
+        layers: int,
+        heads: int,
+        *,
+        dropout: float,
+        context_size: int,
+        waves: int = 0,
     ) -> None:
         super().__init__()
         self.layout = layout
+        self.waves = waves
         size = len(layout.sizes)
         self.embedding = nn.Parameter(torch.randn(sum(layout.sizes), width) * 0.1)
-        self.numbers = nn.Parameter(torch.randn(size, _HATS + 1, width) * 0.1)
+        self.numbers = nn.Parameter(torch.randn(size, _HATS + 1 + 2 * waves, width) * 0.1)
         self.asked = nn.Parameter(torch.randn(size, width) * 0.1)
         self.first = nn.Parameter(torch.zeros(width))
         self.context = nn.Linear(context_size, width) if context_size else None
@@ -81,7 +94,7 @@ class ColumnTransformer(nn.Module):
         # A value outside the support has no density, and stands for something inside.
         which = torch.minimum(local.clamp(min=0), values.size - 1) + values.offset
         z, _ = values.scaled(x)
-        seen = _seen(z.to(numbers.dtype)) * ((values.rest_at >= 0) & x.isfinite())[..., None]
+        seen = _seen(z.to(numbers.dtype), self.waves) * ((values.rest_at >= 0) & x.isfinite())[..., None]
         return F.embedding(which, self.embedding) + torch.einsum("ncf,cfw->ncw", seen, numbers)
 
 
@@ -112,9 +125,10 @@ class ColumnSteps:
         self.before = values.gather(1, place[self.order[:, i], None, None].expand(-1, -1, values.shape[2]))
 
 
-def _seen(z: Tensor) -> Tensor:
-    """What the network sees of numbers on their scale: hats, and the number itself, far ones drawn near."""
+def _seen(z: Tensor, waves: int) -> Tensor:
+    """What the network sees of numbers on their scale: hats, the number itself, far ones drawn near, and waves."""
     at = torch.linspace(-_REACH, _REACH, _HATS, dtype=z.dtype, device=z.device)
     gap = 2 * _REACH / (_HATS - 1)
     hats = (1 - (z.clamp(-_REACH, _REACH)[..., None] - at).abs() / gap).clamp(min=0)
-    return torch.cat([hats, (z / 4).tanh()[..., None] * 4], -1)
+    turns = z[..., None] * (2 * math.pi / _LONGEST * 2.0 ** torch.arange(waves, dtype=z.dtype, device=z.device))
+    return torch.cat([hats, (z / 4).tanh()[..., None] * 4, turns.sin(), turns.cos()], -1)

@@ -30,6 +30,7 @@ def table(
     components: int = ...,
     dropout: float | None = ...,
     orders: int = ...,
+    waves: int | None = ...,
 ) -> TableModel: ...
 
 
@@ -47,6 +48,7 @@ def table(
     components: int = ...,
     dropout: float | None = ...,
     orders: int = ...,
+    waves: int | None = ...,
 ) -> Flow: ...
 
 
@@ -63,6 +65,7 @@ def table(
     components: int = 8,
     dropout: float | None = None,
     orders: int = 8,
+    waves: int | None = None,
 ) -> Flow | TableModel:
     """For tables of numbers, categories, dates and holes, any column given any others, by a causal transformer.
 
@@ -72,7 +75,8 @@ def table(
 
     Args:
         event_shape: number of columns; or the schema of a table, for a :class:`~surflow.TableModel` that knows names
-            and values: its support is that of the columns that are used, and its dropout suits the number of rows.
+            and values: its support is that of the columns that are used, and its dropout and waves suit the number of
+            rows.
         context_shape: shape of the context, a vector of any length; None for none.
         context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
         support: of the columns, as the schema of a table says it.
@@ -81,6 +85,7 @@ def table(
         components: logistics of which a column's numbers are a mixture, given others.
         dropout: share of its hidden values that is dropped in training, by default .1; more for fewer rows.
         orders: how many orders of the columns the density is the mean of.
+        waves: how many of them the transformer sees of a number, by default none; 6 for some tens of thousands of rows.
 
     Raises:
         ShapeError: for events that are no vectors, or a context that is no vector.
@@ -98,6 +103,7 @@ def table(
         flow = table(
             len(schema.used), support=support_of(schema.used), seed=seed, width=width, layers=layers, heads=heads,
             components=components, orders=orders, dropout=defaults.dropout(schema.rows) if dropout is None else dropout,
+            waves=defaults.waves(schema.rows) if waves is None else waves,
         )  # fmt: skip
         return TableModel(flow, schema)
     with seeded(seed):
@@ -105,7 +111,7 @@ def table(
         shape = as_shape(event_shape)
         net = AnyOrder(
             shape, context or None, support=support, width=width, layers=layers, heads=heads, components=components,
-            dropout=0.1 if dropout is None else dropout, orders=orders,
+            dropout=0.1 if dropout is None else dropout, orders=orders, waves=waves or 0,
         )  # fmt: skip
         base = net if context else ColumnMixture([net, ColumnTree(shape, support=support)])
         return Flow([], base=base, context_net=context_net)

@@ -20,6 +20,15 @@ def dropout(rows: int) -> float:
     return 0.5 if rows < _FEW_ROWS else 0.2 if rows < _MANY_ROWS else 0.0
 
 
+def waves(rows: int) -> int:
+    """Of the preset ``table``.
+
+    >>> waves(200), waves(50_000)
+    (0, 6)
+    """
+    return 0 if rows < _MANY_ROWS else 6
+
+
 def training(rows: int) -> FitOptions:
     """Options of ``fit``.
 
