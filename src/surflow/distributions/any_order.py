@@ -213,20 +213,27 @@ class AnyOrder(ColumnDistribution):
         return super().log_prob_of(x, of, given, context)
 
     def _log_prob_of(self, x: Tensor, of: list[int], given: list[int], context: Tensor | None) -> Tensor:
-        if len(self.order_table) == 1:
-            orders = {(*given, *of): [0]}
-        else:
-            orders = {}
-            for j, order in enumerate(self.order_table[: self.used].tolist()):
-                ordered = (sorted(part, key=order.index) for part in (given, of))
-                orders.setdefault(tuple(column for part in ordered for column in part), []).append(j)
-        # Orders that differ in other columns only are one, with the weight of all.
-        log_weight = torch.stack([self.log_weight[same].logsumexp(0) for same in orders.values()])
-        terms = [self._terms(x, torch.tensor([order], device=x.device), context) for order in orders]
+        orders, log_weight = self._orders_of(of, given)
+        terms = [self._terms(x, order, context) for order in orders]
         before = torch.stack([each[:, given].sum(1) for each in terms])
         after = torch.stack([each[:, of].sum(1) for each in terms])
         known = log_weight.to(before.dtype)[:, None] + before
         return _log_sum(known.log_softmax(0) + after)
+
+    def _orders_of(self, of: list[int], given: list[int]) -> tuple[list[Tensor], Tensor]:
+        """The orders (1, columns) that are used, of the columns given and then those asked for, and their log-weights.
+
+        Those that differ in other columns only are one, with the weight of all.
+        """
+        orders: dict[tuple[int, ...], list[int]] = {}
+        if len(self.order_table) == 1:
+            orders[(*given, *of)] = [0]
+        else:
+            for j, order in enumerate(self.order_table[: self.used].tolist()):
+                ordered = (sorted(part, key=order.index) for part in (given, of))
+                orders.setdefault(tuple(column for part in ordered for column in part), []).append(j)
+        log_weight = torch.stack([self.log_weight[same].logsumexp(0) for same in orders.values()])
+        return [torch.tensor([order], device=log_weight.device) for order in orders], log_weight
 
     def _orders(self, known: Tensor, of: int | None = None) -> Tensor:
         """The orders that are used with what is known first, and next the column asked for; (orders, n, D)."""
@@ -237,6 +244,9 @@ class AnyOrder(ColumnDistribution):
         return (place + later).argsort(2)
 
     def _log_known(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        given = _common(known)
+        if given is not None:
+            return self._log_prob_of(x, given, [], context) if given else self.log_weight.new_zeros(len(x))
         each = [self._terms(x, order, context).where(known, 0.0).sum(1) for order in self._orders(known)]
         return _log_mean(torch.stack(each), self.log_weight[: self.used])
 
@@ -250,21 +260,20 @@ class AnyOrder(ColumnDistribution):
         listed: Sequence[int] | None = None,
         drawing: bool = False,
     ) -> ColumnMarginal:
-        if listed is not None and len(self.order_table) == 1:
-            return LogisticMarginal(
-                self.conditionals, self.net(x, torch.tensor([[*listed, of]], device=x.device), context)[:, of], of
-            )
-        if drawing:  # as in filling rows, what is known comes in an order of its own in each
+        given = _common(known) if listed is None else list(listed)
+        if given is not None:  # other columns may be left out
+            orders, log_weight = self._orders_of([of], given)
+        elif drawing:  # as in filling rows, what is known comes in an order of its own in each
             first = known.to(torch.get_default_dtype()).index_fill(1, torch.tensor([of], device=x.device), 0.5)
-            order = (torch.rand(x.shape, device=x.device) / 2 - first).argsort(1)
-            return LogisticMarginal(self.conditionals, self.net(x, order, context)[:, of], of)
-        parts, before = [], []
-        for order in self._orders(known, of):
-            h = self.net(x, order, context)
-            before.append(self.conditionals.log_prob(h, x).where(known, 0.0).sum(1))
-            parts.append(LogisticMarginal(self.conditionals, h[:, of], of))
-        log_weight = torch.stack(before, 1).double() + self.log_weight[: self.used].double()
-        return MixedMarginal(parts, log_weight.softmax(1))
+            orders = [(torch.rand(x.shape, device=x.device) / 2 - first).argsort(1)]
+        else:
+            orders, log_weight = list(self._orders(known, of)), self.log_weight[: self.used]
+        hidden = [self.net(x, order, context) for order in orders]
+        parts = [LogisticMarginal(self.conditionals, h[:, of], of) for h in hidden]
+        if len(parts) == 1:
+            return parts[0]
+        before = [self.conditionals.log_prob(h, x).where(known, 0.0).sum(1) for h in hidden]
+        return MixedMarginal(parts, (torch.stack(before, 1).double() + log_weight.double()).softmax(1))
 
     @torch.no_grad()
     def account(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -289,6 +298,13 @@ def _count(table: nn.Module, _: object = None) -> None:
     assert isinstance(table, AnyOrder)
     table.used = int(table.log_weight.isfinite().sum())
     table.asked = [sorted(set(columns)) for columns in table.order_table[: table.used].T.tolist()]
+
+
+def _common(known: Tensor) -> list[int] | None:
+    """The columns that are known, where they are the same in all rows (n, D)."""
+    if not len(known) or not bool((known == known[0]).all()):
+        return None
+    return [int(column) for column in known[0].nonzero()[:, 0]]
 
 
 def _log_mean(each: Tensor, log_weight: Tensor) -> Tensor:

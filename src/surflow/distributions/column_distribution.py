@@ -167,8 +167,13 @@ class ColumnDistribution(Distribution):
             rows, held = x.repeat_interleave(several, 0), known.repeat_interleave(several, 0)
             given = None if context is None else context.repeat_interleave(several, 0)
             log_weight = rows.new_zeros(len(rows), dtype=torch.float64)
-            for column, within in regions.items():
-                value, log_mass = self._marginal(rows, held, column, given, drawing=True).draw_within(within)
+            for i, (column, within) in enumerate(regions.items()):
+                if i:
+                    value, log_mass = self._marginal(rows, held, column, given, drawing=True).draw_within(within)
+                else:  # all proposals of a row are from one marginal
+                    marginal = self._marginal(x, known, column, context, drawing=True)
+                    each = [marginal.draw_within(within) for _ in range(several)]
+                    value, log_mass = (torch.stack(part, 1).flatten() for part in zip(*each, strict=True))
                 log_weight = log_weight + log_mass
                 at = torch.tensor([column], device=x.device)
                 rows = rows.index_copy(1, at, value[:, None].to(rows.dtype))
