@@ -250,9 +250,9 @@ def test_the_copula_of_normal_numbers_is_near_to_their_density():
         torch.randn(6000, 3, generator=generator).double()
         @ torch.tensor([[1.0, 2, 0], [0, 1, 1], [0, 0, 1.0]]).double()
     )
-    law = torch.distributions.MultivariateNormal(torch.zeros(3).double(), x[:5000].T.cov())
+    normal = torch.distributions.MultivariateNormal(torch.zeros(3).double(), x[:5000].T.cov())
     got = column_scores(x[:5000], x[5000:], sf.real)["copula"]
-    assert got.mean().item() == pytest.approx(law.log_prob(x[5000:]).mean().item(), abs=0.05)
+    assert got.mean().item() == pytest.approx(normal.log_prob(x[5000:]).mean().item(), abs=0.05)
 
 
 def test_categories_and_holes_have_no_copula():
