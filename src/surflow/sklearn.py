@@ -18,6 +18,8 @@ from surflow.errors import BoundError, ConfigError
 from surflow.tables.defaults import VALIDATION
 from surflow.training import fit
 
+__all__ = ["FlowDensity"]
+
 _SEEDS = 2**31 - 1
 
 

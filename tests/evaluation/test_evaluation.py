@@ -348,7 +348,7 @@ def test_foreign_results_are_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(FileError):
         read_results(path)
-    with pytest.raises(FileError, match="no file"):
+    with pytest.raises(FileError, match=r"missing.json cannot be read: No such file"):
         read_results(tmp_path / "missing.json")
 
 

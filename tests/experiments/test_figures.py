@@ -214,7 +214,7 @@ def test_pairs_do_not_mislead_the_classifier(monkeypatch):
 def test_samples_given_labels_are_told_from_data_that_are_shifted(monkeypatch):
     monkeypatch.setattr(merit, "classifier_test", lambda *a, **k: (0.5, 0.1))
     columns = ContextColumn("c", [str(i) for i in range(10)])
-    splits = SimpleNamespace(context=ContextEncoding([columns]))
+    splits = SimpleNamespace(context=ContextEncoding([columns]), schema=None)
     x, c = torch.randn(1000, 1) + 0.25, torch.randint(10, (1000, 1)).float()
     found = collected(samples._two, Known(1, 1), splits, x, c, seed=0)
     assert found["energy_p"][0] < 0.01
@@ -223,5 +223,5 @@ def test_samples_given_labels_are_told_from_data_that_are_shifted(monkeypatch):
 def test_data_may_be_sorted(monkeypatch):
     monkeypatch.setattr(merit, "classifier_test", lambda *a, **k: (0.5, 0.1))
     x = torch.randn(4000, 1).sort(0).values
-    found = collected(samples._two, Known(1), SimpleNamespace(context=None), x, None, seed=0)
+    found = collected(samples._two, Known(1), SimpleNamespace(context=None, schema=None), x, None, seed=0)
     assert found["energy_p"][0] > 0.01

@@ -206,7 +206,7 @@ def test_quick_runs_of_posteriors_and_the_circle(tmp_path: Path, name: str) -> N
 def test_experiments_are_named_and_take_data_only_where_they_need_it(tmp_path: Path) -> None:
     with pytest.raises(sf.ConfigError, match="unknown experiment 'circel'; did you mean 'circle'"):
         reproduce_any("circel", tmp_path, tmp_path)
-    with pytest.raises(sf.ConfigError, match="data-dir is for the experiments images, point-clouds and sbibm"):
+    with pytest.raises(sf.ConfigError, match="data-dir is for the experiments images, point-clouds, sbibm and tables"):
         reproduce_any("circle", tmp_path, tmp_path, data_dir=tmp_path)
     with pytest.raises(sf.FileError, match="holds no folder num_observation_1"):
         reproduce_any("sbibm", tmp_path, tmp_path, data_dir=tmp_path)

@@ -33,7 +33,7 @@ def _two_samples(context: str) -> Callable[[int], Values]:
         n = 100
         c = torch.randint(10, (n, 1)).float() if context == "label" else torch.randn(n, 1)
         model = Known(1, 1 if encoding is not None else None)
-        splits, x = SimpleNamespace(context=encoding), torch.randn(n, 1)
+        splits, x = SimpleNamespace(context=encoding, schema=None), torch.randn(n, 1)
         found = collected(_two, model, splits, x, c if encoding else None, seed=seed)
         return {"energy": found["energy_p"][0], "classifier": inside(found["classifier_accuracy"], 0.5)}
 
