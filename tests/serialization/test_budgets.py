@@ -197,3 +197,11 @@ def test_every_integer_of_every_case(case: Case, tmp_path: Path) -> None:
             with suppress(sf.FileError):
                 sf.load(path)
             assert time.thread_time() - start < _SECONDS, put(n)
+
+
+def test_a_refusal_leaves_gradients_as_they_were() -> None:
+    for allowed in (True, False):
+        with torch.set_grad_enabled(allowed):
+            with pytest.raises(sf.ConfigError, match="too much"), Budget(0, 0), torch.no_grad():
+                torch.zeros(10**9, 10**3)
+            assert torch.is_grad_enabled() is allowed

@@ -39,9 +39,8 @@ _WEIGHTS_PER_SECOND = 2**20
 # What makes no tensor; what makes none larger than its arguments broadcast to, and none larger than all of them. The
 # meta device would take a tenth of a millisecond to say so, and a second the first time.
 _MAKE_NOTHING = frozenset(
-    {"__bool__", "__int__", "__len__", "_set_grad_enabled", "dim", "is_floating_point", "item", "numel", "size",
-     "tolist"}
-)  # fmt: skip
+    {"__bool__", "__int__", "__len__", "dim", "is_floating_point", "item", "numel", "size", "tolist"}
+)
 _BY_COORDINATE = frozenset(
     {"abs", "add", "argmax", "clamp", "contiguous", "diagonal", "div", "eq", "exp", "__floordiv__", "ge", "gt", "le",
      "log", "lt", "max", "min", "mul", "ne", "neg", "__rdiv__", "rsub", "sign", "sort", "sqrt", "sub", "sum", "tril",
@@ -115,7 +114,8 @@ class Budget(TorchFunctionMode):
     ) -> object:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name in ("__get__", "__set__"):  # of attributes such as shape
+        # Of attributes such as shape; and what a block without gradients does at its end is never refused.
+        if name in ("__get__", "__set__", "_set_grad_enabled"):
             return func(*args, **kwargs)
         first = args[0] if args and isinstance(args[0], Tensor) else None
         if name in _TO_PYTHON and first is not None:
