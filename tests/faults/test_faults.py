@@ -16,8 +16,9 @@ HERE = Path(__file__).parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-# Some seconds of training.
-STEPS = 3000
+# Some seconds of training, which no patience ends before: the log is written after the first of them.
+STEPS = 6000
+LONG = '[model]\npreset = "auto"\n\n[training]\npatience = 1000000\n'
 
 
 def test_runs_that_meet_a_fault_end_like_others() -> None:
@@ -31,6 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     rows = [f"{i * 37 % 101 / 10},{(i * i) % 89 / 7}" for i in range(90)]
     (folder / "rows.csv").write_text("\n".join(["a,b", *rows]) + "\n")
+    (folder / "long.toml").write_text(LONG)
     (folder / "bin").mkdir()
     (folder / "bin" / "scontrol").write_text(f"#!/bin/sh\necho $@ > {folder}/told\n")
     (folder / "bin" / "scontrol").chmod(0o755)
@@ -39,8 +41,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _train(folder: Path, out: str, steps: int = STEPS, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "surflow", "train", "rows.csv", "--steps", str(steps), "--batch-size", "32",
-               "--out", out]  # fmt: skip
+    command = [sys.executable, "-m", "surflow", "train", "rows.csv", "--model", "long.toml", "--steps", str(steps),
+               "--batch-size", "32", "--out", out]  # fmt: skip
     return subprocess.Popen(
         command,
         cwd=folder,
