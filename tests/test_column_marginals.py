@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 import surflow as sf
+from registry import moved
 from surflow.distributions.column_distribution import ColumnDistribution
-from surflow.distributions.column_marginals import Region
+from surflow.distributions.column_marginals import Region, Within
 from test_any_order import EVERY, MIXED, NAN, VALUES, _rows, _table
 from test_column_tree import _mixture, _tree
 
@@ -119,6 +120,31 @@ def test_numbers_of_full_resolution(kind: type[ColumnDistribution], support: sf.
         quantiles = rows.quantile(x[:1], q, column)[0]
         share = (drawn[:, column] <= quantiles[:, None]).double().mean(1)
         assert torch.allclose(share, levels, atol=0.015)
+
+
+@pytest.mark.parametrize("given", [[], [1]])
+def test_masses_and_quantiles_are_integrals_of_the_density(given: list[int]) -> None:
+    with sf.seeded(0):
+        x = torch.randn(500, 1).double().exp()
+        x = torch.cat([x, torch.randint(3, (500, 1)).double()], 1)
+        support = sf.product([sf.positive, sf.Integers(3)])
+        rows = sf.ColumnMixture([moved(sf.AnyOrder(2, support=support, width=8)), sf.ColumnTree(2, support=support)])
+        rows.double().initialize(x)
+    rows.weigh(x[:100])
+    rows.eval()
+    log_v = torch.linspace(math.log(1e-4), math.log(1e4), 20_001).double()
+    v = log_v.exp()
+    density = rows.log_prob_of(torch.stack([v, torch.ones_like(v)], 1), [0], given).exp().detach() * v
+    assert torch.trapezoid(density, log_v).item() == pytest.approx(1, abs=1e-3)
+    one = torch.ones(1, 2).double()
+    known = torch.tensor([[False, 1 in given]])
+    within = Within.of(rows.layout, 0, Region(intervals=((0.5, 2.0),)))
+    _, log_mass = rows._marginal(one, known, 0, None).draw_within(within)
+    between = density * ((v >= 0.5) & (v <= 2.0))
+    assert log_mass.exp().item() == pytest.approx(torch.trapezoid(between, log_v).item(), abs=1e-3)
+    for q in (0.1, 0.5, 0.9):
+        below = density * (v <= rows.quantile(one, [q], 0, given).item())
+        assert torch.trapezoid(below, log_v).item() == pytest.approx(q, abs=1e-3)
 
 
 def test_regions_that_cannot_be_are_refused() -> None:
