@@ -25,7 +25,6 @@ from surflow.bijections.shape import Permute, PermuteAxes, RavelMultiIndex, Resh
 from surflow.bijections.splines import CircularSplineMap, IntervalSplineMap, PositiveSplineMap, SplineMap
 from surflow.bijections.truncated import TruncatedMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
-from surflow.column_supports import Grid, WithAtoms, atoms_of
 from surflow.distribution import Distribution
 from surflow.distributions.any_order import AnyOrder
 from surflow.distributions.ascending import AscendingCategorical
@@ -77,6 +76,7 @@ from surflow.supports import (
     real,
     unit_interval,
 )
+from surflow.supports.columns import Grid, WithAtoms, atoms_of
 from surflow.surjections.absolute import Abs
 from surflow.surjections.dimension import Augment, Slice
 from surflow.surjections.integers import IntegerMaxPool, SortIntegers

@@ -190,7 +190,7 @@ class Distribution(Configurable, nn.Module):
         """One draw of the evidence lower bound in nats; ``log_prob`` where the distribution is exact.
 
         Its gradient is unbiased, or ``backward`` raises BoundError. Where that takes a score-function term
-        (:mod:`surflow.gradients`) and gradients are recorded, the mean of two draws is returned.
+        (:mod:`surflow.flow.gradients`) and gradients are recorded, the mean of two draws is returned.
 
         Without gradients, many rows are scored one chunk after the other, in bounded memory.
         """

@@ -8,7 +8,6 @@ import torch
 from sklearn.metrics import r2_score, roc_auc_score
 
 import surflow as sf
-from surflow.column_supports import Grid, WithAtoms
 from surflow.data import Column, ColumnKind, Part, Schema, Splits
 from surflow.data.tables.support import support_of
 from surflow.evaluation import (
@@ -26,6 +25,7 @@ from surflow.evaluation.detection import auc
 from surflow.evaluation.features import categorical, snapped
 from surflow.evaluation.oddity import odd_rows
 from surflow.evaluation.usefulness import _r_squared
+from surflow.supports.columns import Grid, WithAtoms
 
 MIXED = sf.product([sf.Integers(3), WithAtoms(Grid(0.5), missing=True), WithAtoms(sf.Integers(4), missing=True)])
 

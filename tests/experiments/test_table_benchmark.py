@@ -13,9 +13,9 @@ import torch
 
 import surflow as sf
 from surflow.app.config import parse_config
-from surflow.column_supports import Grid, WithAtoms
 from surflow.evaluation import read_results
 from surflow.evaluation.results import Row
+from surflow.supports.columns import Grid, WithAtoms
 from surflow_experiments.cells import Cell, Outcome
 from surflow_experiments.reproduce import reproduce
 from surflow_experiments.tables import engine, holes, ours

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from surflow.column_supports import Grid, WithAtoms
 from surflow.supports import Integers, Interval, Positive, Support
+from surflow.supports.columns import Grid, WithAtoms
 from surflow_experiments.tables.data import Rows
 
 Array = np.ndarray

@@ -34,7 +34,7 @@ class AnyOrder(ColumnDistribution):
     for k fixed orders of the columns. By the chain rule every product is an exact density, and so is their mean, which
     is mostly better than each. The weights are 1/k until ``weigh`` sets them to what held-out rows say. Conditionals
     all come from one causal transformer, whose tokens are a column's value and the column that is asked for next.
-    Values of columns on a :class:`~surflow.column_supports.Grid` have masses, as have categories, atoms and missing
+    Values of columns on a :class:`~surflow.supports.columns.Grid` have masses, as have categories, atoms and missing
     values; those of full resolution have densities.
 
     In training mode with gradients, as in ``fit``, ``elbo`` is the log-likelihood under one order, drawn anew for every
@@ -48,7 +48,7 @@ class AnyOrder(ColumnDistribution):
         context_shape: shape of the context, or None.
         support: that of the columns, such as ``product([Integers(3), WithAtoms(Grid(0.01), atoms=(0.0,))])``: real,
             positive, intervals and the circle for numbers of full resolution, grids for numbers that were rounded,
-            integers for categories, and :class:`~surflow.column_supports.WithAtoms` around these.
+            integers for categories, and :class:`~surflow.supports.columns.WithAtoms` around these.
         width, layers, heads: of the transformer; perceptrons are twice as wide as tokens.
         components: logistics of which a column's numbers are a mixture, given others.
         dropout: share of what the layers add that is dropped in training; .5 suits a few hundred rows, .2 a few

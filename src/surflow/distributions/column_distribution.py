@@ -35,7 +35,7 @@ class ColumnDistribution(Distribution):
     Args:
         event_shape: D, or (D,).
         support: of the columns: real, positive, intervals and the circle for numbers of full resolution, grids for
-            numbers that were rounded, integers for categories, and :class:`~surflow.column_supports.WithAtoms` around.
+            numbers that were rounded, integers for categories, and :class:`~surflow.supports.columns.WithAtoms` around.
         context_shape: shape of the context, or None.
 
     Raises:

@@ -9,10 +9,10 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from surflow.column_supports import TOLERANCE, Grid, WithAtoms
 from surflow.distributions.knots import Knots, fitted_knots
 from surflow.errors import SupportError
 from surflow.supports import Circle, Integers, Interval, Positive, Real, Support
+from surflow.supports.columns import TOLERANCE, Grid, WithAtoms
 
 # Where a column without ends ends on its own scale, on which its values have about unit variance: no logistic reaches.
 FAR = 1e4

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surflow.column_supports import TOLERANCE
 from surflow.distributions.column_conditionals import ColumnConditionals
 from surflow.distributions.column_layout import ColumnLayout
 from surflow.distributions.discrete import draw_categories
 from surflow.distributions.knots import Knots
 from surflow.errors import DataError
+from surflow.supports.columns import TOLERANCE
 
 # Of an interval, until a quantile is known to the digits of double precision.
 _HALVINGS = 64

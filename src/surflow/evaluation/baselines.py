@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surflow.column_supports import Grid, WithAtoms
 from surflow.distributions.column_layout import ColumnLayout
 from surflow.distributions.column_tree import ColumnTree
 from surflow.evaluation.gaussian import Gaussian, fit_gaussian
 from surflow.evaluation.likelihood import log_probs
 from surflow.supports import Integers, Support
+from surflow.supports.columns import Grid, WithAtoms
 
 _CHUNK_ROWS = 4096
 # The training rows that are counted; more change a baseline in the third digit. Values of rows that are counted, and

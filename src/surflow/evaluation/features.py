@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from surflow.column_supports import Grid, WithAtoms
 from surflow.supports import Integers, Product, Support
+from surflow.supports.columns import Grid, WithAtoms
 
 # Categories of more names than this keep their index: as one-hot columns they would crowd out the others.
 _MOST_ONE_HOT = 30

@@ -11,11 +11,11 @@ from datetime import date, datetime
 
 import numpy as np
 
-from surflow.column_supports import TOLERANCE
 from surflow.data.tables.columns import codes_of, decode, number_of, texts
 from surflow.data.tables.schema import OTHER, Column, ColumnKind
 from surflow.distributions.column_marginals import Region
 from surflow.errors import ConfigError, DataError, unknown_name
+from surflow.supports.columns import TOLERANCE
 
 # A comparison, as it stands in a text: "<", ">=" and their like, before a value that reaches to the next one.
 _COMPARISON = re.compile(r"\s*(<=|>=|<|>)\s*(.*?)\s*(?:,(?=\s*[<>])|$)")

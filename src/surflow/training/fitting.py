@@ -151,7 +151,7 @@ def fit(
             in any batch of a DataLoader, with the batch and the rows.
         ShapeError: data or contexts of another shape than the flow's, or a missing context.
         ConfigError: an option that does not exist or contradicts another.
-        BoundError: the flow's bound has no unbiased gradient (:mod:`surflow.gradients`); says which layer is to blame.
+        BoundError: the bound has no unbiased gradient (:mod:`surflow.flow.gradients`); says which layer is to blame.
         FileError: a folder that cannot be written to, or holds another run or a damaged one, or is another process's.
         NonFiniteError: the loss is NaN or infinite, or that of rows of the validation data, which are listed; says
             at which step, and which layer is first to blame. The flow has the best weights that were evaluated.

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from surflow.column_supports import atoms_of
 from surflow.data.tables import patterns
 from surflow.data.tables.dates import DAY, has_clock, has_day
 from surflow.data.tables.facts import Facts
 from surflow.data.tables.schema import Column, ColumnKind
 from surflow.data.tables.wishes import Wish
+from surflow.supports.columns import atoms_of
 
 # A grid coarser than the digits needs so many different values as evidence.
 _GRID_VALUES = 50

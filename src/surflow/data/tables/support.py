@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from surflow.column_supports import Grid, WithAtoms
 from surflow.data.tables.schema import Column, ColumnKind
 from surflow.supports import Integers, Interval, Support, positive, product, real
+from surflow.supports.columns import Grid, WithAtoms
 
 
 def support_of(columns: Sequence[Column]) -> Support:

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from surflow import gradients
-from surflow._internal.bridges import bridge
 from surflow._internal.chunks import rows_at_once
 from surflow._internal.held_draws import hold_draws
 from surflow._internal.number_types import parameter_type, type_for
 from surflow._internal.shapes import Shape, check_context, check_rows
 from surflow._internal.standardizer import Standardizer
 from surflow.distribution import Distribution, Jumps
-from surflow.errors import BoundError, DataError, ShapeError, SupportError
+from surflow.errors import BoundError, DataError, ShapeError
+from surflow.flow import gradients
+from surflow.flow.chain import check_chain
 from surflow.pieces import shared_context
 from surflow.supports import Integers, Product, Support
 from surflow.transform import Transform, layer_name
@@ -93,7 +93,7 @@ class Flow(Distribution):
                 f"a flow is built from a list of transforms, got a {type(transforms).__name__}: put it in [ ]"
             )
         transforms = list(transforms)
-        _check_chain(transforms, base)
+        check_chain(transforms, base)
         parts: list[Transform | Distribution] = [*transforms, base]
         context_shape = shared_context("all layers of a flow", [(part, part.context_shape) for part in parts])
         if context_net is not None:
@@ -151,7 +151,7 @@ class Flow(Distribution):
         return any(gradients.has_pole(layer) for layer in self.transforms) or self.base.has_pole
 
     def estimator(self) -> gradients.Estimator:
-        """How the gradient of ``elbo`` is estimated, or why there is no unbiased one; see :mod:`surflow.gradients`."""
+        """How the gradient of ``elbo`` is estimated, or why there is no unbiased one: :mod:`surflow.flow.gradients`."""
         return gradients.of_the_bound(self.transforms, self.base, learned_context=self._learned_context())
 
     def _embed(self, context: Tensor | None) -> Tensor | None:
@@ -467,31 +467,3 @@ def _weighted(weight: Tensor, rows: int) -> Tensor:
 
 def _count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
-
-
-def _check_chain(transforms: list[Transform], base: Distribution) -> None:
-    seen = set()
-    for i, layer in enumerate(transforms):
-        if not isinstance(layer, Transform):
-            raise ShapeError(f"position {i} of the chain holds a {type(layer).__name__}, not a Transform")
-        if id(layer) in seen:
-            raise ShapeError(
-                f"the layer {type(layer).__name__} at position {i} stands in the chain twice: "
-                "[layer] * n repeats one object; build n with [Layer(...) for _ in range(n)]"
-            )
-        seen.add(id(layer))
-    if not isinstance(base, Distribution):
-        raise ShapeError(f"the base must be a Distribution, got {type(base).__name__}")
-    ends: list[tuple[str, Shape, Support]] = [
-        (f"{layer_name(layer)} (position {i})", layer.in_shape, layer.domain) for i, layer in enumerate(transforms)
-    ]
-    ends.append((f"the base {type(base).__name__}", base.event_shape, base.support))
-    for i, (layer, (name, shape, support)) in enumerate(zip(transforms, ends[1:], strict=True)):
-        left = ends[i][0]
-        if layer.out_shape != shape:
-            raise ShapeError(f"{left} ends in shape {layer.out_shape}, but {name} expects {shape}")
-        if layer.codomain != support:
-            raise SupportError(
-                f"{left} lands on the support {layer.codomain!r}, but {name} lives on {support!r}: mass would leak. "
-                f"Put between them {bridge(layer.codomain, support)}"
-            )

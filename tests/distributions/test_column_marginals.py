@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from test_any_order import EVERY, MIXED, NAN, VALUES, _rows, _table
+from test_column_tree import _mixture, _tree
 from torch import Tensor
 
 import surflow as sf
 from registry import moved
 from surflow.distributions.column_distribution import ColumnDistribution
 from surflow.distributions.column_marginals import Region, Within
-from test_any_order import EVERY, MIXED, NAN, VALUES, _rows, _table
-from test_column_tree import _mixture, _tree
 
 Build = Callable[[], ColumnDistribution]
 every = pytest.mark.parametrize("build", [_tree, _mixture, _table, lambda: _table(orders=1)])

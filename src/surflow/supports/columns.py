@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from surflow.errors import SupportError
-from surflow.supports import Integers, Support
+from surflow.supports.base import Support
+from surflow.supports.numbers import Integers
 
 # How far from a point of its grid a number may be, in steps: what is left of decimals in binary.
 TOLERANCE = 1e-3

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import surflow as sf
-from surflow.gradients import leave_one_out
+from surflow.flow.gradients import Estimator, leave_one_out
 
 DRAWS = 60_000
 GROUPS = 30
@@ -265,7 +265,7 @@ def test_draws_that_nothing_after_jumps_for_stay_reparameterised() -> None:
         sf.Flow([sf.RandomPermutation(3), sf.Coupling(3), sf.Sort(3), sf.LogGaps(3)], base=sf.Normal(3)),
     ]
     for flow in fine:
-        assert flow.estimator() == sf.gradients.Estimator()
+        assert flow.estimator() == Estimator()
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_any_order import EVERY, MIXED, _number, _rows, _table
 
 import surflow as sf
 from surflow.distributions.column_distribution import ColumnDistribution
-from test_any_order import EVERY, MIXED, _number, _rows, _table
 
 
 def _tree(*, initialized: bool = True) -> sf.ColumnTree:
