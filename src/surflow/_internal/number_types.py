@@ -23,7 +23,12 @@ def type_for(kind: torch.dtype, largest: int) -> torch.dtype:
 
 def parameter_type(module: nn.Module) -> torch.dtype | None:
     """The floating type of a module's parameters; None for a module without."""
-    return next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
+    # Asked several times a call: `module.parameters()` would name all modules up to the first that has some.
+    for parameter in module._parameters.values():
+        if parameter is not None and parameter.is_floating_point():
+            return parameter.dtype
+    found = (parameter_type(part) for part in module._modules.values() if part is not None)
+    return next((kind for kind in found if kind is not None), None)
 
 
 def number_type(module: nn.Module) -> torch.dtype:

@@ -199,10 +199,10 @@ class Flow(Distribution):
 
     def _back_at(self, position: int, z: Tensor) -> Tensor:
         """What the inverse of a layer is given: behind the door, what came out double is cast."""
-        own = parameter_type(self)
-        if own is None or z.dtype in (own, torch.float32) or position < self._door or not z.is_floating_point():
+        if z.dtype == torch.float32 or position < self._door or not z.is_floating_point():
             return z
-        return z.to(type_for(own, self.transforms[position].codomain.largest))
+        own = parameter_type(self)
+        return z if own is None else z.to(type_for(own, self.transforms[position].codomain.largest))
 
     def _summed(self, terms: list[Tensor]) -> Tensor:
         """The sum of log-densities and contributions, in the type of the parameters."""
