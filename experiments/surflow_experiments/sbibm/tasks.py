@@ -13,8 +13,10 @@ from torch import Tensor
 import surflow as sf
 from surflow import presets
 from surflow.data.simulators.base import Simulator
+from surflow.data.simulators.gaussians import GaussianLinear
+from surflow.data.simulators.moons import TwoMoons
 from surflow.data.simulators.references import reference_numbers
-from surflow.data.simulators.tasks import SLCP, GaussianLinear, TwoMoons
+from surflow.data.simulators.slcp import SLCP
 from surflow.nets.summary import Summary
 from surflow_experiments.cells import Cell
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution, MultivariateNormal, constraints
 
 from surflow._internal.random import seeded
 from surflow._internal.shapes import check_rows
@@ -92,7 +92,7 @@ class Simulator:
         # Outside, torch raises or returns a finite number, as the family has it.
         with seeded(0):
             safe = theta.where(inside.unsqueeze(-1), self.prior.sample().to(theta))
-        return self.prior.log_prob(safe).masked_fill(~inside, -math.inf)
+        return _in_type(self.prior, safe).log_prob(safe).masked_fill(~inside, -math.inf)
 
     def log_likelihood(self, x: Tensor, theta: Tensor) -> Tensor:
         """log p(x | theta) in nats, row by row, shape (batch,).
@@ -227,6 +227,13 @@ def simulations(
                 "was another prior simulated?"
             )
     return theta, x
+
+
+def _in_type(prior: Distribution, theta: Tensor) -> Distribution:
+    """A prior that scores rows of theta's type: a solver of triangular systems, unlike arithmetic, promotes none."""
+    if isinstance(prior, MultivariateNormal):
+        return MultivariateNormal(prior.loc.to(theta), scale_tril=prior.scale_tril.to(theta), validate_args=False)
+    return prior
 
 
 def _supported(prior: Distribution, theta: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from surflow.data.simulators.base import FoldedNormal, Simulator
+from surflow.data.simulators.proposals import Expansion, at_modes, climb, slopes
 from surflow.errors import ConfigError
 
 # Euler's step, steps between two observations, and observations.
@@ -20,9 +21,8 @@ POPULATION = 1000.0
 _BASIC = [0.5, 0.25, 0.06], [0.1, 0.1, 0.05]
 _DEGENERATE = [0.8, 0.625, 0.25, 0.06], [0.06, 0.11, 0.1, 0.05]
 
-# Of the search for the mode: simulations it starts from, and steps.
-_STARTS, _SEARCH = 4096, 25
-_DEGREES = 7.0
+# Simulations, of which the nearest begins the search for the mode.
+_STARTS = 4096
 
 
 class SIR(Simulator):
@@ -156,56 +156,21 @@ class SIR(Simulator):
     # -- the proposal: a t-distribution at the mode, in logarithms of the parameters ---------------------------
 
     def _propose(self, x: Tensor, draws: int) -> tuple[Tensor, Tensor]:
-        mode, precision = self._laplace(x)
-        factor = torch.linalg.cholesky(precision)
-        normal = torch.randn(draws, *mode.shape, dtype=x.dtype)
-        chi2 = torch.distributions.Chi2(torch.tensor(_DEGREES, dtype=x.dtype)).sample((draws, len(mode)))
-        standard = normal * (_DEGREES / chi2).sqrt().unsqueeze(2)
-        u = mode + torch.linalg.solve_triangular(factor.mT, standard.unsqueeze(3), upper=True).squeeze(3)
-        size = mode.shape[1]
-        log_q = (
-            math.lgamma((_DEGREES + size) / 2)
-            - math.lgamma(_DEGREES / 2)
-            - size / 2 * math.log(_DEGREES * math.pi)
-            - (_DEGREES + size) / 2 * (standard.square().sum(2) / _DEGREES).log1p()
-            + factor.diagonal(dim1=1, dim2=2).log().sum(1)
-        )
-        return u.exp(), log_q - u.sum(2)
-
-    def _laplace(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mode and precision of the posterior of log theta: damped Gauss-Newton steps from the best of many draws."""
         starts = self.prior.sample((_STARTS,)).to(x)
         means = self.mean(starts)
         scale = means.clamp(min=1).sqrt().mean(0) if self.noise == "poisson" else 1.0
         nearest = torch.cdist(x / scale, means / scale, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
-        u = starts[nearest].log()
-        damping = x.new_full((len(x), 1, 1), 1e-3)
-        eye = torch.eye(u.shape[1], dtype=x.dtype)
-        value, gradient, precision = self._expansion(x, u)
-        for _ in range(_SEARCH):
-            step = torch.linalg.solve(precision * (1 + damping * eye), gradient.unsqueeze(2)).squeeze(2)
-            moved = self._expansion(x, u + step.clamp(-0.5, 0.5))
-            better = (moved[0] > value)[:, None]
-            u = (u + step.clamp(-0.5, 0.5)).where(better, u)
-            value = moved[0].where(better[:, 0], value)
-            gradient = moved[1].where(better, gradient)
-            precision = moved[2].where(better[:, :, None], precision)
-            damping = (damping * torch.where(better[:, :, None], 0.2, 5.0)).clamp(1e-9, 1e6)
-        return u, precision
+        mode, precision, value = climb(lambda u: self._expansion(x, u), starts[nearest].log())
+        u, log_q = at_modes(mode[None], precision[None], value[None], draws)
+        return u.exp(), log_q - u.sum(2)
 
-    def _expansion(self, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _expansion(self, x: Tensor, u: Tensor) -> Expansion:
         """Log-posterior of u = log theta up to a constant, its gradient, and its precision by Fisher's information."""
-        rows, size = u.shape
-        shift = 1e-4 * torch.eye(size, dtype=u.dtype)
-        points = torch.cat([u[None], u + shift[:, None], u - shift[:, None]])
-        means = self.mean(points.flatten(0, 1).exp()).reshape(1 + 2 * size, rows, -1)
-        mean, jacobian = means[0], (means[1 : 1 + size] - means[1 + size :]) / 2e-4
+        mean, jacobian, _ = slopes(lambda u: self.mean(u.exp()), u)
+        log_prior, slope, curvature = slopes(lambda u: self.log_prior(u.exp()) + u.sum(1), u)
         weight = 1 / mean.clamp(min=1e-9) if self.noise == "poisson" else mean.new_tensor(self.sigma**-2)
-        log_prior = self.log_prior(points.exp()) + points.sum(2)
-        up, down = log_prior[1 : 1 + size], log_prior[1 + size :]
-        curvature = -(up - 2 * log_prior[0] + down) / 1e-8
-        gradient = ((jacobian * (x - mean) * weight).sum(2) + (up - down) / 2e-4).T
+        gradient = ((jacobian * (x - mean) * weight).sum(2) + slope).T
         information = torch.einsum("irk,jrk,rk->rij", jacobian, jacobian, weight.expand(mean.shape))
         # A prior that curves upwards, as in the logarithm of a folded normal near zero, must not make it indefinite.
-        precision = information + torch.diag_embed(curvature.T.clamp(min=1e-3))
-        return self._log_noise(x, mean) + log_prior[0], gradient, precision
+        precision = information + torch.diag_embed((-curvature).T.clamp(min=1e-3))
+        return self._log_noise(x, mean) + log_prior, gradient, precision

@@ -1,14 +1,19 @@
-"""Supports of distributions of torch, which state priors."""
+"""Priors: uniform in a box, and the supports of distributions of torch."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch.distributions import constraints
+from torch.distributions import Independent, Uniform, constraints
 
 from surflow.errors import SupportError
 from surflow.supports import Interval, Support, positive, product, real
+
+
+def box(size: int, half: float) -> Independent:
+    """The uniform distribution on [-half, half]^size."""
+    return Independent(Uniform(torch.full((size,), -half), torch.full((size,), half)), 1)
 
 
 def support_of(prior: torch.distributions.Distribution) -> Support:

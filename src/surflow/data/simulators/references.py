@@ -13,6 +13,12 @@ from surflow.errors import DataError, FileError
 
 _OBSERVATION, _DRAWS = "observation.csv", "reference_posterior_samples.csv.bz2"
 _FOLDER = "num_observation_"
+# Where the benchmark has a task of another name, or the observations of two tasks beside the draws that both share.
+_ELSEWHERE = {
+    "bernoulli_glm_raw": ("bernoulli_glm", "observation_raw.csv"),
+    "sir_benchmark": ("sir", _OBSERVATION),
+    "slcp_distractors": ("slcp", "observation_distractors.csv"),
+}
 
 
 def reference_numbers(folder: Path, task: str) -> list[int]:
@@ -21,10 +27,11 @@ def reference_numbers(folder: Path, task: str) -> list[int]:
     Raises:
         FileError: if there are none.
     """
-    names = [path.name.removeprefix(_FOLDER) for path in (folder / task).glob(f"{_FOLDER}*")]
+    where, observation = _ELSEWHERE.get(task, (task, _OBSERVATION))
+    names = [path.name.removeprefix(_FOLDER) for path in (folder / where).glob(f"{_FOLDER}*")]
     numbers = sorted(int(name) for name in names if name.isdigit())
     if not numbers:
-        raise FileError(f"{folder / task} holds no folder {_FOLDER}1 with {_OBSERVATION} and {_DRAWS}")
+        raise FileError(f"{folder / where} holds no folder {_FOLDER}1 with {observation} and {_DRAWS}")
     return numbers
 
 
@@ -35,10 +42,11 @@ def read_reference(folder: Path, task: str, number: int, simulator: Simulator) -
         FileError: if a file is not there, or is no table of numbers.
         DataError: if the tables do not fit the simulator, or numbers are not finite.
     """
-    where = folder / task / f"{_FOLDER}{number}"
-    x = _table(where / _OBSERVATION, simulator.x_shape[0])
+    name, observation = _ELSEWHERE.get(task, (task, _OBSERVATION))
+    where = folder / name / f"{_FOLDER}{number}"
+    x = _table(where / observation, simulator.x_shape[0])
     if len(x) != 1:
-        raise DataError(f"{where / _OBSERVATION} expects one observation, got {len(x)}")
+        raise DataError(f"{where / observation} expects one observation, got {len(x)}")
     return x[0], _table(where / _DRAWS, simulator.theta_shape[0])
 
 
