@@ -8,9 +8,11 @@ import os
 import signal
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ from threadpoolctl import threadpool_limits
 
 from surflow._internal.files import make_folder, write_text, written_whole
 from surflow.evaluation.results import Row, versions
+
+# Which share of its cells an experiment runs in this process, of how many.
+_SHARD: ContextVar[tuple[int, int] | None] = ContextVar("_SHARD", default=None)
 
 # What a trial finds: the metric, its value, a standard error or None, the unit.
 Found = tuple[str, float, float | None, str]
@@ -72,19 +77,53 @@ class Outcome:
         return found[metric]
 
 
+class ShardDone(Exception):
+    """A share of the cells is kept, but for those that failed: there is nothing to record before all are."""
+
+    def __init__(self, failed: list[str]) -> None:
+        super().__init__("a share of the cells is kept")
+        self.failed = failed
+
+
+@contextmanager
+def only(number: int, of: int) -> Iterator[None]:
+    """Within the block :func:`run_cells` runs a share of the cells and raises :class:`ShardDone`.
+
+    Args:
+        number: of the share, from 1.
+        of: how many shares there are; together they are all cells, each in one of them.
+    """
+    token = _SHARD.set((number, of))
+    try:
+        yield
+    finally:
+        _SHARD.reset(token)
+
+
+def share_of(cells: Sequence[Cell], number: int, of: int) -> list[Cell]:
+    """A share of the cells: the longest are dealt first, so that all shares take about as long."""
+    return sorted(cells, key=lambda cell: -cell.weight)[number - 1 :: of]
+
+
 def run_cells(
     cells: Sequence[Cell], run: Callable[[Cell], Outcome], folder: Path, tell: Callable[[Outcome], str]
 ) -> tuple[list[Outcome], list[str]]:
     """The outcomes of the cells, in their order, and what is to be said of those that failed.
 
-    One process runs for each processor, with one thread in each.
+    One process runs for each processor that this one may use, with one thread in each.
 
     Args:
         cells: what to run.
         run: runs one cell; a function of a module, because other processes import it.
         folder: holds one file for every cell that is done, which a second call reads instead of running the cell.
         tell: what to say of an outcome in the progress display.
+
+    Raises:
+        ShardDone: within :func:`only`, when its share is done.
     """
+    shard = _SHARD.get()
+    if shard is not None:
+        cells = share_of(cells, *shard)
     make_folder(folder)
     done = {i: outcome for i, cell in enumerate(cells) if (outcome := _read(cell, folder)) is not None}
     console = Console(markup=False, highlight=False, soft_wrap=True)
@@ -96,7 +135,7 @@ def run_cells(
     progress = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console)
     # Processes are spawned, not forked: a fork copies the locks of torch's threads as they happen to be.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, max(1, len(todo))), context, _start_worker)
+    pool = ProcessPoolExecutor(min(_processors(), max(1, len(todo))), context, _start_worker)
     with progress, pool:
         bar = progress.add_task("cells", total=len(todo))
         waiting = {pool.submit(_run_and_keep, cells[i], run, folder): i for i in todo}
@@ -119,7 +158,14 @@ def run_cells(
                 process.terminate()
             console.print("interrupted; the cells that are done are kept")
             raise
+    if shard is not None:
+        raise ShardDone(failed)
     return [done[i] for i in sorted(done)], failed
+
+
+def _processors() -> int:
+    """How many processors there are for this process: a job on a cluster has a part of its machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker() -> None:

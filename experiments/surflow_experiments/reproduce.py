@@ -9,8 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from surflow.errors import ConfigError, unknown_name
+from surflow.errors import ConfigError, SurflowError, unknown_name
 from surflow_experiments import circle, images, point_clouds, sbibm, sir, tables
+from surflow_experiments.cells import ShardDone, only
 from surflow_experiments.synthetic.groups import GROUPS, WHOLE
 
 
@@ -65,7 +66,15 @@ def records() -> dict[str, str]:
     return found
 
 
-def reproduce(name: str, results: Path, work: Path, *, quick: bool = False, data_dir: Path | None = None) -> Path:
+def reproduce(
+    name: str,
+    results: Path,
+    work: Path,
+    *,
+    quick: bool = False,
+    data_dir: Path | None = None,
+    shard: tuple[int, int] | None = None,
+) -> Path:
     """Run an experiment, or take up one that was killed: its results, pictures and page.
 
     Args:
@@ -74,12 +83,14 @@ def reproduce(name: str, results: Path, work: Path, *, quick: bool = False, data
         work: where trials that are done are kept.
         quick: only run through everything once.
         data_dir: a folder with data, for the experiment that takes one.
+        shard: (i, n) runs the i-th of n shares of the trials, from 1, and records nothing: when all shares are done, a
+            call without it does, and runs what is missing.
 
     Returns:
-        The path of the page.
+        The path of the page; of a share, that of ``work``.
 
     Raises:
-        ConfigError: for an unknown name, or a folder that the experiment does not take.
+        ConfigError: for an unknown name, a folder that the experiment does not take, or a share that there is not.
         FileError: if the results cannot be written, or data are missing.
         SurflowError: if trials failed.
     """
@@ -92,6 +103,23 @@ def reproduce(name: str, results: Path, work: Path, *, quick: bool = False, data
             f"--data-dir is for the experiments {', '.join(first)} and {last}, {name!r} makes its data itself: "
             "leave it out"
         )
+    if shard is None:
+        return _run(name, results, work, quick=quick, data_dir=data_dir)
+    number, of = shard
+    if not 1 <= number <= of:
+        raise ConfigError(f"expected a share from 1/{of} to {of}/{of}, got {number}/{of}")
+    try:
+        with only(number, of):
+            return _run(name, results, work, quick=quick, data_dir=data_dir)
+    except ShardDone as done:
+        if done.failed:
+            listed = "\n".join(done.failed)
+            raise SurflowError(f"{len(done.failed)} trials failed, the others are kept:\n{listed}") from done
+    return work
+
+
+def _run(name: str, results: Path, work: Path, *, quick: bool, data_dir: Path | None) -> Path:
+    experiment = EXPERIMENTS.get(name)
     if experiment is not None:
         return experiment.run(results, work, quick=quick, data_dir=data_dir)
     from surflow_experiments.synthetic.reproduce import reproduce as run_group

@@ -7,17 +7,21 @@ import math
 import os
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import surflow as sf
+from surflow.app.cli import app
 from surflow.evaluation import log_probs, read_results
 from surflow.evaluation.results import Row
-from surflow_experiments.cells import Cell, Outcome, run_cells
+from surflow_experiments.cells import Cell, Outcome, run_cells, share_of
 from surflow_experiments.circle.models import build as build_circle
 from surflow_experiments.circle.trial import kuiper, merits
+from surflow_experiments.reproduce import EXPERIMENTS
 from surflow_experiments.reproduce import reproduce as reproduce_any
 from surflow_experiments.synthetic.groups import GROUPS
 from surflow_experiments.synthetic.reproduce import reproduce
@@ -84,6 +88,47 @@ def test_a_quick_run_makes_everything_and_a_second_one_keeps_it(
     assert "fig6/ngon abs seed 0: gap" in output
     again = read_results(tmp_path / "results" / "synthetic.json")["rows"]
     assert {row["case"] for row in again} == {row["case"] for row in rows}  # the rows of other groups stay
+
+
+@pytest.mark.e2e
+def test_shares_of_an_experiment_are_all_its_cells_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, work = tmp_path / "results", tmp_path / "cells"
+    cells = _cells(1, 2, 3, 4)
+
+    def run(results: Path, work: Path, *, quick: bool) -> Path:
+        outcomes, _ = run_cells(cells, _outcome, work, str)
+        assert len(outcomes) == 4
+        return results / "page.html"
+
+    monkeypatch.setitem(
+        EXPERIMENTS, "circle", SimpleNamespace(run=lambda *of, data_dir, **how: run(*of, **how), package=sf)
+    )
+    kept = []
+    for number in (2, 1):
+        assert reproduce_any("circle", results, work, quick=True, shard=(number, 2)) == work
+        kept.append(len(list(work.rglob("*.json"))))
+    assert kept == [2, 4]
+    capsys.readouterr()
+    assert reproduce_any("circle", results, work, quick=True) == results / "page.html"
+    assert "4 of 4 cells are kept" in capsys.readouterr().out
+    with pytest.raises(sf.ConfigError, match="expected a share from 1/2 to 2/2, got 3/2"):
+        reproduce_any("circle", results, work, shard=(3, 2))
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 8])
+def test_shares_are_a_partition_with_the_longest_cells_apart(of: int) -> None:
+    cells = [Cell("case", "model", seed, {}, weight=weight) for seed, weight in enumerate([1.0, 5.0, 2.0, 5.0, 1.0])]
+    shares = [share_of(cells, number, of) for number in range(1, of + 1)]
+    assert sorted(cell.seed for share in shares for cell in share) == list(range(5))
+    assert of == 1 or max(sum(cell.weight == 5.0 for cell in share) for share in shares) == 1
+
+
+@pytest.mark.parametrize("said", ["0/8", "9/8", "2", "a/b", "2/0", "-1/8", "1/8/2"])
+def test_a_share_that_there_is_not_is_refused(said: str) -> None:
+    result = CliRunner().invoke(app, ["reproduce", "abs", "--quick", f"--shard={said}"], terminal_width=300)
+    assert result.exit_code == 2 and "such as 2/8" in result.output
 
 
 def test_an_unknown_group_is_named_with_the_nearest(tmp_path: Path) -> None:
