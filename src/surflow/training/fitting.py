@@ -18,11 +18,14 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
+from torch.distributed import DistError
 
 from surflow._internal.files import locked, make_folder
 from surflow._internal.kernels import compiled
 from surflow._internal.random import mix, reseed
+from surflow._internal.ranks import OtherProcessError, ranks
 from surflow.distribution import Distribution
 from surflow.errors import BoundError, ConfigError, DataError, NonFiniteError, unknown_name
 from surflow.flow import Flow
@@ -32,7 +35,7 @@ from surflow.training.diagnosis import warn_of_others
 from surflow.training.loop import CountedSteps, Plan, Steps, Training
 from surflow.training.progress import Bar, shown
 from surflow.training.quiet import quiet
-from surflow.training.record import CHECKPOINT, Record, Row, latest_checkpoint
+from surflow.training.record import CHECKPOINT, Record, Row, devices_of, latest_checkpoint
 from surflow.training.sources import Data, HeldOut, Source, source_of, split
 
 __all__ = ["History", "Row", "fit"]
@@ -103,7 +106,8 @@ def fit(
     progress: bool = True,
     compile: bool | None = None,
     accelerator: str = "auto",
-    devices: int | str | list[int] = 1,
+    devices: int | str | list[int] | None = None,
+    num_nodes: int | None = None,
     strategy: str | Strategy = "auto",
     precision: Precision = "32-true",
 ) -> History:
@@ -143,8 +147,10 @@ def fit(
             a line every ten seconds on stderr, with the time left.
         compile: let torch's compiler make kernels of the splines (:func:`surflow.compiled`), and on a GPU one graph of
             the whole step. By default where the run is long enough to pay for it: 20,000 steps or five minutes.
-        accelerator, devices, strategy, precision: as of Lightning's Trainer. n devices share batches of n batch_size
-            rows.
+        accelerator, devices, num_nodes, strategy, precision: as of Lightning's Trainer; devices are counted on each
+            machine. Where torchrun or SLURM has started processes, those are the devices and nodes; else one.
+            n devices in all share batches of n batch_size rows: all rows go to one of them each, and count alike. A run
+            that goes on with another number of devices keeps the batches that it was begun with.
 
     Raises:
         DataError: NaN, infinite values, values outside the flow's support, nothing at all; in validation data too, and
@@ -155,6 +161,7 @@ def fit(
         FileError: a folder that cannot be written to, or holds another run or a damaged one, or is another process's.
         NonFiniteError: the loss is NaN or infinite, or that of rows of the validation data, which are listed; says
             at which step, and which layer is first to blame. The flow has the best weights that were evaluated.
+        SurflowError: another process of the run has ended; the same call goes on from the last checkpoint.
 
     Source: Kingma and Ba, "Adam", arXiv 1412.6980; Loshchilov and Hutter, "SGDR", arXiv 1608.03983 (cosine).
 
@@ -179,6 +186,7 @@ def fit(
     plan = Plan(steps, minutes, batch_size, lr, schedule, decay, decay_every, clip, patience, validate_every,
                 importance_samples, seed)  # fmt: skip
     _check_options(flow, plan, validation, snapshots, folder, tensorboard=tensorboard)
+    devices, num_nodes = _launched(devices, num_nodes)
     home = next(flow.parameters()).device
     if compile is None and (steps is None or steps >= _LONG_STEPS) and (minutes is None or minutes >= _LONG_MINUTES):
         compile = True
@@ -192,7 +200,7 @@ def fit(
     ):  # fmt: skip
         source, held_out = _data(flow, data, validation, plan)
         settings = {**plan.settings(), "snapshots": sorted(snapshots), "rows": _size(source)}
-        settings |= {"devices": str(devices), "precision": str(precision)}
+        settings["precision"] = str(precision)
         state = None if path is None else latest_checkpoint(path, settings, flow)
         if state is None:
             first = source.first.to(home, flow)
@@ -208,24 +216,32 @@ def fit(
         said = [shown(record, flow)] if progress else []
         training = Training(flow, source, plan, fused=fused, compile=bool(compile))
         record.handover = Path(scratch) / "record.safetensors"
-        trainer = Trainer(
-            accelerator=accelerator,
-            devices=devices,
-            strategy=strategy,
-            precision=precision,
-            max_steps=-1 if steps is None else steps,
-            max_epochs=-1,
-            gradient_clip_val=clip,
-            logger=_tensorboard(path) if tensorboard and path else False,
-            callbacks=[record, *said],
-            plugins=[SafetensorsIO()],
-            default_root_dir=scratch,  # where Lightning would look for checkpoints of its own
-            num_sanity_val_steps=0,
-            enable_checkpointing=False,
-            enable_progress_bar=any(isinstance(callback, Bar) for callback in said),
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-        )
+        try:
+            trainer = Trainer(
+                accelerator=accelerator,
+                devices=devices,
+                num_nodes=num_nodes,
+                strategy=strategy,
+                precision=precision,
+                max_steps=-1 if steps is None else steps,
+                max_epochs=-1,
+                gradient_clip_val=clip,
+                logger=_tensorboard(path) if tensorboard and path else False,
+                callbacks=[record, *said],
+                plugins=[SafetensorsIO()],
+                default_root_dir=scratch,  # where Lightning would look for checkpoints of its own
+                num_sanity_val_steps=0,
+                enable_checkpointing=False,
+                enable_progress_bar=any(isinstance(callback, Bar) for callback in said),
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+            )
+        except (MisconfigurationException, ValueError) as error:
+            raise ConfigError(
+                f"accelerator={accelerator!r}, devices={devices!r}, num_nodes={num_nodes!r}, strategy={strategy!r}, "
+                f"precision={precision!r}: {error}"
+            ) from error
+        settings["devices"] = source.devices = devices_of(state) or trainer.world_size
         if state is not None and path is not None and record.ended(state):
             record.restore(state, flow)
         else:
@@ -235,7 +251,7 @@ def fit(
             rows = held_out.take(torch.arange(min(held_out.size, _WEIGHING_ROWS)))
             rows = rows.to(home, flow)
             flow.weigh(rows.x, rows.context)
-    if record.stopped == "interrupted":
+    if record.stopped == "interrupted" and trainer.is_global_zero:
         again = "" if path is None else "; the same call goes on from its last checkpoint"
         print(f"fit: interrupted after {record.steps} steps{again}", file=sys.stderr)
     # Ctrl-C returns what is learned so far. Others, and what came after the last step, take their course.
@@ -279,6 +295,11 @@ def _run(trainer: Trainer, training: Training, record: Record, checkpoint: Path 
         if not isinstance(exit.__context__, KeyboardInterrupt):
             raise
         record.stopped = "interrupted"
+    except RuntimeError as error:
+        if trainer.world_size == 1 or not (isinstance(error, DistError) or "gloo" in str(error)):
+            raise
+        then = "" if record.folder is None else "; the same call goes on from the last checkpoint"
+        raise OtherProcessError(f"another process of this run has ended, after step {record.steps}{then}") from error
     except NonFiniteError as error:
         if record.best is None and not training.good:
             raise
@@ -326,6 +347,20 @@ def _data(
         )
     held_out.check(flow, "validation data")
     return source, held_out
+
+
+def _launched(devices: int | str | list[int] | None, num_nodes: int | None) -> tuple[int | str | list[int], int]:
+    """What is stated; else as many as were started."""
+    known = ranks()
+    if known.external and isinstance(devices or 1, int):
+        stated = known.here if devices is None else devices, known.nodes if num_nodes is None else num_nodes
+        if stated != (known.here, known.nodes):
+            raise ConfigError(
+                f"devices={stated[0]} and num_nodes={stated[1]}, but {known.here} processes were started on each of "
+                f"{known.nodes} machines: leave both out, or start others"
+            )
+    default = (known.here, known.nodes) if known.external else (1, 1)
+    return default[0] if devices is None else devices, default[1] if num_nodes is None else num_nodes
 
 
 def _size(source: Source) -> int | None:

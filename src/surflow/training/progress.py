@@ -47,7 +47,7 @@ class Bar(TQDMProgressBar):
         return self.losses.latest()
 
     def on_train_start(self, trainer: Trainer, *_: object) -> None:
-        _say_resumed(self.record, trainer.global_step)
+        _say_resumed(self.record, trainer)
         super().on_train_start(trainer)
         self.train_progress_bar.total = self.record.plan.steps
         self.train_progress_bar.set_description("fit")
@@ -73,7 +73,7 @@ class Lines(Callback):
     def on_train_start(self, trainer: Trainer, *_: object) -> None:
         self.first, self.said_at = trainer.global_step, time.monotonic()
         self.before = self.record.seconds
-        _say_resumed(self.record, trainer.global_step)
+        _say_resumed(self.record, trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
         now = time.monotonic()
@@ -95,8 +95,9 @@ class Lines(Callback):
         return ", ".join([*said, *(f"{split} {loss}" for split, loss in self.losses.latest().items())])
 
 
-def _say_resumed(record: Record, step: int) -> None:
-    if step:
+def _say_resumed(record: Record, trainer: Trainer) -> None:
+    step = trainer.global_step
+    if step and trainer.is_global_zero:
         print(f"goes on from step {step:,}, after {_time(record.seconds)} of training", file=sys.stderr, flush=True)
 
 

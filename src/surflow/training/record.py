@@ -8,16 +8,18 @@ import math
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from surflow._internal.files import write_text
 from surflow._internal.random import mix, reseed
 from surflow.distribution import Distribution
-from surflow.errors import FileError, NonFiniteError
+from surflow.errors import DataError, FileError, NonFiniteError
 from surflow.training.batches import HOLD_OUT, Batch, Loaded, Table, check
 from surflow.training.checkpoints import read, write
 from surflow.training.diagnosis import explain
@@ -182,6 +184,7 @@ class Record(Callback):
         """Mean over the validation set; the same noise at every call, so that bounds can be compared."""
         assert self.validation is not None
         total = torch.zeros(2, dtype=torch.float64)
+        trouble: DataError | NonFiniteError | None = None
         module.eval()
         for i, batch in enumerate(self.validation.chunks(_VALIDATION_CHUNK)):
             if i % trainer.world_size != trainer.global_rank:
@@ -192,20 +195,27 @@ class Record(Callback):
             weight = torch.ones_like(nll) if batch.weight is None else batch.weight.cpu().double()
             nll = nll.masked_fill(weight == 0, 0.0)
             if not nll.isfinite().all():
-                self._refuse(batch, i, nll, module)
+                trouble = self._trouble(batch, i, nll, module)
+                break
             total += torch.stack([(nll * weight).sum(), weight.sum()])
         module.train()
+        trouble = _shared(trainer, trouble)
+        if trouble is not None:
+            raise trouble
         if trainer.world_size > 1:
             total = trainer.strategy.reduce(total.to(module.device), reduce_op="sum").cpu()
         return (total[0] / total[1]).item()
 
-    def _refuse(self, batch: Batch, number: int, nll: Tensor, module: Training) -> NoReturn:
-        """Raise DataError for rows that are no data, NonFiniteError for others without a finite loss."""
+    def _trouble(self, batch: Batch, number: int, nll: Tensor, module: Training) -> DataError | NonFiniteError:
+        """DataError for rows that are no data, NonFiniteError for others without a finite loss."""
         what = f"validation data, batch {number}"
-        check(batch, module.flow, what)
+        try:
+            check(batch, module.flow, what)
+        except DataError as error:
+            return error
         bad = (~nll.isfinite()).nonzero().flatten().tolist()
         listed = ", ".join(map(str, bad[:_LISTED])) + (", ..." if len(bad) > _LISTED else "")
-        raise NonFiniteError(
+        return NonFiniteError(
             f"{what}, after step {self.steps}: the loss of {len(bad)} of {len(nll)} rows is not finite (rows {listed}; "
             f"the first {nll[bad[0]].item()}): {explain(module.flow, batch.to(module.device, module.flow))}"
         )
@@ -265,12 +275,32 @@ class Record(Callback):
         weights = self.best or {name.removeprefix("flow."): t for name, t in checkpoint["state_dict"].items()}
         flow.load_state_dict(weights)
         flow.eval()
-        self._write_log(anew=True)
+        if not rank_zero_only.rank:
+            self._write_log(anew=True)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
         self.rows = [Row(int(step), _SPLITS[int(split)], *rest) for step, split, *rest in state["rows"].tolist()]
+
+
+def _shared(trainer: Trainer, trouble: DataError | NonFiniteError | None) -> DataError | NonFiniteError | None:
+    """What any device has met, on all of them: they end together."""
+    if trainer.world_size == 1:
+        return trouble
+    met = trainer.strategy.reduce(torch.tensor(float(trouble is not None), device=trainer.strategy.root_device))
+    if not met.item():
+        return None
+    said: list[tuple[bool, str] | None] = [None] * trainer.world_size
+    dist.all_gather_object(said, None if trouble is None else (isinstance(trouble, DataError), str(trouble)))
+    of_data, message = next(found for found in said if found is not None)
+    return trouble or (DataError if of_data else NonFiniteError)(message)
+
+
+def devices_of(checkpoint: dict[str, Any] | None) -> int | None:
+    """How many devices a run was begun with, if that is known."""
+    said = None if checkpoint is None else checkpoint["callbacks"]["Record"]["settings"].get("devices")
+    return int(said) if str(said).isdigit() else None
 
 
 def latest_checkpoint(folder: Path, settings: dict[str, Any], flow: Distribution) -> dict[str, Any] | None:

@@ -43,7 +43,14 @@ _DEVICE_BYTES = 2**28
 
 
 class Source:
-    """Gives batch ``step`` of a run. Several devices share a batch: each takes the slice of its rank."""
+    """Gives batch ``step`` of a run. Several devices share a batch: each takes the slice of its rank.
+
+    Attributes:
+        devices: how many devices a run was begun with: its batches have so many times ``batch_size`` rows, however many
+            share them now; None for as many as now.
+    """
+
+    devices: int | None = None
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         raise NotImplementedError
@@ -70,10 +77,9 @@ class Rows(Source):
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         n = self.table.size
-        # Never more than the whole set, and the same number of rows on every device.
-        size = min(self.batch_size * world, n) // world * world
-        if size == 0:
-            raise DataError(f"{n} rows cannot be shared by {world} devices")
+        size = min(self.batch_size * (self.devices or world), n)  # never more than the whole set
+        if size < world:
+            raise DataError(f"{size} rows a step cannot be shared by {world} devices: use fewer")
         reseed(mix(self.seed, DRAW, step))  # a Dataset may draw, as augmentations do
         if size == n and world == 1:
             return self.table.take(torch.arange(n)) if not isinstance(self.table.rows, Batch) else self.table.rows
@@ -83,7 +89,7 @@ class Rows(Source):
             offset = epoch * n
             pieces.append(self.order(epoch)[max(begin - offset, 0) : begin + size - offset])
         index = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-        return self.table.take(index[rank * (size // world) : (rank + 1) * (size // world)])
+        return _counted(self.table.take(index[_share(size, rank, world)]), even=size % world == 0)
 
     def order(self, epoch: int) -> Tensor:
         """The permutation of an epoch."""
@@ -125,9 +131,11 @@ class Fresh(Source):
         return batch
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
-        size = self.batch_size
-        whole = self._draw(size * world, DRAW, step)
-        return whole.map(lambda part: part[rank * size : (rank + 1) * size])
+        size = self.batch_size * (self.devices or world)
+        if size < world:
+            raise DataError(f"{size} rows a step cannot be shared by {world} devices: use fewer")
+        whole = self._draw(size, DRAW, step)
+        return _counted(whole.map(lambda part: part[_share(size, rank, world)]), even=size % world == 0)
 
     @cached_property
     def first(self) -> Batch:
@@ -147,6 +155,11 @@ class Stream(Source):
             self.length = 0
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
+        if self.devices not in (None, world):
+            raise ConfigError(
+                f"the run was begun on {self.devices} devices, each with batches of its own from the DataLoader, and "
+                f"cannot go on with {world}: pass a Dataset for that"
+            )
         wanted = step * world + rank
         if self.length and wanted // self.length > self.position // self.length:
             self.position, self.iterator = wanted // self.length * self.length, None
@@ -181,6 +194,18 @@ class Stream(Source):
         self.position, self.iterator = 0, None
         x, context, weight = zip(*batches, strict=True)
         return Batch(torch.cat(x), _joined(context), _joined(weight))
+
+
+def _share(size: int, rank: int, world: int) -> slice:
+    """The rows of a batch for one device: all rows go to one each, and no device has more than one above another."""
+    return slice(rank * size // world, (rank + 1) * size // world)
+
+
+def _counted(batch: Batch, *, even: bool) -> Batch:
+    """With weights, where devices have different numbers of rows, by which all rows count alike."""
+    if even or batch.weight is not None:
+        return batch
+    return batch._replace(weight=torch.ones(batch.x.shape[0], device=batch.x.device))
 
 
 def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:

@@ -1,0 +1,150 @@
+"""Processes of one command, as torchrun, SLURM or Lightning has started them: which is which, and word between them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+from surflow.errors import SurflowError
+
+if TYPE_CHECKING:
+    from torch.distributed import Store
+
+# Between looks at whether another process has failed; for the first process to be there, and when it may be gone.
+_LOOK, _PATIENCE, _SOON = timedelta(seconds=1), timedelta(minutes=10), timedelta(seconds=5)
+
+# What the first process says before it starts others itself, by Lightning's launcher.
+_TOLD = "SURFLOW_TOLD"
+
+
+class OtherProcessError(SurflowError):
+    """Another process of the command has ended before its work was done."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which process of a command this one is.
+
+    Attributes:
+        rank: its number, from 0, among all.
+        world: how many there are.
+        here: how many of them are on this machine.
+        external: whether torchrun or SLURM has started them, all at once.
+    """
+
+    rank: int = 0
+    world: int = 1
+    here: int = 1
+    external: bool = False
+
+    @property
+    def nodes(self) -> int:
+        """On how many machines they are."""
+        return self.world // self.here
+
+
+def ranks() -> Ranks:
+    """What the environment says, by the variables and in the order that Lightning goes by."""
+    env = os.environ
+    if "TORCHELASTIC_RUN_ID" in env:
+        return Ranks(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env["LOCAL_WORLD_SIZE"]), external=True)
+    # Who has a shell on a machine of SLURM starts single processes there.
+    if "SLURM_NTASKS" in env and env.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        world = int(env["SLURM_NTASKS"])
+        here = env.get("SLURM_NTASKS_PER_NODE") or world // int(env.get("SLURM_NNODES", "1"))
+        return Ranks(int(env["SLURM_PROCID"]), world, int(here), external=True)
+    if "LOCAL_RANK" in env and "WORLD_SIZE" in env:  # one machine, as Lightning starts them
+        world = int(env["WORLD_SIZE"])
+        return Ranks(int(env["LOCAL_RANK"]), world, world)
+    return Ranks()
+
+
+def tell(topic: str, word: str) -> None:
+    """The first process says something to all others, those included that it will start."""
+    os.environ[f"{_TOLD}_{topic.upper()}"] = word
+    if ranks().external and ranks().world > 1:
+        _store().set(topic, word)
+
+
+def hear(topic: str) -> str:
+    """What the first process says; waits for it.
+
+    Raises:
+        OtherProcessError: if one has failed meanwhile.
+    """
+    if not ranks().external:
+        return os.environ[f"{_TOLD}_{topic.upper()}"]
+    _wait(topic)
+    return _store().get(topic).decode()
+
+
+def meet(topic: str) -> None:
+    """Wait until every process has come here.
+
+    Raises:
+        OtherProcessError: if one has failed meanwhile.
+    """
+    if ranks().world > 1:
+        store = _store()
+        if store.add(f"{topic} met", 1) == ranks().world:
+            store.set(f"{topic} done", "")
+        _wait(f"{topic} done")
+
+
+def first_to_fail() -> bool:
+    """Whether this process is the first that fails, and so the one to say why."""
+    if ranks().world == 1:
+        return True
+    try:
+        return _store(_SOON).add("failed", 1) == 1
+    except RuntimeError:  # the first process is gone, and the store with it: it has spoken, or whoever ended it does
+        return False
+
+
+def _wait(key: str) -> None:
+    from torch.distributed import DistStoreError
+
+    try:
+        store = _store()
+        while True:
+            with suppress(DistStoreError):
+                store.wait([key], _LOOK)
+                return
+            if store.add("failed", 0):
+                raise OtherProcessError("another process of this command has failed")
+    except RuntimeError as error:
+        raise OtherProcessError("the first process of this command has ended") from error
+
+
+@cache
+def _connected() -> list[Store]:
+    return []
+
+
+def _store(patience: timedelta = _PATIENCE) -> Store:
+    """What all processes see: torchrun's, or one that the first process holds, where Lightning's is or will be."""
+    from torch.distributed import PrefixStore, TCPStore
+
+    found = _connected()
+    if not found:
+        if "MASTER_ADDR" not in os.environ or "MASTER_PORT" not in os.environ:
+            from lightning.fabric.plugins.environments import SLURMEnvironment
+
+            place = SLURMEnvironment()
+            os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = place.main_address, str(place.main_port)
+        known, agent = ranks(), os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        store = TCPStore(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            known.world,
+            is_master=known.rank == 0 and not agent,
+            timeout=patience,
+            wait_for_workers=False,
+            multi_tenant=True,
+        )
+        found.append(PrefixStore("surflow", store))
+    return found[0]
