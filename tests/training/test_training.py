@@ -510,6 +510,64 @@ def test_two_processes_end_like_one_on_the_doubled_batch(monkeypatch):
     assert [row[:2] for row in theirs.rows] == [row[:2] for row in ours.rows] and list(theirs.snapshots) == [5]
 
 
+@pytest.mark.parametrize("data", [rows(20, 1), lambda n: torch.rand(n, 1)])
+def test_uneven_shares_have_every_row_once_and_all_rows_count_alike(data):
+    source = source_of(data, gaussian(), 4, seed=3)
+    source.devices = 2  # with which the run was begun
+    whole = source.batch(5).x
+    parts = [source.batch(5, rank, 3) for rank in range(3)]
+    assert torch.equal(torch.cat([part.x for part in parts]), whole) and len(whole) == 8
+    assert [len(part.x) for part in parts] == [2, 3, 3]
+    # The mean over devices of sums of nll by the mean of the devices' weights, as a step has it, is the mean of rows.
+    total = sum(part.weight.sum() for part in parts) / 3
+    losses = [(part.x.square().sum(1) * part.weight).sum() / total for part in parts]
+    assert sum(losses).item() / 3 == pytest.approx(whole.square().mean().item())
+    with pytest.raises(DataError, match="cannot be shared by 9 devices"):
+        source.batch(5, 0, 9)
+
+
+def test_a_run_goes_on_with_another_number_of_devices_bit_for_bit(tmp_path):
+    x = rows(50, 2)
+    options = dict(steps=12, lr=0.01, validation=x[:10], progress=False)
+    whole = noisy()
+    fit(whole, x, batch_size=8, **options)
+    cut = noisy()
+
+    class Stopped(Exception):
+        pass
+
+    def stop_at(step):
+        calls = iter(range(100))
+        return lambda *_: (_ for _ in ()).throw(Stopped) if next(calls) == step else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("surflow.training.record.CHECKPOINT_SECONDS", 0.0)
+        patch.setattr("surflow.training.loop.Training.on_train_batch_end", stop_at(6), raising=False)
+        with pytest.raises(Stopped):
+            fit(cut, x, batch_size=8, folder=tmp_path, **options)
+    # As two devices leave it: half of the rows each.
+    state = read(tmp_path / "checkpoint.safetensors")
+    assert 0 < state["global_step"] < 12
+    state["callbacks"]["Record"]["settings"] |= {"batch_size": 4, "devices": 2}
+    write(state, tmp_path / "checkpoint.safetensors")
+    history = fit(noisy(), x, batch_size=4, folder=tmp_path, **options)
+    flow = noisy()
+    fit(flow, x, batch_size=4, folder=tmp_path, **options)
+    assert history.steps == 12 and same(flow, whole)
+    with pytest.raises(FileError, match="batch_size"):
+        fit(noisy(), x, batch_size=8, folder=tmp_path, **options)
+
+
+def test_processes_that_were_not_started_are_refused(monkeypatch):
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_PROCID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="devices=3 and num_nodes=2, but 2 processes were started on each of 2"):
+        fit(gaussian(), rows(9, 1), devices=3, progress=False)
+    monkeypatch.delenv("SLURM_NTASKS")
+    with pytest.raises(ConfigError, match="strategy='none'"):
+        fit(gaussian(), rows(9, 1), steps=1, strategy="none", progress=False)
+
+
 # -- what goes wrong -------------------------------------------------------------------------------
 
 

@@ -95,6 +95,16 @@ def meet(topic: str) -> None:
         _wait(f"{topic} done")
 
 
+def gather(topic: str, word: str) -> list[str]:
+    """What every process says, in their order, to the first; to the others only that all have come here."""
+    if ranks().world == 1:
+        return [word]
+    store = _store()
+    store.set(f"{topic} {ranks().rank}", word)
+    meet(topic)
+    return [store.get(f"{topic} {rank}").decode() for rank in range(ranks().world)] if ranks().rank == 0 else []
+
+
 def first_to_fail() -> bool:
     """Whether this process is the first that fails, and so the one to say why."""
     if ranks().world == 1:

@@ -25,6 +25,9 @@ from surflow.supports import Integers, Support, real
 # What a configuration may ask for is what a file with so many weights may, and more for each number of an event.
 _WEIGHTS, _WEIGHTS_PER_NUMBER = 2**22, 2**14
 
+# Entries of [training] that say where a run is computed, and not what: it goes on elsewhere.
+PLACE = ("accelerator", "devices", "num_nodes", "strategy")
+
 # TOML has no null; this table stands for it.
 _NONE: dict[str, JSON] = {"none": True}
 
@@ -154,6 +157,11 @@ class TrainingConfig(Section):
     validate_every: int | None = Field(default=None, gt=0)
     importance_samples: int | None = Field(default=None, gt=0)
     compile: bool | None = None
+    accelerator: str | None = None
+    devices: int | str | None = None
+    num_nodes: int | None = Field(default=None, gt=0)
+    strategy: str | None = None
+    precision: str | None = None
 
     @field_validator("minutes", "lr", "decay", "clip", mode="before")
     @classmethod
@@ -190,6 +198,15 @@ class Config(Section):
     def fresh(self, splits: Splits) -> bool:
         """Whether every step sees fresh rows of a known distribution, so that nothing can be learnt by heart."""
         return splits.truth is not None and self.data.rows is None
+
+    def same_run(self, other: Config) -> bool:
+        """Whether both state one run, wherever it is computed."""
+        nowhere = dict.fromkeys(PLACE)
+        ours, theirs = (
+            config.model_copy(update={"training": config.training.model_copy(update=nowhere)})
+            for config in (self, other)
+        )
+        return ours == theirs
 
     def to_toml(self, *, without_model: bool = False) -> str:
         """The text of config.toml; :func:`read_config` reads it back."""

@@ -12,12 +12,22 @@ import torch
 from surflow._internal.limits import read_text
 from surflow.data.findings import Findings
 from surflow.data.fresh import load_simulated, load_synthetic
+from surflow.data.groups import RowGroups
+from surflow.data.readers.frame import by_chance
 from surflow.data.readers.raw import Raw
 from surflow.data.simulators.base import Simulator
 from surflow.data.sources import Source, read, simulator_of, synthetic_of
 from surflow.data.splits import Part, Splits
 from surflow.data.synthetic.base import Synthetic
-from surflow.data.table import context_columns, data_columns, existing, fit_context, ready, refuse_constant
+from surflow.data.table import (
+    context_columns,
+    data_columns,
+    existing,
+    finite_events,
+    fit_context,
+    ready,
+    refuse_constant,
+)
 from surflow.data.tables.inference import infer
 from surflow.data.tables.schema import Schema
 from surflow.data.tables.wishes import Wish, wishes
@@ -26,6 +36,7 @@ from surflow.supports import Ragged, Support, real
 
 # Parts of a table in the same order; the rest is for the test.
 _TRAIN, _VALIDATION = 0.7, 0.15
+_HELD_OUT = 1 - _TRAIN
 _FEWEST_ROWS = 20
 # Numbers of a table that are read at most, and up to which all are read whatever the rows asked for.
 _MOST_NUMBERS, _FEWEST_NUMBERS = 50_000_000, 5_000_000
@@ -103,8 +114,8 @@ def load(
     raw = read(source, data_dir=data_dir, sets=sets)
     _refuse_names(raw, columns, wanted, drop, column)
     known = schema_of(raw, schema, column, drop)
-    whole = raw.rows
-    raw = _at_most(raw, rows, seed)
+    whole, share = raw, _share_in_memory(raw, rows)
+    raw = _at_most(raw, rows, seed) if share is None else _in_parts(raw, share, seed)
     if raw.rows < _FEWEST_ROWS:
         few = f"{raw.origin} has {raw.rows} rows: expected at least {_FEWEST_ROWS}, to train, validate and test on"
         raise DataError(few)
@@ -142,17 +153,32 @@ def load(
 
     parts = part(indices[0]), part(indices[1]), part(indices[2])
     how = f"shuffled with seed {seed} and split 70/15/15" if raw.ends is None else "in the usual split"
+    how = how if share is None else f"drawn by chance with seed {seed}"
     sizes = [f"{len(index):,}" for index in indices]
     description = (
         f"{raw.name}: {sizes[0]} training, {sizes[1]} validation and {sizes[2]} test rows of {raw.origin}, {how}"
     )
-    if raw.rows < whole:
-        description += f"; {raw.rows:,} of {whole:,} rows, drawn by chance, are all that is read"
+    groups = None
+    if made is not None and share is not None:
+        trained = by_chance(_HELD_OUT * share, 1.0, seed)
+        groups = RowGroups(whole, made.schema.names, encoding, made.schema, support, trained)
+        description += f"; training goes through all others of the {whole.rows:,} rows, group by group"
+    elif raw.rows < whole.rows:
+        description += f"; {raw.rows:,} of {whole.rows:,} rows, drawn by chance, are all that is read"
     if isinstance(support, Ragged):
         support = _box(parts[0].x)
     names = [] if data is None else data.names
     return Splits(
-        raw.name, *parts, names, support, encoding, description, schema=data, sets=raw.sets, pixels=raw.pixels
+        raw.name,
+        *parts,
+        names,
+        support,
+        encoding,
+        description,
+        schema=data,
+        sets=raw.sets,
+        pixels=raw.pixels,
+        groups=groups,
     )
 
 
@@ -185,6 +211,23 @@ def _at_most(raw: Raw, rows: int | None, seed: int) -> Raw:
     if frame.rows <= max(most, _FEWEST_NUMBERS // len(frame.types)):
         return raw
     return replace(raw, frame=frame.some(most / frame.rows, seed))
+
+
+def _share_in_memory(raw: Raw, rows: int | None) -> float | None:
+    """Of a file that is trained on group by group, the share of its rows that is read beforehand; None of others."""
+    frame = raw.frame
+    if frame is None or raw.events is not None or rows is not None or not frame.groups:
+        return None
+    numbers = frame.rows * len(frame.types)
+    return _FEWEST_NUMBERS / numbers if numbers > _MOST_NUMBERS else None
+
+
+def _in_parts(raw: Raw, share: float, seed: int) -> Raw:
+    """A share of the rows by chance: some to train on, then those to validate and those to test with."""
+    assert raw.frame is not None  # it has groups
+    held, half = _HELD_OUT * share, _HELD_OUT * share / 2
+    frame, ends = raw.frame.parts([(held, share), (0.0, half), (half, held)], seed)
+    return replace(raw, frame=frame, ends=(ends[0], ends[1]))
 
 
 def schema_of(raw: Raw, schema: Schema | str | Path | None, column: Sequence[str], drop: Sequence[str]) -> Schema:
@@ -225,22 +268,6 @@ def read_schema(path: str | Path) -> Schema:
         return Schema.from_toml(text)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-
-
-def finite_events(raw: Raw) -> np.ndarray:
-    """Events as floats, float64 where the source has them so, every value finite."""
-    events = raw.events
-    if events is None:
-        raise DataError(f"{raw.origin} is a table, but the model was trained on arrays: pass an array of events")
-    x = events.astype(np.float64 if events.dtype in (np.float64, np.int64, np.uint64) else np.float32)
-    good = np.isfinite(x).reshape(len(x), -1).all(1)
-    if not good.all():
-        bad = np.flatnonzero(~good)
-        raise DataError(
-            f"{len(bad)} events of {raw.origin} hold NaN or infinite values, the first in row {bad[0] + 1}: "
-            "remove those rows or fill them in"
-        )
-    return x
 
 
 def _box(x: torch.Tensor) -> Ragged:

@@ -13,13 +13,12 @@ from torch import Tensor
 from surflow.data.encoding import ContextColumn, ContextEncoding
 from surflow.data.findings import Findings
 from surflow.data.fresh import simulated_rows, synthetic_rows
-from surflow.data.load import finite_events
 from surflow.data.readers.arrays import ARRAYS
 from surflow.data.readers.frame import Frame
 from surflow.data.readers.raw import Raw
 from surflow.data.sources import Source, read, simulator_of, synthetic_of
 from surflow.data.splits import Part
-from surflow.data.table import existing
+from surflow.data.table import existing, finite_events
 from surflow.data.tables.columns import encode
 from surflow.data.tables.inference import infer
 from surflow.data.tables.schema import Column, Schema
@@ -71,16 +70,23 @@ def read_rows(
     made = simulator_of(source)
     if made is not None:
         return simulated_rows(made, columns, encoding, rows, seed)
-    raw = read(source, data_dir=data_dir, sets=sets)
+    part = rows_of(read(source, data_dir=data_dir, sets=sets), columns, encoding, schema=schema, support=support)
+    return Part(part.x[:rows], None if part.context is None else part.context[:rows])
+
+
+def rows_of(
+    raw: Raw, columns: Sequence[str], encoding: ContextEncoding | None, *, schema: Schema | None, support: Support
+) -> Part:
+    """The rows of what has been read, or of a part of it; arguments and errors are those of :func:`read_rows`."""
     if columns and raw.events is not None:
         raise DataError(f"{raw.origin} holds events of shape {raw.events.shape[1:]}: the model expects a table")
     wrong = Findings()
     with wrong.gather():
-        x = torch.from_numpy(table_rows(raw, columns, schema, support) if columns else finite_events(raw))[:rows]
+        x = torch.from_numpy(table_rows(raw, columns, schema, support) if columns else finite_events(raw))
     context = None
     if encoding is not None:
         with wrong.gather():
-            context = _context(raw, encoding, {name: existing(raw, name) for name in encoding.names})[:rows]
+            context = _context(raw, encoding, {name: existing(raw, name) for name in encoding.names})
     wrong.refuse()
     if isinstance(support, Integers) and not support.contains(x).all():
         raise DataError(
@@ -135,7 +141,9 @@ def _refuse_missing(raw: Raw, columns: Sequence[Column], x: np.ndarray, never: S
     for i, column in enumerate(columns):
         missing = np.flatnonzero(np.isnan(x[:, i]))
         if len(missing) and never[i]:
-            wrong.append(f"{column.name!r} is missing in {len(missing)} rows, first in row {missing[0] + 1}")
+            wrong.append(
+                f"{column.name!r} is missing in {len(missing)} rows, first in row {raw.begin + missing[0] + 1}"
+            )
     if wrong:
         raise DataError(
             f"the model was trained on columns without holes, and in {raw.origin} {'; '.join(wrong)}: "
@@ -163,7 +171,7 @@ def _refuse_context(raw: Raw, frame: Frame, column: ContextColumn, source: str, 
     if missing.any():
         raise DataError(
             f"the context {column.name!r} of {raw.origin} is missing (NaN) in {missing.sum()} rows, first in row "
-            f"{int(missing.argmax()) + 1}: remove those rows or fill them in"
+            f"{raw.begin + int(missing.argmax()) + 1}: remove those rows or fill them in"
         )
     if column.categories is not None and (values >= len(column.categories)).any():
         text = frame.column(source)[int((values >= len(column.categories)).argmax())]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from surflow._internal.groups import Groups
 from surflow.data.encoding import ContextEncoding
 from surflow.data.simulators.base import Simulator
 from surflow.data.synthetic.base import Synthetic
@@ -39,6 +40,7 @@ class Splits:
         simulator: what the rows were simulated by, parameters as data and observations as the context; or None.
         schema: what the data columns are, for a table.
         sets: the last axis of an event lists the points of a set, in no order.
+        groups: the training rows, all of them, of a file that is larger than memory; ``train`` is a part of them.
         pixels: events are sets of points in the pixels of images of so many rows and columns, the first about (0, 0).
     """
 
@@ -55,6 +57,7 @@ class Splits:
     schema: Schema | None = None
     sets: bool = False
     pixels: int | None = None
+    groups: Groups | None = None
 
     @property
     def column_support(self) -> Support:

@@ -126,6 +126,23 @@ def refuse_constant(raw: Raw, schema: Schema, x: np.ndarray) -> None:
         )
 
 
+def finite_events(raw: Raw) -> np.ndarray:
+    """Events as floats, float64 where the source has them so, every value finite."""
+    events = raw.events
+    if events is None:
+        raise DataError(f"{raw.origin} is a table, but the model was trained on arrays: pass an array of events")
+    x = events.astype(np.float64 if events.dtype in (np.float64, np.int64, np.uint64) else np.float32)
+    good = np.isfinite(x).reshape(len(x), -1).all(1)
+    if not good.all():
+        bad = np.flatnonzero(~good)
+        first = raw.begin + bad[0] + 1
+        raise DataError(
+            f"{len(bad)} events of {raw.origin} hold NaN or infinite values, the first in row {first}: "
+            "remove those rows or fill them in"
+        )
+    return x
+
+
 # -- context --------------------------------------------------------------------------------------------
 
 

@@ -121,10 +121,10 @@ def fit(
     Args:
         flow: a flow, or any distribution with parameters.
         data: a tensor (rows, *event); a tuple (x, context) or (x, context, weight), context or weight possibly None; a
-            ``Dataset`` of such items; a ``DataLoader`` of such batches, which keeps its own batch size; or fresh rows
-            at every step from a ``Distribution`` or a callable n -> batch. A :class:`~surflow.TableModel` also takes a
-            :class:`~surflow.Table`, holds 15 % of its rows out, at most 1500, and has options of its own for its size
-            in place of the defaults below.
+            ``Dataset`` of such items; groups of rows of a file, ``Splits.groups``; a ``DataLoader`` of batches, which
+            keeps its own batch size; or fresh rows at every step from a ``Distribution`` or a callable n -> batch. A
+            :class:`~surflow.TableModel` also takes a :class:`~surflow.Table`, holds 15 % of its rows out, at most 1500,
+            and has options of its own for its size in place of the defaults below.
         validation: a fraction of the rows to hold out, or a set: tensors, a ``Dataset`` or a ``DataLoader``.
         steps, minutes: the length of the run, whichever ends first; 2000 steps if neither is given. Minutes count the
             time before a kill.
@@ -364,8 +364,7 @@ def _launched(devices: int | str | list[int] | None, num_nodes: int | None) -> t
 
 
 def _size(source: Source) -> int | None:
-    table = getattr(source, "table", None)
-    return None if table is None else table.size
+    return getattr(getattr(source, "table", source), "size", None)
 
 
 def _check_options(

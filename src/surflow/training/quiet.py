@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOGGER = "lightning.pytorch"
+_LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 
 def hush() -> None:
     """For good; for processes that were started for one run."""
-    logging.getLogger(_LOGGER).setLevel(logging.ERROR)
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\.")
     # What Lightning makes torch warn about is laid at other doors.
     warnings.filterwarnings("ignore", message=r".*LeafSpec", category=FutureWarning)
@@ -21,10 +22,11 @@ def hush() -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """For a while."""
-    level = logging.getLogger(_LOGGER).level
+    levels = [logging.getLogger(name).level for name in _LOGGERS]
     try:
         with warnings.catch_warnings():
             hush()
             yield
     finally:
-        logging.getLogger(_LOGGER).setLevel(level)
+        for name, level in zip(_LOGGERS, levels, strict=True):
+            logging.getLogger(name).setLevel(level)

@@ -275,7 +275,7 @@ class Record(Callback):
         weights = self.best or {name.removeprefix("flow."): t for name, t in checkpoint["state_dict"].items()}
         flow.load_state_dict(weights)
         flow.eval()
-        if not rank_zero_only.rank:
+        if not getattr(rank_zero_only, "rank", 0):
             self._write_log(anew=True)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -300,7 +300,7 @@ def _shared(trainer: Trainer, trouble: DataError | NonFiniteError | None) -> Dat
 def devices_of(checkpoint: dict[str, Any] | None) -> int | None:
     """How many devices a run was begun with, if that is known."""
     said = None if checkpoint is None else checkpoint["callbacks"]["Record"]["settings"].get("devices")
-    return int(said) if str(said).isdigit() else None
+    return int(str(said)) if str(said).isdigit() else None
 
 
 def latest_checkpoint(folder: Path, settings: dict[str, Any], flow: Distribution) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TypeAlias
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from surflow._internal.groups import Groups
 from surflow._internal.random import mix, reseed
 from surflow.distribution import Distribution
 from surflow.errors import ConfigError, DataError
@@ -31,12 +33,16 @@ from surflow.training.batches import (
 
 # What ``fit`` takes: rows, and what it takes them from.
 RowsLike: TypeAlias = Tensor | np.ndarray | Sequence[Tensor | np.ndarray | None]
-Data: TypeAlias = RowsLike | Dataset | DataLoader | Distribution | Callable[[int], RowsLike] | NamedRows
+Data: TypeAlias = RowsLike | Groups | Dataset | DataLoader | Distribution | Callable[[int], RowsLike] | NamedRows
 HeldOut: TypeAlias = float | RowsLike | Dataset | DataLoader | NamedRows
 
 # Rows that the layers fitted to data see: at least so many, and of small events more, up to so many numbers.
 _FIRST_ROWS = 1000
 _FIRST_NUMBERS = 2**20
+
+# Of groups so many are read for that; and those that are shuffled together have about so many numbers.
+_FIRST_GROUPS = 4
+_WINDOW_NUMBERS = 2**23
 
 # Tensors of up to so many bytes are kept on the device that trains.
 _DEVICE_BYTES = 2**28
@@ -192,8 +198,7 @@ class Stream(Source):
             batches.append(self.batch(len(batches)))
             rows += batches[-1].x.shape[0]
         self.position, self.iterator = 0, None
-        x, context, weight = zip(*batches, strict=True)
-        return Batch(torch.cat(x), _joined(context), _joined(weight))
+        return _below(batches)
 
 
 def _share(size: int, rank: int, world: int) -> slice:
@@ -208,6 +213,102 @@ def _counted(batch: Batch, *, even: bool) -> Batch:
     return batch._replace(weight=torch.ones(batch.x.shape[0], device=batch.x.device))
 
 
+class Grouped(Source):
+    """Groups of rows, in epochs, read one after the other.
+
+    An epoch is a permutation of the groups, cut into as many parts as the run was begun with devices. A part is a
+    sequence of rows without a seam, epoch after epoch, of which every batch takes the next; parts differ by one row at
+    most, which nothing is added or left out for. Rows are shuffled within windows of some groups.
+    """
+
+    def __init__(self, groups: Groups, flow: Distribution, batch_size: int, seed: int) -> None:
+        self.groups, self.flow, self.batch_size, self.seed = groups, flow, batch_size, seed
+        self.conditional = flow.context_shape is not None
+        self.sizes = torch.tensor(groups.sizes)
+        self.size = int(self.sizes.sum())
+        self.window = max(1, _WINDOW_NUMBERS // max(1, math.prod(flow.event_shape)))
+        self._open: dict[int, tuple[tuple[int, int], Batch]] = {}  # of each part the window that is read
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
+        parts = self.devices or world
+        if self.size < parts:
+            raise DataError(f"{self.size} rows cannot be shared by {parts} devices")
+        if parts < world:
+            raise ConfigError(
+                f"the run was begun on {parts} devices, each with a part of the file, and cannot go on with {world}: "
+                "use as many or fewer"
+            )
+        taken = range(*_share(parts, rank, world).indices(parts))
+        batch = _below([self._next(step, part, parts) for part in taken])
+        return _counted(batch, even=parts % world == 0)
+
+    def _next(self, step: int, part: int, parts: int) -> Batch:
+        """The rows of a part for a step."""
+        begin, end = part * self.size // parts, (part + 1) * self.size // parts
+        position, wanted, found = step * self.batch_size, self.batch_size, list[Batch]()
+        while wanted:
+            epoch, offset = divmod(position, end - begin)
+            start, rows = self._window(epoch, part, begin, end, offset)
+            taken = min(wanted, rows.x.shape[0] - (offset - start))
+            found.append(rows.map(lambda t, at=offset - start, n=taken: t[at : at + n]))  # type: ignore[misc]
+            position, wanted = position + taken, wanted - taken
+        return _below(found)
+
+    def _window(self, epoch: int, part: int, begin: int, end: int, offset: int) -> tuple[int, Batch]:
+        """The window of a part that holds its row number ``offset``, and the number of its first row."""
+        order = self.order(epoch)
+        ends = self.sizes[order].cumsum(0).tolist()
+        start, pieces, rows = begin, list[tuple[int, int, int]](), 0
+        for number, stop in zip(order.tolist(), ends, strict=True):
+            first = stop - int(self.sizes[number])
+            low, high = max(first, begin), min(stop, end)
+            if low >= high:
+                continue
+            pieces.append((number, low - first, high - first))
+            rows += high - low
+            if rows >= self.window or high == end:
+                if start - begin + rows > offset:
+                    break
+                start, pieces, rows = start + rows, [], 0
+        key = (epoch, start)
+        if part not in self._open or self._open[part][0] != key:
+            self._open.pop(part, None)  # before the next is read
+            window = _below([self._read(number).map(lambda t, a=a, b=b: t[a:b]) for number, a, b in pieces])  # type: ignore[misc]
+            generator = torch.Generator().manual_seed(mix(self.seed, ORDER, epoch, start))
+            index = torch.randperm(window.x.shape[0], generator=generator)
+            self._open[part] = key, window.map(lambda t: t[index])
+        return start - begin, self._open[part][1]
+
+    def _read(self, number: int) -> Batch:
+        rows = as_batch(self.groups.read(number), conditional=self.conditional)
+        if rows.x.shape[0] != int(self.sizes[number]):
+            raise DataError(f"group {number} has {rows.x.shape[0]} rows, and had {int(self.sizes[number])} before")
+        check(rows, self.flow, f"training data, group {number}")
+        return rows
+
+    def order(self, epoch: int) -> Tensor:
+        """The permutation of the groups, without those that have no rows, in an epoch."""
+        there = self.sizes.nonzero()[:, 0]
+        generator = torch.Generator().manual_seed(mix(self.seed, ORDER, epoch))
+        return there[torch.randperm(len(there), generator=generator)]
+
+    @cached_property
+    def first(self) -> Batch:
+        rows = _below([self._read(number) for number in self.order(0)[:_FIRST_GROUPS].tolist()])
+        generator = torch.Generator().manual_seed(mix(self.seed, FIRST))
+        most = max(_FIRST_ROWS, _FIRST_NUMBERS // rows.x[0].numel())
+        index = torch.randperm(rows.x.shape[0], generator=generator)[:most]
+        return rows.map(lambda part: part[index])
+
+
+def _below(parts: list[Batch]) -> Batch:
+    """Batches one below the other."""
+    if len(parts) == 1:
+        return parts[0]
+    x, context, weight = zip(*parts, strict=True)
+    return Batch(torch.cat(x), _joined(context), _joined(weight))
+
+
 def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:
     given = [part for part in parts if part is not None]
     return torch.cat(given) if len(given) == len(parts) else None
@@ -216,6 +317,8 @@ def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:
 def source_of(data: Data, flow: Distribution, batch_size: int, seed: int) -> Source:
     """The source of whatever ``fit`` accepts as data."""
     conditional = flow.context_shape is not None
+    if isinstance(data, Groups):
+        return Grouped(data, flow, batch_size, seed)
     if isinstance(data, DataLoader):
         return Stream(data, seed, conditional=conditional)
     if isinstance(data, Distribution):

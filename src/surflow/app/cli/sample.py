@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surflow._internal.files import written_whole
 from surflow.app.cli.shared import DefuseFormulas, Run, Seed, say
-from surflow.app.output import check_spares, check_suffix, number_column, write_grid, write_table
+from surflow.app.output import (
+    array_writer,
+    check_spares,
+    check_suffix,
+    join_arrays,
+    join_tables,
+    number_column,
+    table_writer,
+    write_grid,
+)
+from surflow.app.parts import seed_of, sizes, write_by_ranks
 from surflow.errors import ConfigError, FileError, unknown_name
 
 if TYPE_CHECKING:
@@ -18,6 +30,9 @@ if TYPE_CHECKING:
 
     from surflow.app.runs import DataSpec, RunFolder
     from surflow.data import Column, ContextEncoding
+
+# Rows that are drawn, with a seed of their own, and written at once, whoever does it.
+_PART = 2**16
 
 # Columns of a context that are worth listing.
 _MOST_NAMED = 12
@@ -44,10 +59,10 @@ def sample(
     defuse_formulas: DefuseFormulas = False,
 ) -> None:
     """Draw samples of a trained model into a file; with --context of one trained so, with --given of a table's."""
-    from surflow._internal.random import seeded
+    import torch
+
+    from surflow._internal.ranks import ranks
     from surflow.app.runs import RunFolder
-    from surflow.evaluation import draws
-    from surflow.tables.model import FEW
 
     kinds = (".csv", ".parquet", ".npy", ".png")
     check_suffix(output, kinds)
@@ -57,33 +72,76 @@ def sample(
     if output.suffix == ".png" and (len(facts.event_shape) != 3 or facts.event_shape[0] not in (1, 3)):
         raise FileError(f"{output}: the samples are no images, they have shape {facts.event_shape}: write .csv or .npy")
     of = _context(context or [], facts.context, n)
-    if given:
-        x, effective = _given(folder, given, n, seed)
-    else:
-        with seeded(seed):
-            x, effective = draws(folder.flow(), n, of), 1.0
-    if output.suffix == ".npy":
-        import numpy as np
+    draw = _drawing(folder, given, seed)
+    parts = sizes(n, _PART)
+    if output.suffix == ".png":
+        if ranks().rank == 0:  # pictures are of few
+            drawn = [
+                draw(end - begin, None if of is None else of[begin:end], i) for i, (begin, end) in enumerate(parts)
+            ]
+            write_grid(output, torch.cat([x for x, _ in drawn]), facts.support)
+            _say_drawn(n, output, [drawn[i][1] * (end - begin) for i, (begin, end) in enumerate(parts)])
+        return
 
-        with written_whole(output) as scratch:
-            np.save(scratch, x.numpy())
-    elif output.suffix == ".png":
-        write_grid(output, x, facts.support)
-    else:
-        columns = [*_columns(x.flatten(1), facts), *_context_columns(of, facts.context)]
-        write_table(output, columns, defuse_formulas=defuse_formulas)
+    def write(path: Path, numbers: Sequence[int]) -> str:
+        counted, begin_of_file = [], parts[numbers[0]][0]
+        with _writer(path, parts[numbers[-1]][1] - begin_of_file, facts, defuse_formulas=defuse_formulas) as write_rows:
+            for number in numbers:
+                begin, end = parts[number]
+                context = None if of is None else of[begin:end]
+                x, effective = draw(end - begin, context, number)
+                write_rows(begin - begin_of_file, x, context)
+                counted.append(effective * (end - begin))
+        return repr(math.fsum(counted))
+
+    totals = write_by_ranks(output, parts, write, join_arrays if output.suffix == ".npy" else join_tables)
+    if ranks().rank == 0:
+        _say_drawn(n, output, list(map(float, totals)))
+
+
+def _say_drawn(n: int, output: Path, effective: list[float]) -> None:
+    from surflow.tables.model import FEW
+
     say(f"{n:,} samples: {output}")
-    if effective < 1:
-        few = "; samples may repeat or be off: state fewer or wider ranges" if effective < FEW else ""
-        say(f"  drawn by importance weights, of which an effective {effective:.1%} count{few}")
+    share = math.fsum(effective) / n
+    if share < 1:
+        few = "; samples may repeat or be off: state fewer or wider ranges" if share < FEW else ""
+        say(f"  drawn by importance weights, of which an effective {share:.1%} count{few}")
 
 
-def _given(folder: RunFolder, stated: list[str], n: int, seed: int) -> tuple[Tensor, float]:
-    """Rows given what the command line says, and the effective share of their proposals."""
-    from surflow.tables.given import parse_given
+def _drawing(
+    folder: RunFolder, given: list[str] | None, seed: int
+) -> Callable[[int, Tensor | None, int], tuple[Tensor, float]]:
+    """Draws so many rows with so many contexts, as the part of a number, and gives the effective share of proposals."""
+    if given:
+        from surflow.tables.given import parse_given
 
-    model = folder.table_model()
-    return model.sample_rows(n, given=parse_given(stated, model.columns), seed=seed)
+        model = folder.table_model()
+        parsed = parse_given(given, model.columns)
+        return lambda n, _, number: model.sample_rows(n, given=parsed, seed=seed_of(seed, number))
+    from surflow._internal.random import seeded
+    from surflow.evaluation import draws
+
+    flow = folder.flow()
+
+    def draw(n: int, context: Tensor | None, number: int) -> tuple[Tensor, float]:
+        with seeded(seed_of(seed, number)):
+            return draws(flow, n, context), 1.0
+
+    return draw
+
+
+@contextmanager
+def _writer(
+    path: Path, n: int, facts: DataSpec, *, defuse_formulas: bool
+) -> Iterator[Callable[[int, Tensor, Tensor | None], None]]:
+    """Gives what writes rows, from a number on, with their contexts."""
+    if path.suffix == ".npy":
+        with array_writer(path, n) as write_array:
+            yield lambda begin, x, _: write_array(begin, x.numpy())
+        return
+    with table_writer(path, defuse_formulas=defuse_formulas) as write:
+        yield lambda _, x, of: write([*_columns(x.flatten(1), facts), *_context_columns(of, facts.context)])
 
 
 def _columns(x: Tensor, facts: DataSpec) -> list[tuple[Column, np.ma.MaskedArray]]:

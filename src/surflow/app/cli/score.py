@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +12,27 @@ import typer
 
 from surflow._internal.limits import user_path
 from surflow.app.cli.shared import DefuseFormulas, Run, Seed, say
-from surflow.app.output import check_spares, check_suffix, number_column, own_columns, write_table
+from surflow.app.output import (
+    check_spares,
+    check_suffix,
+    join_tables,
+    number_column,
+    own_columns,
+    own_names,
+    table_writer,
+)
+from surflow.app.parts import seed_of, sizes, write_by_ranks
+from surflow.app.waiting import waiting
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from surflow.data import Column
+    from surflow.data import Column, Part
+    from surflow.flow import Flow
+    from surflow.tables.model import TableModel
+
+# Rows that are scored, with a seed of their own, and written at once, whoever does it.
+_PART = 2**17
 
 
 def score(
@@ -39,35 +56,61 @@ def score(
     defuse_formulas: DefuseFormulas = False,
 ) -> None:
     """Log-density in nats of every row of a file; its lower bound, marked so, where the model has only a bound."""
-    import numpy as np
-
-    from surflow._internal.random import seeded
-    from surflow.app.runs import RunFolder, other_rows
-    from surflow.data import Column, ColumnKind
-    from surflow.evaluation import log_probs
+    from surflow._internal.ranks import ranks
+    from surflow.app.runs import OtherRows, RunFolder
 
     check_suffix(output, (".csv", ".parquet"))
     folder = RunFolder.open(run)
     check_spares(output, [*folder.own_files(), user_path(data)])
-    flow = folder.flow()
-    model = folder.table_model() if explain else None
-    if beside is not None:
-        own_columns(data, beside)  # before the work
-    part = other_rows(folder, data, seed)
-    with seeded(seed):
-        log_prob = log_probs(flow, part.x, part.context, importance_samples=importance_samples).numpy()
-    kind = np.full(len(log_prob), "exact" if flow.exact else "bound", dtype=object)
-    scores = [
-        (number_column("log_prob"), np.ma.masked_array(log_prob.astype(float))),
-        (Column("kind", ColumnKind.CATEGORY), np.ma.masked_array(kind)),
-    ]
-    if model is not None:
-        _, *more = model.explained(part.x, progress=sys.stderr.isatty())
-        scores += [(_text_or_number(name, values), values) for name, values in more]
-    columns = [*([] if beside is None else own_columns(data, beside)), *scores]
-    write_table(output, columns, defuse_formulas=defuse_formulas)
-    what = "log-density" if flow.exact else f"lower bound of the log-density with {importance_samples} draws"
-    say(f"mean {what}: {log_prob.mean():.4f} nats over {len(log_prob):,} rows: {output}")
+    scorer = _Scorer(folder.flow(), folder.table_model() if explain else None, importance_samples, seed)
+    rows = OtherRows(folder, data, seed)
+    names = None if beside is None else own_names(rows.raw, beside)
+    parts = sizes(rows.rows, _PART)
+
+    def write(path: Path, numbers: Sequence[int]) -> str:
+        total = []
+        with table_writer(path, defuse_formulas=defuse_formulas) as write_rows:
+            for number in numbers:
+                with waiting(f"scoring rows from {parts[number][0] + 1:,} of {rows.rows:,}"):
+                    scores = scorer.scores(rows.between(*parts[number]), number)
+                own = [] if names is None or rows.raw is None else own_columns(rows.raw.between(*parts[number]), names)
+                write_rows([*own, *scores])
+                total.append(float(scores[0][1].sum()))
+        return repr(math.fsum(total))
+
+    totals = write_by_ranks(output, parts, write, join_tables)
+    if ranks().rank == 0:
+        what = "log-density"
+        if not scorer.flow.exact:
+            what = f"lower bound of the log-density with {importance_samples} draws"
+        mean = math.fsum(map(float, totals)) / rows.rows
+        say(f"mean {what}: {mean:.4f} nats over {rows.rows:,} rows: {output}")
+
+
+class _Scorer:
+    """Scores of rows, part by part."""
+
+    def __init__(self, flow: Flow, model: TableModel | None, importance_samples: int, seed: int) -> None:
+        self.flow, self.model, self.importance_samples, self.seed = flow, model, importance_samples, seed
+
+    def scores(self, part: Part, number: int) -> list[tuple[Column, np.ma.MaskedArray]]:
+        import numpy as np
+
+        from surflow._internal.random import seeded
+        from surflow.data import Column, ColumnKind
+        from surflow.evaluation import log_probs
+
+        with seeded(seed_of(self.seed, number)):
+            log_prob = log_probs(self.flow, part.x, part.context, importance_samples=self.importance_samples).numpy()
+        kind = np.full(len(log_prob), "exact" if self.flow.exact else "bound", dtype=object)
+        scores = [
+            (number_column("log_prob"), np.ma.masked_array(log_prob.astype(float))),
+            (Column("kind", ColumnKind.CATEGORY), np.ma.masked_array(kind)),
+        ]
+        if self.model is not None:
+            _, *more = self.model.explained(part.x, progress=sys.stderr.isatty())
+            scores += [(_text_or_number(name, values), values) for name, values in more]
+        return scores
 
 
 def _text_or_number(name: str, values: np.ma.MaskedArray) -> Column:

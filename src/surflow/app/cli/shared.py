@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from surflow._internal.ranks import first_to_fail
 from surflow.errors import SurflowError, plain_text
 
 # What NumPy, scikit-learn and PyTorch all take.
@@ -29,14 +30,26 @@ DefuseFormulas = Annotated[
 Run = Annotated[Path, typer.Argument(help="A folder made by 'surflow train'.")]
 
 
+# Typer's own, which it takes from one package or another: its base is what a wrong command line raises.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
 class Group(TyperGroup):
-    """Shows what a user can mend as a message, without a traceback. The status is 2, after Ctrl-C 130."""
+    """Shows what a user can mend as a message, without a traceback. The status is 2, after Ctrl-C 130.
+
+    Of several processes of one command the first that fails says why.
+    """
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 -- the type of a context is private to Typer
         try:
             return super().invoke(ctx)
         except SurflowError as error:
-            typer.echo(f"error: {error}", err=True)
+            if first_to_fail():
+                typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from error
+        except _UsageError as error:
+            if first_to_fail():
+                raise
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(128 + signal.SIGINT) from error

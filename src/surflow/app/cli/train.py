@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from surflow._internal.ranks import ranks
 from surflow.app.cli.shared import LARGEST_SEED, command_line, naming, say
-from surflow.app.cli.stops import says_how_to_go_on
+from surflow.app.cli.stops import Stopped, says_how_to_go_on
 from surflow.app.cli.table import print_figures
 from surflow.app.names import split_names
 from surflow.errors import ConfigError, NonFiniteError
@@ -58,6 +59,21 @@ def train(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows per step.")] = None,
     lr: Annotated[float | None, typer.Option(callback=_positive, help="Largest learning rate, above 0.")] = None,
+    accelerator: Annotated[str | None, typer.Option(help="What computes: auto, cpu, gpu, ...")] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            help="How many on each machine, auto for all, or which: 0,1. By default one, or as many as torchrun or "
+            "SLURM has started processes."
+        ),
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="Machines, as torchrun or SLURM starts processes on.")
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="How devices share the work: auto, ddp, fsdp, ..., as Lightning names them.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="Of computations: 32-true, bf16-mixed, 64-true, ...")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST_SEED, help="Of everything that draws.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-MODEL-N.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
@@ -65,7 +81,12 @@ def train(
     """Train a model on data, evaluate it on held-out rows, and write a run: model, metrics, log, report.
 
     Where training diverges, the model has the best weights that were evaluated, and the status is 2 all the same.
+    Processes that torchrun or SLURM has started train one run together.
     """
+    if ranks().rank:
+        return _train_along()
+    if nodes is not None and nodes > 1 and not ranks().external:
+        raise ConfigError(f"--nodes {nodes} expects processes on so many machines: start them by torchrun or srun")
     with says_how_to_go_on() as begun:
         config = _config(
             model,
@@ -81,10 +102,32 @@ def train(
                 "rows": rows,
                 "data_dir": None if data_dir is None else str(data_dir.expanduser().absolute()),
             },
-            training={"steps": steps, "minutes": minutes, "batch_size": batch_size, "lr": lr},
+            training={
+                "steps": steps,
+                "minutes": minutes,
+                "batch_size": batch_size,
+                "lr": lr,
+                "accelerator": accelerator,
+                "devices": int(devices) if devices is not None and devices.isdigit() else devices,
+                "num_nodes": nodes,
+                "strategy": strategy,
+                "precision": precision,
+            },
         )
         stated_in = model if model is not None and _states_file(model) else None
         _train(config, stated_in, out, begun, overwrite=overwrite)
+
+
+def _train_along() -> None:
+    """What a process does that is not the first of a run: no folder, no report, nothing to say."""
+    from surflow.app import runs
+
+    try:
+        runs.train_along()
+    except Stopped:
+        if ranks().external:
+            raise
+        # Lightning's launcher would kill the first process, which has still to end in order.
 
 
 def _train(config: Config, stated_in: str | None, out: Path | None, begun: list[Path], *, overwrite: bool) -> None:
@@ -99,8 +142,9 @@ def _train(config: Config, stated_in: str | None, out: Path | None, begun: list[
     run = runs.RunFolder(out or runs.next_folder("runs", name, config))
     begun.append(run.path)
     with run.held():
-        if run.finished and not overwrite and run.config() == config:
+        if run.finished and not overwrite and run.config().same_run(config):
             run.begin(config, splits)
+            runs.tell_none()
             say(f"{run.path} holds this run, and it is finished\nreport: {run.report_path}")
             _say_divergence(run)
             return
@@ -133,7 +177,7 @@ def _config(
     model: str | None, *, seed: int | None, data: Mapping[str, object], training: Mapping[str, object]
 ) -> Config:
     """The configuration file, if ``model`` names one, with what the command line says over it; None says nothing."""
-    from surflow.app.config import parse_config, read_toml
+    from surflow.app.config import PLACE, parse_config, read_toml
 
     content: dict[str, Any] = {}
     origin = "the command line"
@@ -148,6 +192,10 @@ def _config(
             # A length on the command line replaces the file's, be it in steps or in minutes.
             length = {"steps", "minutes"}
             content[section] = {k: v for k, v in stated.items() if not (k in length and length & set(given))} | given
+    if ranks().external and isinstance(content.get("training"), dict):
+        # Where a run is computed is said by what has started the processes, unless the command line says it too.
+        kept = {key: value for key, value in training.items() if key in PLACE and value is not None}
+        content["training"] = {k: v for k, v in content["training"].items() if k not in PLACE} | kept
     if seed is not None:
         content["seed"] = seed
     if not content.get("data"):

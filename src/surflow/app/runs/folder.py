@@ -78,6 +78,11 @@ class RunFolder:
         return self.path / CHECKPOINT
 
     @property
+    def shared_path(self) -> Path:
+        """What the first of several processes leaves for the others while they train."""
+        return self.path / ".shared.safetensors"
+
+    @property
     def trained(self) -> bool:
         """Whether training came to its end."""
         return self.model_path.exists()
@@ -142,12 +147,13 @@ class RunFolder:
             FileError: if it cannot be written, or holds another run, or a finished one, or one of other data.
         """
         before, said = self._stated(config)
+        same = before is not None and before.same_run(config)
         path = source_path(config)
         file = None if path is None else fingerprint(path)
-        changed = before == config and not same_content(self._file_before(), file)
-        if self.config_path.exists() and (before != config or changed or self.finished):
+        changed = same and not same_content(self._file_before(), file)
+        if self.config_path.exists() and (not same or changed or self.finished):
             ours = self.begun or self.data_path.exists()
-            if before != config and not ours:
+            if not same and not ours:
                 raise FileError(f"{said or f'{self.config_path} is of no run'}: choose another folder with --out")
             if overwrite:
                 self._set_aside()
@@ -158,7 +164,7 @@ class RunFolder:
                     f"{path} has changed since the run in {self.path} was begun: bring the file back, or choose "
                     "another folder with --out"
                 )
-            elif before != config and self.begun:
+            elif not same and self.begun:
                 kind = "a finished run" if self.finished else "an unfinished run"
                 ends = "" if self.finished else f", surflow train --model {self.config_path} --out {self.path} ends it"
                 raise FileError(f"{self.path} holds {kind} of another configuration: choose another with --out{ends}")
@@ -191,12 +197,13 @@ class RunFolder:
     def settle(self) -> None:
         """Remove what the model makes needless."""
         self.checkpoint_path.unlink(missing_ok=True)
+        self.shared_path.unlink(missing_ok=True)
         self._drop_aside()
 
     def waits_for(self, config: Config) -> bool:
         """Whether the folder holds a run of this configuration that is not finished, and that nobody is at."""
         try:
-            if self.finished or read_config(self.config_path) != config:
+            if self.finished or not read_config(self.config_path).same_run(config):
                 return False
             with locked(self.path):
                 return True

@@ -12,6 +12,9 @@ from surflow.app.runs.folder import RunFolder
 from surflow.app.runs.source import fingerprint, load_splits, same_content, source_path
 from surflow.app.waiting import waiting
 from surflow.data import Part, Splits, read_rows
+from surflow.data.readers.raw import Raw
+from surflow.data.rows import rows_of
+from surflow.data.sources import read, simulator_of, synthetic_of
 from surflow.errors import FileError
 
 
@@ -61,20 +64,57 @@ def trained_on(run: RunFolder, data: str) -> bool:
     return file is not None and path.exists() and same_content(file, fingerprint(path))
 
 
+class OtherRows:
+    """Rows of a file or data set for the model of a run, all or part by part.
+
+    Args:
+        run: the run.
+        data: the file or data set.
+        seed: of rows that are drawn.
+
+    Attributes:
+        raw: what the source holds; None for rows that are drawn, or made by a simulator.
+        rows: how many there are.
+    """
+
+    def __init__(self, run: RunFolder, data: str, seed: int) -> None:
+        self.data, self.facts, stated = data, run.facts(), run.config().data
+        # Other rows of the same data are where the data are.
+        data_dir = stated.data_dir if data == stated.source else None
+        self.raw: Raw | None = None
+        if synthetic_of(data) is None and simulator_of(data) is None:
+            with waiting(f"reading {data}"):
+                self.raw = read(data, data_dir=data_dir, sets=self.facts.sets)
+            self.rows = self.raw.rows
+        else:
+            self._drawn = read_rows(data, self.facts.columns, self.facts.context, seed=seed, data_dir=data_dir)
+            self.rows = len(self._drawn.x)
+
+    def between(self, begin: int, end: int) -> Part:
+        """The rows from one number to another.
+
+        Raises:
+            FileError: if events have another shape than the model's.
+        """
+        facts = self.facts
+        if self.raw is None:
+            x, context = self._drawn
+            part = Part(x[begin:end], None if context is None else context[begin:end])
+        else:
+            raw = self.raw.between(begin, end)
+            part = rows_of(raw, facts.columns, facts.context, schema=facts.schema, support=facts.support)
+        if tuple(part.x.shape[1:]) != facts.event_shape:
+            shape = tuple(part.x.shape[1:])
+            raise FileError(f"{self.data} holds events of shape {shape}, the model's have {facts.event_shape}")
+        return part
+
+
 def other_rows(run: RunFolder, data: str, seed: int) -> Part:
-    """Rows of a file or data set for the model of a run.
+    """All rows of a file or data set for the model of a run.
 
     Raises:
         FileError: if its events have another shape than the model's.
     """
-    facts, stated = run.facts(), run.config().data
-    # Other rows of the same data are where the data are.
-    data_dir = stated.data_dir if data == stated.source else None
+    rows = OtherRows(run, data, seed)
     with waiting(f"reading {data}"):
-        part = read_rows(
-            data, facts.columns, facts.context, schema=facts.schema, support=facts.support, sets=facts.sets, seed=seed,
-            data_dir=data_dir,
-        )  # fmt: skip
-    if tuple(part.x.shape[1:]) != facts.event_shape:
-        raise FileError(f"{data} holds events of shape {tuple(part.x.shape[1:])}, the model's have {facts.event_shape}")
-    return part
+        return rows.between(0, rows.rows)

@@ -1,19 +1,16 @@
-"""The steps of a run: build, train, evaluate, report."""
+"""The steps of a run: train, evaluate, report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from torch import Tensor
-
 from surflow import evaluation
-from surflow._internal.random import seeded
 from surflow.app.config import Config
+from surflow.app.runs.fit import fit
 from surflow.app.runs.folder import RunFolder
+from surflow.app.runs.others import shared, tell_none
 from surflow.app.runs.rows import reload_splits
-from surflow.data import Part, Splits
-from surflow.data.synthetic.base import Synthetic
+from surflow.data import Splits
 from surflow.data.tables.support import support_of
 from surflow.distributions.column_distribution import ColumnDistribution
 from surflow.errors import FileError, NonFiniteError
@@ -21,31 +18,19 @@ from surflow.flow import Flow
 from surflow.tables.model import TableModel
 
 
-def build(config: Config, splits: Splits) -> Flow:
-    """The model that a configuration states, for its data; drawn from its seed."""
-    from surflow.app.kinds import kind_of  # brings the plots, which sampling and scoring do without
-
-    with seeded(config.seed):
-        return config.model.build(splits.event_shape, splits.context, kind_of(splits).support(config.model.preset))
-
-
 def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progress: bool = False) -> Flow:
     """Train ``flow`` and save it in the run; a run that has its model already is only read.
 
     What diverges leaves a model too, of the best weights that were evaluated finite, and the run says how.
     """
-    from surflow.app.kinds import kind_of
-    from surflow.training.fitting import fit  # brings Lightning, which sampling and scoring do without
-
     if run.trained:
         run.settle()
+        tell_none()
         return run.flow()
-    truth = splits.truth if config.fresh(splits) else None
-    data = _pair(splits.train) if truth is None else _fresh(truth, labelled=splits.context is not None)
-    options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": progress}
     diverged = ""
     try:
-        history = fit(flow, data, validation=_pair(kind_of(splits).validation), **options)
+        with shared(run, splits, config):
+            history = fit(run, flow, splits, config, progress=progress)
         if history.stopped == "interrupted":
             raise KeyboardInterrupt  # the checkpoint is kept: the same call goes on from there
     except NonFiniteError as error:
@@ -102,19 +87,3 @@ def report(run: RunFolder) -> Path:
         seed=config.seed,
         diverged=run.diverged,
     )
-
-
-def _fresh(truth: Synthetic, *, labelled: bool) -> Synthetic | Callable[[int], tuple[Tensor, Tensor]]:
-    """Batches of the distribution itself, as rows of data and raw context."""
-    if not labelled:
-        return truth
-
-    def draw(n: int) -> tuple[Tensor, Tensor]:
-        x, labels = truth.sample_labelled(n)
-        return x, labels[:, None].to(x.dtype)
-
-    return draw
-
-
-def _pair(part: Part) -> Tensor | tuple[Tensor, Tensor]:
-    return part.x if part.context is None else (part.x, part.context)

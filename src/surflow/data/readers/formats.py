@@ -46,6 +46,16 @@ def read_parquet(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path
     return own if len(own) == len(names) else names
 
 
+def row_groups(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path) -> tuple[int, ...]:
+    """How many rows each group of a Parquet file has."""
+    with reading(path):
+        found = connection.execute(
+            "SELECT row_group_id, any_value(row_group_num_rows) "
+            f"FROM parquet_metadata({literal(one_path(path, folder))}) GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+    return tuple(rows for _, rows in found)
+
+
 def read_json(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path, table: str) -> list[str]:
     """JSON lines, or an array of objects, one a row; kinds of values are found in all rows."""
     source = (

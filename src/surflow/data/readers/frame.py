@@ -59,6 +59,7 @@ class Frame:
         where_of: gives that line and its file in words, for rows of several files.
         separator: what separates cells of text; empty where there are none.
         orders: the categories of columns that a source says to have an order, by column.
+        groups: how many rows each of the groups has that a file is read by; empty where there are none.
 
     >>> frame = read_table({"Age": np.array([31, 44])})
     >>> frame.types, frame.rows
@@ -80,6 +81,7 @@ class Frame:
     where_of: Callable[[int], str] | None = None
     separator: str = ""
     orders: dict[str, list[str]] = field(default_factory=dict)
+    groups: tuple[int, ...] = ()
 
     @cached_property
     def _internal(self) -> dict[str, str]:
@@ -123,18 +125,50 @@ class Frame:
 
     def some(self, share: float, seed: int) -> Frame:
         """About a share of the rows, each by chance, in their order, as a table of their own."""
-        chosen = f"hash(rowid + {seed} * 1000003) % 1000000 < {round(share * 1e6)}"
+        return self.parts([(0.0, share)], seed)[0]
+
+    def parts(self, shares: Sequence[tuple[float, float]], seed: int) -> tuple[Frame, list[int]]:
+        """Rows by chance, as a table of their own: those between two shares of all, then those between two others, ...
+
+        Returns:
+            The table, and where each part ends in it.
+        """
         columns = ", ".join(map(self.sql, self.types))
+        ends = []
         with self._reading():
-            self.connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE drawn AS SELECT {columns} FROM {self.relation} WHERE {chosen}"
-            )
-        rows = count(self.connection, "drawn")
-        return replace(self, relation="drawn", rows=rows, line_of=None, where_of=None)
+            for i, (low, high) in enumerate(shares):
+                rows = f"SELECT {columns} FROM {self.relation} WHERE {by_chance(low, high, seed)} ORDER BY rowid"
+                self.connection.execute(
+                    f"CREATE OR REPLACE TEMP TABLE drawn AS {rows}" if i == 0 else f"INSERT INTO drawn {rows}"
+                )
+                ends.append(count(self.connection, "drawn"))
+        return replace(self, relation="drawn", rows=ends[-1], line_of=None, where_of=None, groups=()), ends
+
+    def between(self, begin: int, end: int, chosen: str = "true") -> Frame:
+        """The rows from one number to another, as a view: of a file of groups no others are read.
+
+        Args:
+            begin, end: numbers of rows.
+            chosen: in SQL, which of these.
+        """
+        columns = ", ".join([*map(self.sql, self.types), "rowid"])
+        which = f"rowid >= {begin} AND rowid < {end} AND {chosen}"
+        rows = f"(SELECT {columns} FROM {self.relation} WHERE {which}) AS between_rows"
+        with self._reading():
+            return replace(self, relation=rows, rows=count(self.connection, rows), groups=())
 
     def column(self, name: str) -> np.ndarray | np.ma.MaskedArray:
         """The values of one column, in order, masked where they are missing."""
         return self.arrays(f"SELECT {self.sql(name)} AS c FROM {self.relation} ORDER BY rowid")["c"]
+
+
+def by_chance(low: float, high: float, seed: int) -> str:
+    """In SQL, whether a row, by a number that its position and the seed decide, is between two shares of all rows.
+
+    >>> by_chance(0, 0.5, 1)
+    'hash(rowid + 1 * 1000003) % 1000000 BETWEEN 0 AND 499999'
+    """
+    return f"hash(rowid + {seed} * 1000003) % 1000000 BETWEEN {round(low * 1e6)} AND {round(high * 1e6) - 1}"
 
 
 def is_table(source: object) -> bool:
@@ -250,6 +284,8 @@ def _read_file(
         )
     if suffix in _PARQUET:
         names = formats.read_parquet(path, connection, folder, table)
+        groups = formats.row_groups(path, connection, folder)
+        return replace(_frame(name, origin, connection, names, notes, table=table), groups=groups)
     elif suffix in _JSON:
         names = formats.read_json(path, connection, folder, table)
     elif suffix in _ARROW:
@@ -324,7 +360,9 @@ def _read_files(pattern: Path, connection: duckdb.DuckDBPyConnection, folder: Pa
         line_of=line_of,
         where_of=where_of,
     )
-    return replace(frame, separator=first.separator)
+    grouped = all(part.groups for part in parts)
+    groups = tuple(size for part in parts for size in part.groups) if grouped else ()
+    return replace(frame, separator=first.separator, groups=groups)
 
 
 def _frame(

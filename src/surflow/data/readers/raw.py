@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Raw:
         support: of the events: integers, or sets of points of different sizes; None for real numbers.
         sets: the last axis of the events lists the points of a set, in no order.
         ends: where its training and its validation rows end, in a set whose split is everybody's; or None.
+        begin: of a part of a source, the number of its first row.
         pixels: events are sets of points in the pixels of images of so many rows and columns, the first about (0, 0).
     """
 
@@ -35,6 +36,7 @@ class Raw:
     sets: bool = False
     ends: tuple[int, int] | None = None
     pixels: int | None = None
+    begin: int = 0
 
     @property
     def rows(self) -> int:
@@ -47,6 +49,15 @@ class Raw:
     def columns(self) -> list[str]:
         """The names of its columns."""
         return [] if self.frame is None else list(self.frame.types)
+
+    def between(self, begin: int, end: int) -> Raw:
+        """The rows from one number to another."""
+        return replace(
+            self,
+            frame=None if self.frame is None else self.frame.between(begin, end),
+            events=None if self.events is None else self.events[begin:end],
+            begin=begin,
+        )
 
 
 def frame_of(columns: Mapping[str, np.ndarray], name: str, origin: str) -> Frame:

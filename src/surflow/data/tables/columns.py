@@ -64,15 +64,17 @@ def _index_sql(frame: Frame, column: Column, i: int) -> str:
 
 
 def _complaint(frame: Frame, column: Column, rows: np.ndarray) -> str:
-    row = int(rows[0])
-    value = frame.query(f"SELECT {text_sql(frame, column.name)} FROM {frame.relation} WHERE rowid = {row}")
+    value = frame.query(
+        f"SELECT {text_sql(frame, column.name)}, rowid FROM {frame.relation} ORDER BY rowid LIMIT 1 OFFSET {rows[0]}"
+    )
+    row = int(value[0][1])  # of a part of a table another than its position in it
     line = frame.line(row)
     where = f"row {row + 1}" + ("" if line is None else f", line {line},")
     many = "1 value that is" if len(rows) == 1 else f"{len(rows):,} values that are"
     expected = "one of " + " / ".join(column.categories) if column.kind is ColumnKind.BOOLEAN else _expected(column)
     return (
         f"the column {column.name!r} of {frame.origin} has {many} not {expected}, first in {where} of the data: "
-        f"{value[0][0] if value else None!r}. Mend them, or say what the column is: --column "
+        f"{value[0][0]!r}. Mend them, or say what the column is: --column "
         f"{column.name}=category, or --column {column.name}=drop"
     )
 
