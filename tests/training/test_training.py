@@ -748,3 +748,35 @@ def test_precision_is_passed_on():
     assert flow.base.raw.dtype == torch.float64
     for clip in (None, 1.0):
         fit(flow, rows(10, 2), steps=2, precision="bf16-mixed", accelerator="cpu", clip=clip, progress=False)
+
+
+# -- what a seed makes the same ------------------------------------------------------------------------
+
+
+def test_another_number_of_threads_draws_the_same_and_trains_the_same_to_rounding():
+    x = rows(4000, 2)
+    flows, drawn, first = [], [], []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            flow = sf.presets.spline(2, layers=2, seed=0)
+            history = fit(flow, x, steps=5, batch_size=2000, validation=0.1, progress=False)
+            flows.append(flow)
+            first.append(history.rows[0].nll)
+            drawn.append(sf.Normal(50).sample(4000, seed=1))
+        finally:
+            torch.set_num_threads(1)
+    assert torch.equal(*drawn) and first[0] == pytest.approx(first[1], abs=1e-6)
+    for one, two in zip(flows[0].parameters(), flows[1].parameters(), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
+    torch.testing.assert_close(*(flow.log_prob(x) for flow in flows), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_the_rows_of_a_step_and_those_held_out_are_the_same_on_any_number_of_devices(world):
+    x = rows(100, 1)
+    for data in (x, lambda n: torch.rand(n, 1)):
+        whole, shared = source_of(data, gaussian(), 8, seed=3), source_of(data, gaussian(), 8 // world, seed=3)
+        for step in (0, 7, 30):
+            parts = [shared.batch(step, rank, world).x for rank in range(world)]
+            assert torch.equal(torch.cat(parts), whole.batch(step).x)

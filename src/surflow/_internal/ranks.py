@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -14,8 +14,9 @@ from surflow.errors import SurflowError
 if TYPE_CHECKING:
     from torch.distributed import Store
 
-# Between looks at whether another process has failed; for the first process to be there, and when it may be gone.
-_LOOK, _PATIENCE, _SOON = timedelta(seconds=1), timedelta(minutes=10), timedelta(seconds=5)
+# Seconds between looks at what others have said, and how long the first process is waited for: it may be gone.
+_LOOK = 0.2
+_PATIENCE, _SOON = timedelta(minutes=10), timedelta(seconds=5)
 
 # What the first process says before it starts others itself, by Lightning's launcher.
 _TOLD = "SURFLOW_TOLD"
@@ -116,16 +117,12 @@ def first_to_fail() -> bool:
 
 
 def _wait(key: str) -> None:
-    from torch.distributed import DistStoreError
-
     try:
         store = _store()
-        while True:
-            with suppress(DistStoreError):
-                store.wait([key], _LOOK)
-                return
+        while not store.check([key]):  # wait would warn at every look
             if store.add("failed", 0):
                 raise OtherProcessError("another process of this command has failed")
+            time.sleep(_LOOK)
     except RuntimeError as error:
         raise OtherProcessError("the first process of this command has ended") from error
 
