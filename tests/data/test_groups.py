@@ -13,7 +13,7 @@ import surflow as sf
 from surflow._internal.groups import Groups
 from surflow.data import load
 from surflow.errors import ConfigError
-from surflow.training.sources import Grouped
+from surflow.training.grouped import Grouped
 
 
 class Watched(Groups):
@@ -42,7 +42,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
     monkeypatch.setattr(LOAD, "_MOST_NUMBERS", 20_000)
     monkeypatch.setattr(LOAD, "_FEWEST_NUMBERS", 6000)
-    monkeypatch.setattr("surflow.training.sources._WINDOW_NUMBERS", 3000)
+    monkeypatch.setattr("surflow.training.grouped._WINDOW_NUMBERS", 3000)
     return file
 
 

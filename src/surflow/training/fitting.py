@@ -25,12 +25,13 @@ from torch.distributed import DistError
 from surflow._internal.files import locked, make_folder
 from surflow._internal.kernels import compiled
 from surflow._internal.random import mix, reseed
-from surflow._internal.ranks import OtherProcessError, ranks
+from surflow._internal.ranks import OtherProcessError
 from surflow.distribution import Distribution
 from surflow.errors import BoundError, ConfigError, DataError, NonFiniteError, unknown_name
 from surflow.flow import Flow
 from surflow.training.batches import FIRST, Loaded, Table, table_of
 from surflow.training.checkpoints import SafetensorsIO, read
+from surflow.training.devices import launched
 from surflow.training.diagnosis import warn_of_others
 from surflow.training.loop import CountedSteps, Plan, Steps, Training
 from surflow.training.progress import Bar, shown
@@ -186,7 +187,7 @@ def fit(
     plan = Plan(steps, minutes, batch_size, lr, schedule, decay, decay_every, clip, patience, validate_every,
                 importance_samples, seed)  # fmt: skip
     _check_options(flow, plan, validation, snapshots, folder, tensorboard=tensorboard)
-    devices, num_nodes = _launched(devices, num_nodes)
+    devices, num_nodes = launched(devices, num_nodes)
     home = next(flow.parameters()).device
     if compile is None and (steps is None or steps >= _LONG_STEPS) and (minutes is None or minutes >= _LONG_MINUTES):
         compile = True
@@ -347,20 +348,6 @@ def _data(
         )
     held_out.check(flow, "validation data")
     return source, held_out
-
-
-def _launched(devices: int | str | list[int] | None, num_nodes: int | None) -> tuple[int | str | list[int], int]:
-    """What is stated; else as many as were started."""
-    known = ranks()
-    if known.external and isinstance(devices or 1, int):
-        stated = known.here if devices is None else devices, known.nodes if num_nodes is None else num_nodes
-        if stated != (known.here, known.nodes):
-            raise ConfigError(
-                f"devices={stated[0]} and num_nodes={stated[1]}, but {known.here} processes were started on each of "
-                f"{known.nodes} machines: leave both out, or start others"
-            )
-    default = (known.here, known.nodes) if known.external else (1, 1)
-    return default[0] if devices is None else devices, default[1] if num_nodes is None else num_nodes
 
 
 def _size(source: Source) -> int | None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
@@ -22,6 +21,7 @@ from surflow.distribution import Distribution
 from surflow.errors import DataError, FileError, NonFiniteError
 from surflow.training.batches import HOLD_OUT, Batch, Loaded, Table, check
 from surflow.training.checkpoints import read, write
+from surflow.training.devices import shared
 from surflow.training.diagnosis import explain
 from surflow.training.loop import Plan, Training, copy_of
 from surflow.training.quiet import hush
@@ -199,7 +199,7 @@ class Record(Callback):
                 break
             total += torch.stack([(nll * weight).sum(), weight.sum()])
         module.train()
-        trouble = _shared(trainer, trouble)
+        trouble = shared(trainer, trouble)
         if trouble is not None:
             raise trouble
         if trainer.world_size > 1:
@@ -282,19 +282,6 @@ class Record(Callback):
         for name, value in state.items():
             setattr(self, name, value)
         self.rows = [Row(int(step), _SPLITS[int(split)], *rest) for step, split, *rest in state["rows"].tolist()]
-
-
-def _shared(trainer: Trainer, trouble: DataError | NonFiniteError | None) -> DataError | NonFiniteError | None:
-    """What any device has met, on all of them: they end together."""
-    if trainer.world_size == 1:
-        return trouble
-    met = trainer.strategy.reduce(torch.tensor(float(trouble is not None), device=trainer.strategy.root_device))
-    if not met.item():
-        return None
-    said: list[tuple[bool, str] | None] = [None] * trainer.world_size
-    dist.all_gather_object(said, None if trouble is None else (isinstance(trouble, DataError), str(trouble)))
-    of_data, message = next(found for found in said if found is not None)
-    return trouble or (DataError if of_data else NonFiniteError)(message)
 
 
 def devices_of(checkpoint: dict[str, Any] | None) -> int | None:

@@ -13,6 +13,8 @@ from types import FrameType
 
 import typer
 
+from surflow._internal.ranks import first_to_fail
+
 # Of schedulers, of a closed terminal, of SLURM some time before the end. Ctrl-C has an exception of its own.
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
@@ -54,6 +56,7 @@ def says_how_to_go_on() -> Iterator[list[Path]]:
         yield begun
     except (KeyboardInterrupt, Stopped) as stop:
         end_as_decided()
+        first_to_fail()  # others that this brings down have nothing to add
         number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
         then = f"what {begun[0]} holds is kept, and the same command goes on with it" if begun else "no run was begun"
         typer.echo(f"stopped by {signal.Signals(number).name}: {then}", err=True)

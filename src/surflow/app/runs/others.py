@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -43,6 +44,8 @@ def shared(run: RunFolder, splits: Splits, config: Config) -> Iterator[None]:
             given["groups"] = [groups.chosen, list(groups.sizes)] if isinstance(groups, RowGroups) else None
             write(given, run.shared_path)
         tell(_TOPIC, str(run.path.absolute()))
+        # In processes that are yet to be started: they say in words what torch would show as a stack.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         yield
     finally:
         run.shared_path.unlink(missing_ok=True)
