@@ -26,8 +26,9 @@ import surflow as sf
 from surflow._internal.ranks import Ranks, ranks
 from surflow.app.cli import app
 from surflow.app.output import join_arrays, join_tables, table_writer, write_table
+from surflow.app.parts import seed_of, sizes
 from surflow.data import Column, ColumnKind
-from surflow.evaluation import log_probs
+from surflow.evaluation import draws, log_probs
 
 SURFLOW = [sys.executable, "-m", "surflow"]
 TRAIN = ["train", "rows.csv", "--model", "model.toml", "--accelerator", "cpu"]
@@ -193,31 +194,38 @@ def test_what_is_wrong_is_said_once(folder: Path) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.slow
-def test_two_processes_score_and_draw_what_one_does_bit_for_bit(alone: Path, tmp_path: Path) -> None:
+def test_two_processes_score_what_one_does_bit_for_bit(alone: Path, tmp_path: Path) -> None:
     many = tmp_path / "many.parquet"
     with duckdb.connect() as connection:
         rows = "SELECT i AS id, sin(i) AS a, cos(3 * i) AS b FROM range(140000) t(i)"
         connection.execute(f"COPY ({rows}) TO '{many}' (FORMAT parquet, ROW_GROUP_SIZE 50000)")
-    commands = {
-        "scores.parquet": ["score", str(alone), str(many), "--beside", "id"],
-        "draws.npy": ["sample", str(alone), "-n", "70000", "--seed", "3"],
-    }
-    for name, command in commands.items():
-        results = ended("slurm", tmp_path, *command, "-o", name)
-        assert [status for status, _, _ in results] == [0, 0], results
-        said = CliRunner().invoke(app, [*command, "-o", str(tmp_path / f"one-{name}")])
-        assert said.exit_code == 0, said.output
-        assert (tmp_path / name).read_bytes() == (tmp_path / f"one-{name}").read_bytes()
-        assert results[0][1].rsplit(": ", 1)[0] == said.output.rsplit(": ", 1)[0] and results[1][1:] == ("", "")
-    scores = pq.read_table(tmp_path / "scores.parquet").to_pydict()
+    command = ["score", str(alone), str(many), "--beside", "id"]
+    results = ended("slurm", tmp_path, *command, "-o", "two.parquet")
+    assert [status for status, _, _ in results] == [0, 0], results
+    said = CliRunner().invoke(app, [*command, "-o", str(tmp_path / "one.parquet")])
+    assert said.exit_code == 0, said.output
+    assert (tmp_path / "two.parquet").read_bytes() == (tmp_path / "one.parquet").read_bytes()
+    assert results[0][1].rsplit(": ", 1)[0] == said.output.rsplit(": ", 1)[0] and results[1][1:] == ("", "")
+    scores = pq.read_table(tmp_path / "two.parquet").to_pydict()
     assert scores["id"] == list(range(140000))
     flow, at = sf.load(alone), [0, 131071, 131072, 139999]
     x = torch.tensor([[math.sin(i), math.cos(3 * i)] for i in at], dtype=torch.float64)
     found = torch.tensor([scores["log_prob"][i] for i in at], dtype=torch.float64)
     torch.testing.assert_close(found, log_probs(flow, x), atol=1e-5, rtol=0)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted(
-        [many.name, *commands, *(f"one-{name}" for name in commands)]
-    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["many.parquet", "one.parquet", "two.parquet"]
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_draws_are_made_in_parts_each_with_a_seed_of_its_own(alone: Path, tmp_path: Path) -> None:
+    path = tmp_path / "draws.npy"
+    said = CliRunner().invoke(app, ["sample", str(alone), "-n", "70000", "--seed", "3", "-o", str(path)])
+    assert said.exit_code == 0 and "70,000 samples" in said.output
+    flow, parts = sf.load(alone), []
+    for number, (begin, end) in enumerate(sizes(70000, 65536)):
+        with sf.seeded(seed_of(3, number)):
+            parts.append(draws(flow, end - begin).numpy())
+    assert np.array_equal(np.load(path), np.concatenate(parts)) and seed_of(3, 0) == 3 != seed_of(3, 1)
 
 
 def test_files_joined_of_parts_are_the_file_written_at_once(tmp_path: Path) -> None:
