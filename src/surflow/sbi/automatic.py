@@ -1,0 +1,330 @@
+"""fit_posterior: the posterior of any simulations by one recipe, whose choices are made by simulations held out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from surflow import presets
+from surflow._internal.random import mix, seeded
+from surflow.data.simulators.base import simulations
+from surflow.data.simulators.priors import support_of
+from surflow.distributions.mixture import Mixture
+from surflow.errors import ConfigError, DataError
+from surflow.evaluation.likelihood import log_probs
+from surflow.flow import Flow
+from surflow.nets.selected import Selected, width_with
+from surflow.nets.summary import Summary
+from surflow.sbi.linear import linear_gaussian
+from surflow.sbi.structure import Exchange, Symmetry, informative, pairs_alike, symmetries
+from surflow.sbi.trust import coverage, sentence
+from surflow.supports import Interval, Real, Support, real
+from surflow.training.fitting import fit
+
+# The fewest simulations of which anything is held out.
+_FEWEST = 50
+# Below and from how many there are more and smaller flows, and fewer that are trained for longer.
+_FEW, _MANY = 3000, 50_000
+_STEPS_OF_FEW, _STEPS, _STEPS_OF_MANY = 1500, 5000, 20_000
+# A choice is made after this share of the steps, and may take this share of the minutes.
+_TRIED = 0.3
+# Simulations that each member holds out, at most.
+_HELD, _HELD_OF_MANY = 1000, 5000
+# Standard errors by which a symmetry may make simulations less likely, and still be tried.
+_TOLERATED = 3.0
+# Standard errors from zero at which a mean is taken for one that is not zero.
+_SHIFTED = 4.0
+
+
+@dataclass
+class FittedPosterior:
+    """A posterior that was learned from simulations.
+
+    Attributes:
+        flow: the distribution of parameters given an observation, laid out as a vector.
+        findings: what was found and chosen, a sentence each.
+        trust: how far its regions can be trusted, in one sentence.
+        nll: in nats, of simulations under members that did not see them.
+    """
+
+    flow: Flow
+    findings: list[str]
+    trust: str
+    nll: float
+
+    def __str__(self) -> str:
+        return "\n".join([*self.findings, self.trust])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is chosen for a flow.
+
+    Attributes:
+        keep: coordinates of observations that it is given.
+        found: symmetries, by which simulations are multiplied as they are trained on.
+        fold: parameters whose sign observations do not tell.
+        blocks: of the kept coordinates, whose means, deviations and correlations stand for them.
+        features: length of the summary of an observation; None for none.
+        linear: None for splines; else the linear Gaussian, whose coefficients may be left out where they are sparse.
+    """
+
+    keep: tuple[int, ...]
+    found: tuple[Symmetry | Exchange, ...] = ()
+    fold: tuple[int, ...] = ()
+    blocks: tuple[tuple[int, ...], ...] | None = None
+    features: int | None = None
+    linear: str | None = None
+
+
+def fit_posterior(
+    theta: Tensor,
+    x: Tensor,
+    *,
+    prior: torch.distributions.Distribution | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+) -> FittedPosterior:
+    r"""Learn the posterior from simulations alone; nothing about the simulator is asked.
+
+    Flows keep to the prior's support. What they are given of an observation, whether a linear Gaussian does, and which
+    symmetries they use, is decided by the likelihood of simulations that are held out:
+
+    - coordinates that are not related to any parameter are left out, if that does no harm;
+    - symmetries that the simulations do not speak against (signs, parameters that change places, blocks of observations
+      in any order) multiply the simulations, if flows trained with them are better;
+    - of blocks in any order, means, deviations and correlations stand for them, if that is better;
+    - the linear Gaussian in closed form takes the place of splines, where it is better.
+
+    Several flows, each of which holds out other simulations for its early stopping, are mixed in equal parts; the
+    linear Gaussian is fitted once more, to all.
+
+    Args:
+        theta: parameters drawn from the prior, (n, d).
+        x: an observation of each, (n, \*observation).
+        prior: whose support is that of the posterior; by default the real line.
+        minutes: at most so many, by the clock; by default steps alone decide, about three minutes of one processor for
+            ten thousand simulations, and results are the same on every computer.
+        seed: of all that is random.
+
+    Raises:
+        ShapeError: unless theta is (n, d) and x has as many rows.
+        DataError: for fewer than 50 simulations, NaN or infinite numbers, theta outside the prior, or a parameter that
+            does not vary.
+        SupportError: for a prior whose coordinates are not real, positive or in intervals.
+        ConfigError: for minutes that are not positive.
+
+    Source: Lueckmann et al., "Benchmarking Simulation-Based Inference", arXiv 2101.04653, for what is measured;
+    Hermans et al., "A Trust Crisis in Simulation-Based Inference?", arXiv 2110.06581, for ensembles and coverage.
+
+    >>> import torch, surflow as sf
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> theta = torch.randn(300, 1, generator=generator)
+    >>> x = theta + torch.randn(300, 1, generator=generator)
+    >>> fitted = sf.sbi.fit_posterior(theta, x)
+    >>> fitted.findings
+    ['a linear Gaussian is as good as splines, or better']
+    >>> fitted.flow.sample(1000, torch.ones(1, 1), seed=0).mean().round(decimals=1).item()
+    0.5
+    """
+    theta, x = simulations(theta, x, prior)
+    if minutes is not None and not minutes > 0:
+        raise ConfigError(f"minutes must be positive, got {minutes}")
+    if len(theta) < _FEWEST:
+        raise DataError(f"expected {_FEWEST} simulations or more, got {len(theta)}: simulate more")
+    still = (theta == theta[0]).all(0)
+    if still.any():
+        raise DataError(f"theta{int(still.nonzero()[0]) + 1} is the same in all simulations: leave it out")
+    shape = tuple(x.shape[1:])
+    task = _Task(theta, x.flatten(1), real if prior is None else support_of(prior), seed, minutes)
+    findings: list[str] = []
+    recipe = _chosen(task, findings)
+    members = len(task.parts)
+    flows = [task.fit(recipe, i, share=1 / (members - i)) for i in range(1 if recipe.linear else members)]
+    seen = [log_probs(flow, *task.held(i)) for i, flow in enumerate(flows)]
+    trust = sentence(*coverage([(flow, *task.held(i)) for i, flow in enumerate(flows)], seed))
+    if recipe.linear:
+        flows = [task.linear(recipe, torch.arange(len(theta)))]
+    flow = flows[0] if len(flows) == 1 else Flow([], base=Mixture(flows))
+    if len(shape) > 1:
+        findings.append(f"observations of shape {shape} are laid out as vectors")
+    return FittedPosterior(flow.eval(), findings, trust, -float(torch.cat(seen).mean()))
+
+
+class _Task:
+    """Simulations, in parts that are held out in turn, and the time for them."""
+
+    def __init__(self, theta: Tensor, x: Tensor, support: Support, seed: int, minutes: float | None) -> None:
+        self.theta, self.x, self.support, self.seed = theta, x, support, seed
+        n = len(theta)
+        members = 5 if n < _FEW else 3
+        with seeded(mix(seed, 0) % 2**31):
+            order = torch.randperm(n)
+        self.parts = order.split(n // members)[:members]
+        most = _HELD if n < _MANY else _HELD_OF_MANY
+        self.parts = tuple(part[:most] for part in self.parts)
+        self.until = None if minutes is None else time.monotonic() + 60 * minutes
+
+    @property
+    def coordinates(self) -> list[Support]:
+        return self.support.coordinates(self.theta.shape[1])
+
+    @property
+    def boxed(self) -> bool:
+        return all(isinstance(one, Interval) for one in self.coordinates)
+
+    def rows(self, part: int) -> Tensor:
+        """All but a part."""
+        train = torch.ones(len(self.theta), dtype=torch.bool)
+        train[self.parts[part]] = False
+        return train.nonzero().flatten()
+
+    def held(self, part: int) -> tuple[Tensor, Tensor]:
+        """A part."""
+        return self.theta[self.parts[part]], self.x[self.parts[part]]
+
+    def linear(self, recipe: Recipe, rows: Tensor) -> Flow:
+        """The linear Gaussian of some rows."""
+        net = Selected(self.x.shape[1], Summary(len(recipe.keep)), recipe.keep)
+        given = self.theta[rows], self.x[rows]
+        return linear_gaussian(*given, support=self.support, context_net=net, sparse=recipe.linear == "sparse")
+
+    def fit(self, recipe: Recipe, part: int, *, effort: float = 1.0, share: float) -> Flow:
+        """A flow that has not seen a part; it may take a share of the time that is left."""
+        rows = self.rows(part)
+        if recipe.linear:
+            return self.linear(recipe, rows)
+        theta, x = self.theta[rows], self.x[rows]
+        few = len(theta) < _FEW
+        seed = mix(self.seed, part) % 2**31
+        with seeded(seed):
+            flow = self._flow(recipe, few=few)
+            flow.initialize(theta, x)
+
+        def batch(n: int) -> tuple[Tensor, Tensor]:
+            drawn = torch.randint(len(theta), (n,))
+            return _moved(recipe.found, theta[drawn], x[drawn])
+
+        steps = round(effort * (_STEPS_OF_FEW if few else _STEPS if len(theta) < _MANY else _STEPS_OF_MANY))
+        left = None if self.until is None else max((self.until - time.monotonic()) / 60 * share, 1e-3)
+        fit(
+            flow,
+            batch if recipe.found else (theta, x),
+            validation=self.held(part),
+            steps=steps,
+            minutes=left,
+            batch_size=128 if few else 256,
+            lr=3e-3 if few else 4e-3,
+            clip=5.0,
+            validate_every=max(1, steps // 50),
+            patience=15,
+            seed=seed,
+            progress=False,
+        )
+        return flow
+
+    def _flow(self, recipe: Recipe, *, few: bool) -> Flow:
+        width = len(recipe.keep) if recipe.blocks is None else width_with(len(recipe.keep), recipe.blocks)
+        summary = Summary(width) if recipe.features is None else Summary(width, recipe.features)
+        net = Selected(self.x.shape[1], summary, recipe.keep, recipe.blocks)
+        size, hidden = self.theta.shape[1], (64, 64) if few else (128, 128)
+        if self.boxed:
+            return presets.box(
+                size, context_net=net, support=self.support, fold=recipe.fold, hidden=hidden, bins=8 if few else 16
+            )
+        return presets.posterior(size, context_net=net, support=self.support, hidden=hidden)
+
+
+def _moved(found: Sequence[Symmetry | Exchange], theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Every row by a product of symmetries, drawn by torch's generator."""
+    for one in found:
+        t, y = one(theta, x)
+        # An exchange draws among all orders, a symmetry is its own inverse.
+        moved = torch.full((len(theta), 1), isinstance(one, Exchange)) | (torch.rand(len(theta), 1) < 0.5)
+        theta, x = torch.where(moved, t, theta), torch.where(moved, y, x)
+    return theta, x
+
+
+# -- choices ------------------------------------------------------------------------------------------------------
+
+
+def _chosen(task: _Task, findings: list[str]) -> Recipe:
+    k = task.x.shape[1]
+    rows = task.rows(0)
+    plain = Recipe(tuple(range(k)))
+    # A summary is shared by all networks of a flow, but has weights of its own: of few simulations it is learned by heart.
+    wide = replace(plain, features=64)
+    related = informative(task.theta[rows], task.x[rows]).nonzero().flatten().tolist()
+    tried = [plain, wide]
+    if 0 < len(related) < k:
+        tried += [replace(one, keep=tuple(related)) for one in (plain, wide)]
+    if not task.boxed:
+        tried += [replace(one, linear=kind) for one in tried[::2] for kind in ("full", "sparse")]
+    flows = [task.fit(one, 0, effort=_TRIED, share=_TRIED / len(tried)) for one in tried]
+    best, flow, score = _best(task, tried, flows)
+    if len(best.keep) < k:
+        findings.append(f"{k - len(best.keep)} of {k} numbers of an observation tell nothing, and are left out")
+    if best.linear:
+        findings.append("a linear Gaussian is as good as splines, or better")
+        return best
+    found = _symmetries(task, best, flow)
+    if not found:
+        return best
+    folds = [one for one in found if task.boxed and isinstance(one, Symmetry) and one.fold is not None]
+    with_them = replace(
+        best,
+        fold=tuple(sorted(one.fold for one in folds if isinstance(one, Symmetry) and one.fold is not None)),
+        found=tuple(one for one in found if one not in folds),
+    )
+    tried = [with_them]
+    for one in found:
+        if isinstance(one, Exchange) and len(one.blocks) > 2:
+            places = tuple(tuple(best.keep.index(j) for j in block) for block in one.blocks)
+            rest = tuple(other for other in with_them.found if other is not one)
+            tried.append(replace(with_them, found=rest, blocks=places))
+    flows = [task.fit(one, 0, effort=_TRIED, share=_TRIED / 2) for one in tried]
+    after, _, now = _best(task, tried, flows)
+    if now <= score:
+        return best
+    findings.extend(one.said for one in found)
+    if after.blocks:
+        findings.append("their means, deviations and correlations stand for them")
+    return after
+
+
+def _best(task: _Task, tried: Sequence[Recipe], flows: Sequence[Flow]) -> tuple[Recipe, Flow, float]:
+    scores = [float(log_probs(flow, *task.held(0)).mean()) for flow in flows]
+    import os
+    if os.environ.get("AUTO_LOG"):
+        for r, s in zip(tried, scores): print("   ", len(r.keep), r.features, r.linear, [o.said for o in r.found], r.fold, r.blocks, round(s, 3), flush=True)
+    i = max(range(len(scores)), key=lambda j: scores[j] if math.isfinite(scores[j]) else -math.inf)
+    return tried[i], flows[i], scores[i]
+
+
+def _symmetries(task: _Task, recipe: Recipe, flow: Flow) -> list[Symmetry | Exchange]:
+    """Those under which simulations that were held out are no less likely."""
+    rows, keep = task.rows(0), list(recipe.keep)
+    theta = task.theta[rows].double()
+    mean, error = theta.mean(0), theta.std(0) / math.sqrt(len(theta))
+    centres: list[float | None] = []
+    for i, one in enumerate(task.coordinates):
+        if isinstance(one, Interval):
+            centres.append((one.low + one.high) / 2)
+        else:
+            centre = float(mean[i]) if abs(mean[i]) > _SHIFTED * error[i] else 0.0
+            centres.append(centre if isinstance(one, Real) else None)
+    ends = [(one.low, one.high) if isinstance(one, Interval) else None for one in task.coordinates]
+    t, x = task.held(0)
+    before = log_probs(flow, t, x)
+    good: list[Symmetry | Exchange] = []
+    for one in symmetries(theta, task.x[rows], centres, pairs_alike(ends), keep=keep):
+        with seeded(mix(task.seed, 1) % 2**31):
+            change = log_probs(flow, *one(t, x)) - before
+        if change.mean() > -_TOLERATED * change.std() / math.sqrt(len(change)):
+            good.append(one)
+    return good
