@@ -30,7 +30,7 @@ from surflow.training.fitting import fit
 _FEWEST = 50
 # Below and from how many there are more and smaller flows, and fewer that are trained for longer.
 _FEW, _MANY = 3000, 50_000
-_STEPS_OF_FEW, _STEPS, _STEPS_OF_MANY = 1500, 5000, 20_000
+_STEPS_OF_FEW, _STEPS, _STEPS_OF_MANY = 3000, 5000, 20_000
 # A choice is made after this share of the steps, and may take this share of the minutes.
 _TRIED = 0.3
 # Simulations that each member holds out, at most.
@@ -235,7 +235,7 @@ class _Task:
         size, hidden = self.theta.shape[1], (64, 64) if few else (128, 128)
         if self.boxed:
             return presets.box(
-                size, context_net=net, support=self.support, fold=recipe.fold, hidden=hidden, bins=8 if few else 16
+                size, context_net=net, support=self.support, fold=recipe.fold, hidden=hidden, layers=2, bins=8
             )
         return presets.posterior(size, context_net=net, support=self.support, hidden=hidden)
 
