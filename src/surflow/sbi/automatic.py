@@ -30,7 +30,9 @@ from surflow.training.fitting import fit
 _FEWEST = 50
 # Below and from how many there are more and smaller flows, and fewer that are trained for longer.
 _FEW, _MANY = 3000, 50_000
-_STEPS_OF_FEW, _STEPS, _STEPS_OF_MANY = 3000, 5000, 20_000
+_STEPS_OF_FEW, _STEPS, _STEPS_OF_MANY = 1500, 4000, 20_000
+# Up to so many parameters there is a second layer of splines, in the other order.
+_FEW_NUMBERS = 5
 # A choice is made after this share of the steps, and may take this share of the minutes.
 _TRIED = 0.3
 # Simulations that each member holds out, at most.
@@ -162,7 +164,7 @@ class _Task:
     def __init__(self, theta: Tensor, x: Tensor, support: Support, seed: int, minutes: float | None) -> None:
         self.theta, self.x, self.support, self.seed = theta, x, support, seed
         n = len(theta)
-        members = 5 if n < _FEW else 3
+        members = 4 if n < _FEW else 3
         with seeded(mix(seed, 0) % 2**31):
             order = torch.randperm(n)
         self.parts = order.split(n // members)[:members]
@@ -233,11 +235,12 @@ class _Task:
         summary = Summary(width) if recipe.features is None else Summary(width, recipe.features)
         net = Selected(self.x.shape[1], summary, recipe.keep, recipe.blocks)
         size, hidden = self.theta.shape[1], (64, 64) if few else (128, 128)
+        layers = 2 if size <= _FEW_NUMBERS else 1
         if self.boxed:
             return presets.box(
-                size, context_net=net, support=self.support, fold=recipe.fold, hidden=hidden, layers=2, bins=8
+                size, context_net=net, support=self.support, fold=recipe.fold, hidden=hidden, layers=layers
             )
-        return presets.posterior(size, context_net=net, support=self.support, hidden=hidden)
+        return presets.posterior(size, context_net=net, support=self.support, hidden=hidden, layers=layers)
 
 
 def _moved(found: Sequence[Symmetry | Exchange], theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -299,9 +302,6 @@ def _chosen(task: _Task, findings: list[str]) -> Recipe:
 
 def _best(task: _Task, tried: Sequence[Recipe], flows: Sequence[Flow]) -> tuple[Recipe, Flow, float]:
     scores = [float(log_probs(flow, *task.held(0)).mean()) for flow in flows]
-    import os
-    if os.environ.get("AUTO_LOG"):
-        for r, s in zip(tried, scores): print("   ", len(r.keep), r.features, r.linear, [o.said for o in r.found], r.fold, r.blocks, round(s, 3), flush=True)
     i = max(range(len(scores)), key=lambda j: scores[j] if math.isfinite(scores[j]) else -math.inf)
     return tried[i], flows[i], scores[i]
 
