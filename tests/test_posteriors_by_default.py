@@ -1,4 +1,4 @@
-"""fit_posterior: its densities are densities, what it finds in simulations is there, and what is not there it lets be."""
+"""fit_posterior: its densities are densities, and what it finds in simulations is there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_density_keeps_to_the_box_and_has_mass_one_there() -> None:
         mass = log_probs(flow, middles, torch.full((20_000, 1), x)).exp().mean() * 2
         assert mass.item() == pytest.approx(1, abs=2e-3)
         drawn = flow.sample(1000, torch.tensor([[x]]), seed=0)
-        assert 0 <= drawn.min() and drawn.max() <= 2
+        assert drawn.min() >= 0 and drawn.max() <= 2
     assert (log_probs(flow, torch.tensor([[-0.1], [2.1]]), torch.ones(2, 1)) == -math.inf).all()
 
 
@@ -74,7 +74,9 @@ def test_a_coordinate_that_tells_nothing_is_left_out() -> None:
     theta, noise = _draws(0, 2000, 2), _draws(1, 2000, 6)
     # A mean, a spread, and a product are told; three coordinates of noise, of which one has heavy tails, are not.
     told = torch.stack([theta[:, 0], theta[:, 1].exp(), theta.prod(1)], 1)
-    x = torch.cat([told[:, :1] + noise[:, :1], told[:, 1:2] * noise[:, 1:2], told[:, 2:] + noise[:, 2:3], noise[:, 3:].tan()], 1)
+    x = torch.cat(
+        [told[:, :1] + noise[:, :1], told[:, 1:2] * noise[:, 1:2], told[:, 2:] + noise[:, 2:3], noise[:, 3:].tan()], 1
+    )
     assert informative(theta, x).tolist() == [True, True, True, False, False, False]
 
 

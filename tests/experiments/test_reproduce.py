@@ -180,7 +180,9 @@ def test_symmetry_lines_of_a_moved_and_turned_fold_are_the_moved_and_turned_axes
 # -- posteriors and the circle -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "gap"), [("sir", "nll_gap"), ("circle", "entropy_gap"), ("sbibm", "nll_gap"), ("sbibm_auto", "nll_gap")])
+@pytest.mark.parametrize(
+    ("name", "gap"), [("sir", "nll_gap"), ("circle", "entropy_gap"), ("sbibm", "nll_gap"), ("sbibm_auto", "nll_gap")]
+)
 def test_recorded_posteriors_are_not_better_than_exact_ones(name: str, gap: str) -> None:
     rows = read_results(RECORDED.parent / f"{name}.json")["rows"]
     gaps = [row for row in rows if row["metric"] == gap]
@@ -206,7 +208,9 @@ def test_quick_runs_of_posteriors_and_the_circle(tmp_path: Path, name: str) -> N
 def test_experiments_are_named_and_take_data_only_where_they_need_it(tmp_path: Path) -> None:
     with pytest.raises(sf.ConfigError, match="unknown experiment 'circel'; did you mean 'circle'"):
         reproduce_any("circel", tmp_path, tmp_path)
-    with pytest.raises(sf.ConfigError, match="data-dir is for the experiments images, point-clouds, sbibm, sbibm-auto and tables"):
+    with pytest.raises(
+        sf.ConfigError, match="data-dir is for the experiments images, point-clouds, sbibm, sbibm-auto and tables"
+    ):
         reproduce_any("circle", tmp_path, tmp_path, data_dir=tmp_path)
     with pytest.raises(sf.FileError, match="holds no folder num_observation_1"):
         reproduce_any("sbibm", tmp_path, tmp_path, data_dir=tmp_path)

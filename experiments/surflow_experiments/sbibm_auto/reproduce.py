@@ -21,8 +21,8 @@ _LEDE = (
     "from draws of the exact posterior: its accuracy, C2ST, is 0.5 where nobody could, and 1 where anybody can."
 )
 _HOW = [
-    "The tasks, their observations and reference posteriors are those of Lueckmann et al., \"Benchmarking "
-    'Simulation-Based Inference", arXiv 2101.04653, observations 1 to 5. The classifier is the benchmark\'s, a '
+    'The tasks, their observations and reference posteriors are those of Lueckmann et al., "Benchmarking '
+    "Simulation-Based Inference\", arXiv 2101.04653, observations 1 to 5. The classifier is the benchmark's, a "
     "perceptron with two hidden layers of ten units for each parameter, in five folds. Reference posteriors choose "
     "nothing: fit_posterior decides by simulations that it holds out.",
     "nsf is neural posterior estimation in the package sbi with a neural spline flow and all its defaults; its draws "
@@ -107,9 +107,7 @@ def _missing(found: Mapping[tuple[str, str], Outcome]) -> list[str]:
     return [f"Not run here: {', '.join(missing)}."] if missing else []
 
 
-def _table(
-    found: Mapping[tuple[str, str], Outcome], informed: Mapping[tuple[str, str], float]
-) -> dict[str, object]:
+def _table(found: Mapping[tuple[str, str], Outcome], informed: Mapping[tuple[str, str], float]) -> dict[str, object]:
     lines, marks = [], []
     for name, task in TASKS.items():
         for i, simulations in enumerate(BUDGETS):

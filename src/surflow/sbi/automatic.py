@@ -206,7 +206,6 @@ class _Task:
         seed = mix(self.seed, part) % 2**31
         with seeded(seed):
             flow = self._flow(recipe, few=few)
-            flow.initialize(theta, x)
 
         def batch(n: int) -> tuple[Tensor, Tensor]:
             drawn = torch.randint(len(theta), (n,))
@@ -260,7 +259,7 @@ def _chosen(task: _Task, findings: list[str]) -> Recipe:
     k = task.x.shape[1]
     rows = task.rows(0)
     plain = Recipe(tuple(range(k)))
-    # A summary is shared by all networks of a flow, but has weights of its own: of few simulations it is learned by heart.
+    # A summary is shared by all networks of a flow, but has weights of its own, which may be too many.
     wide = replace(plain, features=64)
     related = informative(task.theta[rows], task.x[rows]).nonzero().flatten().tolist()
     tried = [plain, wide]

@@ -34,9 +34,7 @@ class FlowEstimator(ConditionalDensityEstimator):
 
     net: Flow
 
-    def __init__(
-        self, flow: Flow, importance_samples: int = 10, seed: int = 0, *, trained: bool = False
-    ) -> None:
+    def __init__(self, flow: Flow, importance_samples: int = 10, seed: int = 0, *, trained: bool = False) -> None:
         assert flow.context_shape is not None  # by construction
         super().__init__(flow, torch.Size(flow.event_shape), torch.Size(flow.context_shape))
         self.importance_samples, self.seed = importance_samples, seed

@@ -17,9 +17,7 @@ _SIGNIFICANT = 3.0
 
 
 @torch.no_grad()
-def linear_gaussian(
-    theta: Tensor, x: Tensor, *, support: Support, context_net: Selected, sparse: bool
-) -> Flow:
+def linear_gaussian(theta: Tensor, x: Tensor, *, support: Support, context_net: Selected, sparse: bool) -> Flow:
     r"""theta given x by regressions of each parameter on the observation and the parameters before it.
 
     .. math:: u_i = a_i + b_i^T s(x) + \sum_{j < i} A_{ij} u_j + \sigma_i \varepsilon_i
@@ -45,7 +43,7 @@ def linear_gaussian(
                 break
             u = part(u, None)[0]
         u, s = u.double(), context_net(x).double()
-    n, k = s.shape
+    k = s.shape[1]
     ones = torch.ones_like(s[:, :1])
     location, before, scale = u.new_zeros(size, k + 1), u.new_zeros(size, size), u.new_zeros(size)
     for i in range(size):

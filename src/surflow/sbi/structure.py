@@ -153,7 +153,7 @@ def symmetries(
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> theta = torch.randn(2000, 2, generator=generator)
-    >>> x = theta.abs() + 0.1 * torch.randn(2000, 2, generator=generator) + torch.stack([0 * theta[:, 1]] + [theta[:, 1]], 1)
+    >>> x = torch.stack([theta[:, 0].abs(), theta[:, 1].exp()], 1) + 0.1 * torch.randn(2000, 2, generator=generator)
     >>> [found.said for found in symmetries(theta, x, [0.0, 0.0])]
     ['observations do not tell the sign of theta1']
     """
@@ -296,5 +296,7 @@ def _exchangeable(u: Tensor, x: Tensor) -> tuple[tuple[int, ...], ...]:
 def pairs_alike(low_and_high: Sequence[tuple[float, float] | None]) -> list[tuple[int, int]]:
     """Pairs of parameters whose intervals are the same."""
     return [
-        (i, j) for i, j in combinations(range(len(low_and_high)), 2) if low_and_high[i] and low_and_high[i] == low_and_high[j]
+        (i, j)
+        for i, j in combinations(range(len(low_and_high)), 2)
+        if low_and_high[i] and low_and_high[i] == low_and_high[j]
     ]

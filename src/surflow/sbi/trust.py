@@ -30,7 +30,9 @@ def coverage(held: Sequence[tuple[Flow, Tensor, Tensor]], seed: int) -> tuple[li
         theta, x = theta[:n], x[:n]
         drawn = draws_given(flow, _DRAWS, x, seed=seed)
         # A region of highest density holds the truth, if fewer draws than its share are likelier.
-        likelier = log_probs(flow, drawn.flatten(0, 1), x.repeat(_DRAWS, 1)).reshape(_DRAWS, n) > log_probs(flow, theta, x)
+        likelier = log_probs(flow, drawn.flatten(0, 1), x.repeat(_DRAWS, 1)).reshape(_DRAWS, n) > log_probs(
+            flow, theta, x
+        )
         inside.append(likelier.double().mean(0))
     rank = torch.cat(inside)
     return [float((rank < level).double().mean()) for level in _LEVELS], len(rank)
