@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import os
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
@@ -203,6 +204,15 @@ def test_quick_runs_of_posteriors_and_the_circle(tmp_path: Path, name: str) -> N
     text = html.unescape(page.read_text(encoding="utf-8"))
     assert "no figure here means anything" in text and "data:image/png" in text
     assert list((page.parent / "pictures").glob("*.png"))
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(find_spec("sbi") is None, reason="the extra sbi is not installed")
+def test_quick_runs_of_the_two_defaults(tmp_path: Path) -> None:
+    page = reproduce_any("sbibm-auto", tmp_path / "results", tmp_path / "cells", quick=True)
+    rows = read_results(tmp_path / "results" / "sbibm_auto.json")["rows"]
+    assert {row["model"] for row in rows} == {"auto", "nsf"}
+    assert "no figure here means anything" in page.read_text(encoding="utf-8")
 
 
 def test_experiments_are_named_and_take_data_only_where_they_need_it(tmp_path: Path) -> None:

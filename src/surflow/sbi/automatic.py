@@ -321,9 +321,9 @@ def _symmetries(task: _Task, recipe: Recipe, flow: Flow) -> list[Symmetry | Exch
     t, x = task.held(0)
     before = log_probs(flow, t, x)
     good: list[Symmetry | Exchange] = []
-    for one in symmetries(theta, task.x[rows], centres, pairs_alike(ends), keep=keep):
+    for candidate in symmetries(theta, task.x[rows], centres, pairs_alike(ends), keep=keep):
         with seeded(mix(task.seed, 1) % 2**31):
-            change = log_probs(flow, *one(t, x)) - before
+            change = log_probs(flow, *candidate(t, x)) - before
         if change.mean() > -_TOLERATED * change.std() / math.sqrt(len(change)):
-            good.append(one)
+            good.append(candidate)
     return good

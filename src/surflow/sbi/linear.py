@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from surflow import presets
 from surflow.bijections.linear import ConditionalLinear
@@ -59,7 +59,7 @@ def linear_gaussian(theta: Tensor, x: Tensor, *, support: Support, context_net: 
     limit = layer.limit
     raw_scale = limit * (matrix.diagonal().log() / limit).clamp(-0.999, 0.999).atanh()
     row, column = torch.tril_indices(size, size, -1)
-    last = layer.net[1][-1]
+    last = [part for part in layer.net.modules() if isinstance(part, nn.Linear)][-1]
     last.weight.zero_()
     last.weight[:size] = mean[:, 1:].to(last.weight)
     last.bias.copy_(torch.cat([mean[:, 0], raw_scale, matrix[row, column]]))
