@@ -43,7 +43,7 @@ def sentence(shares: Sequence[float], n: int) -> str:
 
     >>> sentence([0.51, 0.9], 500)
     'of 500 simulations held out, 51 % lie in their regions of 50 % and 90 % in those of 90 %: widths can be trusted'
-    >>> sentence([0.4, 0.8], 500).split(": ")[1]
+    >>> sentence([0.4, 0.8], 500).partition("90 %: ")[2]
     'regions are too narrow: read one of 90 % as one of 80 %, or simulate more'
     """
     seen = " and ".join(
