@@ -22,7 +22,7 @@ def _draws(seed: int, *shape: int) -> torch.Tensor:
 
 @pytest.fixture
 def _quick(monkeypatch) -> None:
-    monkeypatch.setattr("surflow.sbi.automatic._STEPS_OF_FEW", 60)
+    monkeypatch.setattr("surflow.sbi.recipe._STEPS_OF_FEW", 60)
 
 
 @pytest.mark.usefixtures("_quick")
