@@ -9,7 +9,7 @@ from surflow.data.simulators.references import reference_numbers
 from surflow_experiments.cells import Cell
 
 BUDGETS = (1_000, 10_000)
-_OBSERVATIONS, _DRAWS, _TESTED = 5, 10_000, 200
+_OBSERVATIONS, _DRAWS, _TESTED = 5, 5_000, 200
 # Tasks of a quick run.
 _QUICK = 2
 
