@@ -24,7 +24,8 @@ _HOW = [
     'The tasks, their observations and reference posteriors are those of Lueckmann et al., "Benchmarking '
     "Simulation-Based Inference\", arXiv 2101.04653, observations 1 to 5. The classifier is the benchmark's, a "
     "perceptron with two hidden layers of ten units for each parameter, in five folds, here of 5,000 draws "
-    "of each kind, where the benchmark takes 10,000. Reference posteriors choose nothing: fit_posterior decides by simulations that it holds out.",
+    "of each kind, where the benchmark takes 10,000. Reference posteriors choose nothing: fit_posterior decides by "
+    "simulations that it holds out.",
     "nsf is neural posterior estimation in the package sbi with a neural spline flow and all its defaults; its draws "
     "outside the prior are rejected, as sbi does. The column told of the task has the models of the experiment sbibm, "
     "of 10,000 simulations, for which a person looked at the task. Published is neural posterior estimation in the "

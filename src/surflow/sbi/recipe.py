@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from surflow import presets
 from surflow._internal.random import mix, seeded
+from surflow.errors import NonFiniteError
 from surflow.flow import Flow
 from surflow.nets.selected import Selected, width_with
 from surflow.nets.summary import Summary
@@ -104,20 +107,23 @@ class Trials:
 
         steps = round(effort * (_STEPS_OF_FEW if few else _STEPS if len(theta) < _MANY else _STEPS_OF_MANY))
         left = None if self.until is None else max((self.until - time.monotonic()) / 60 * share, 1e-3)
-        fit(
-            flow,
-            batch if recipe.found else (theta, x),
-            validation=self.held(part),
-            steps=steps,
-            minutes=left,
-            batch_size=128 if few else 256,
-            lr=3e-3 if few else 4e-3,
-            clip=5.0,
-            validate_every=max(1, steps // 50),
-            patience=15,
-            seed=seed,
-            progress=False,
-        )
+        # What diverges, or is learned by heart, has the best weights that were evaluated, and these are compared.
+        with warnings.catch_warnings(), suppress(NonFiniteError):
+            warnings.filterwarnings("ignore", "the loss has grown")
+            fit(
+                flow,
+                batch if recipe.found else (theta, x),
+                validation=self.held(part),
+                steps=steps,
+                minutes=left,
+                batch_size=128 if few else 256,
+                lr=3e-3 if few else 4e-3,
+                clip=5.0,
+                validate_every=max(1, steps // 50),
+                patience=15,
+                seed=seed,
+                progress=False,
+            )
         return flow
 
     def _flow(self, recipe: Recipe, *, few: bool) -> Flow:
