@@ -24,7 +24,7 @@ from surflow.training.fitting import fit
 
 # Below and from how many there are more and smaller flows, and fewer that are trained for longer.
 _FEW, _MANY = 3000, 50_000
-_STEPS_OF_FEW, _STEPS, _STEPS_OF_MANY = 1500, 4000, 20_000
+_STEPS_OF_FEW, _STEPS, _STEPS_OF_MANY = 3000, 4000, 20_000
 # Up to so many parameters there is a second layer of splines, in the other order.
 _FEW_NUMBERS = 5
 # Simulations that each member holds out, at most.
