@@ -108,8 +108,26 @@ def test_shapes_copies_and_a_bound_that_does_not_change(sbi, pairs) -> None:
         assert any(p.requires_grad for p in made.parameters())
 
 
+def test_the_default_is_trained_when_it_is_built_and_stays_as_it_is(sbi, pairs, monkeypatch) -> None:
+    monkeypatch.setattr("surflow.sbi.recipe._STEPS_OF_FEW", 60)
+    theta, x = (part[:300] for part in pairs)
+    build, made = sf.sbi.estimator(prior=MOONS.prior), []
+
+    def kept(theta, x):
+        made.append(build(theta, x))
+        return made[-1]
+
+    inference = sbi.NPE(MOONS.prior, density_estimator=kept, show_progress_bars=False)
+    inference.append_simulations(theta, x)
+    trained = inference.train(max_num_epochs=2)
+    assert torch.equal(trained.log_prob(theta[:9], x[:9]), made[0].log_prob(theta[:9], x[:9]))
+    # Better than the prior before sbi has begun.
+    assert made[0].log_prob(*MOONS.sample(200, seed=5)).mean() > -math.log(4)
+    assert MOONS.prior.support.check(inference.build_posterior().sample((99,), x=x[:1], show_progress_bars=False)).all()
+
+
 def test_the_same_seed_builds_the_same_estimator(sbi, pairs) -> None:
-    one, two = (sf.sbi.estimator(prior=MOONS.prior)(*pairs) for _ in range(2))
+    one, two = (sf.sbi.estimator(model="box", prior=MOONS.prior)(*pairs) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
@@ -126,7 +144,7 @@ def test_an_embedding_of_series(sbi) -> None:
     assert first.embedding_net.net[2].num_batches_tracked == 0
     assert first.embedding_net.net[1].weight is not second.embedding_net.net[1].weight
     # Long observations are summarised without being asked.
-    assert sf.sbi.estimator()(theta, x.flatten(1)).embedding_net.components == 8
+    assert sf.sbi.estimator(model="posterior")(theta, x.flatten(1)).embedding_net.components == 8
 
 
 def test_what_is_wrong_is_said_before_training(sbi, pairs) -> None:
@@ -145,7 +163,7 @@ def test_what_is_wrong_is_said_before_training(sbi, pairs) -> None:
     with pytest.raises(sf.ShapeError, match="the simulations ask for"):
         sf.sbi.estimator(model=lambda event, context: sf.presets.build("posterior", 3, context_shape=2))(theta, x)
     with pytest.raises(ValueError, match="Shape of condition"):  # as sbi says it
-        build(theta, x).sample((3,), torch.zeros(1, 3))
+        sf.sbi.estimator(model="box", prior=MOONS.prior)(theta, x).sample((3,), torch.zeros(1, 3))
 
 
 def test_options_are_checked_at_once() -> None:
@@ -155,5 +173,7 @@ def test_options_are_checked_at_once() -> None:
         sf.sbi.estimator("likelihood", prior=MOONS.prior)
     with pytest.raises(sf.ConfigError, match="whole number"):
         sf.sbi.estimator(importance_samples=0)
+    with pytest.raises(sf.ConfigError, match="leave them out"):
+        sf.sbi.estimator("likelihood", minutes=1)
     with pytest.raises(sf.ConfigError, match="put them into the flow"):
         sf.sbi.estimator(model=lambda event, context: sf.Flow([], base=sf.Normal(2)), layers=3)

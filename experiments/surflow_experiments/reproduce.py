@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from surflow.errors import ConfigError, SurflowError, unknown_name
-from surflow_experiments import circle, images, point_clouds, sbibm, sir, tables
+from surflow_experiments import circle, images, point_clouds, sbibm, sbibm_auto, sir, tables
 from surflow_experiments.cells import ShardDone, only
 from surflow_experiments.synthetic.groups import GROUPS, WHOLE
 
@@ -39,6 +39,7 @@ EXPERIMENTS = {
     "images": Experiment(images, takes_data=True),
     "point-clouds": Experiment(point_clouds, takes_data=True),
     "sbibm": Experiment(sbibm, takes_data=True),
+    "sbibm-auto": Experiment(sbibm_auto, takes_data=True),
     "sir": Experiment(sir),
     "tables": Experiment(tables, takes_data=True),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import os
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -225,7 +226,9 @@ def test_symmetry_lines_of_a_moved_and_turned_fold_are_the_moved_and_turned_axes
 # -- posteriors and the circle -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "gap"), [("sir", "nll_gap"), ("circle", "entropy_gap"), ("sbibm", "nll_gap")])
+@pytest.mark.parametrize(
+    ("name", "gap"), [("sir", "nll_gap"), ("circle", "entropy_gap"), ("sbibm", "nll_gap"), ("sbibm_auto", "nll_gap")]
+)
 def test_recorded_posteriors_are_not_better_than_exact_ones(name: str, gap: str) -> None:
     rows = read_results(RECORDED.parent / f"{name}.json")["rows"]
     gaps = [row for row in rows if row["metric"] == gap]
@@ -248,10 +251,21 @@ def test_quick_runs_of_posteriors_and_the_circle(tmp_path: Path, name: str) -> N
     assert list((page.parent / "pictures").glob("*.png"))
 
 
+@pytest.mark.e2e
+@pytest.mark.skipif(find_spec("sbi") is None, reason="the extra sbi is not installed")
+def test_quick_runs_of_the_two_defaults(tmp_path: Path) -> None:
+    page = reproduce_any("sbibm-auto", tmp_path / "results", tmp_path / "cells", quick=True)
+    rows = read_results(tmp_path / "results" / "sbibm_auto.json")["rows"]
+    assert {row["model"] for row in rows} == {"auto", "nsf"}
+    assert "no figure here means anything" in page.read_text(encoding="utf-8")
+
+
 def test_experiments_are_named_and_take_data_only_where_they_need_it(tmp_path: Path) -> None:
     with pytest.raises(sf.ConfigError, match="unknown experiment 'circel'; did you mean 'circle'"):
         reproduce_any("circel", tmp_path, tmp_path)
-    with pytest.raises(sf.ConfigError, match="data-dir is for the experiments images, point-clouds, sbibm and tables"):
+    with pytest.raises(
+        sf.ConfigError, match="data-dir is for the experiments images, point-clouds, sbibm, sbibm-auto and tables"
+    ):
         reproduce_any("circle", tmp_path, tmp_path, data_dir=tmp_path)
     with pytest.raises(sf.FileError, match="holds no folder num_observation_1"):
         reproduce_any("sbibm", tmp_path, tmp_path, data_dir=tmp_path)

@@ -29,14 +29,19 @@ class FlowEstimator(ConditionalDensityEstimator):
         flow: conditional.
         importance_samples: k.
         seed: of that noise.
+        trained: whether the flow is to stay as it is, whatever ``train`` of sbi does.
     """
 
     net: Flow
 
-    def __init__(self, flow: Flow, importance_samples: int = 10, seed: int = 0) -> None:
+    def __init__(self, flow: Flow, importance_samples: int = 10, seed: int = 0, *, trained: bool = False) -> None:
         assert flow.context_shape is not None  # by construction
         super().__init__(flow, torch.Size(flow.event_shape), torch.Size(flow.context_shape))
         self.importance_samples, self.seed = importance_samples, seed
+        # sbi's optimiser wants a parameter, and its backward pass a gradient: this one's is zero.
+        self.idle = nn.Parameter(torch.zeros(())) if trained else None
+        if trained:
+            flow.requires_grad_(requires_grad=False)
 
     @property
     def embedding_net(self) -> nn.Module | None:
@@ -44,7 +49,8 @@ class FlowEstimator(ConditionalDensityEstimator):
 
     def loss(self, input: Tensor, condition: Tensor, **kwargs: object) -> Tensor:
         """-elbo in nats, (batch, *input_shape) and (batch, *condition_shape) to (batch,)."""
-        return -self.net.elbo(input, condition)
+        loss = -self.net.elbo(input, condition)
+        return loss if self.idle is None else loss + 0 * self.idle
 
     def log_prob(self, input: Tensor, condition: Tensor, **kwargs: object) -> Tensor:
         """In nats, (samples, batch, *input_shape) or (batch, *input_shape) to (samples, batch); one of two batches may

@@ -17,7 +17,8 @@ from surflow.errors import ConfigError, DataError, ShapeError, unknown_name
 from surflow.evaluation.likelihood import evaluating
 from surflow.flow import Flow
 from surflow.nets.summary import Summary
-from surflow.supports import real
+from surflow.sbi.automatic import fit_posterior
+from surflow.supports import Support, real
 
 if TYPE_CHECKING:
     from surflow.sbi.density_estimator import FlowEstimator
@@ -31,6 +32,7 @@ def estimator(
     model: str | Callable[[Shape, Shape], Flow] = "auto",
     prior: torch.distributions.Distribution | None = None,
     embedding: nn.Module | None = None,
+    minutes: float | None = None,
     importance_samples: int = 10,
     seed: int = 0,
     **options: Any,  # noqa: ANN401 -- whatever the preset takes
@@ -44,12 +46,15 @@ def estimator(
         kind: "posterior" for NPE, a distribution of theta given x; "likelihood" for NLE, a distribution of x given
             theta.
         model: a preset (``surflow.presets.names()``), or a function (event_shape, context_shape) -> :class:`Flow`.
-            "auto" is ``box`` where the prior is a box, else ``posterior``.
+            "auto" of a posterior, without options and an embedding, is :func:`surflow.sbi.fit_posterior`: it trains
+            when it builds, and what ``train`` of sbi does afterwards changes nothing. With options or an embedding, and
+            of a likelihood, it is ``box`` where the prior is a box, else ``posterior``.
         prior: for a posterior the distribution of theta; its support becomes that of the flow. Leave it out for a
             likelihood.
         embedding: a network for what is conditioned on, (batch, \*shape) to (batch, features), of which a copy is
             trained behind a standardisation; by default numbers are standardised, and of more than 32 the principal
             components are summarised.
+        minutes: as of :func:`surflow.sbi.fit_posterior`, which alone has a use for it.
         importance_samples: for a flow with a bound, k of the bound that ``log_prob`` returns.
         seed: of the weights, and of the noise in a bound: the same for every evaluation, because samplers and
             optimisers expect a potential that does not change.
@@ -77,6 +82,9 @@ def estimator(
     if importance_samples < 1:
         raise ConfigError(f"importance_samples must be a whole number from 1, got {importance_samples}")
     support = real if prior is None else support_of(prior)
+    by_default = kind == "posterior" and model == "auto" and embedding is None and not options
+    if minutes is not None and not by_default:
+        raise ConfigError("minutes are for the default of a posterior, which trains when it builds: leave them out")
 
     def make(event_shape: Shape, condition: Tensor) -> Flow:
         context_shape = tuple(condition.shape[1:])
@@ -99,20 +107,28 @@ def estimator(
             bad = ~part.flatten(1).isfinite().all(1)
             if bad.any():
                 raise DataError(f"{int(bad.sum())} of {len(part)} rows of {name} are not finite: drop or fill them")
+        if by_default and x.ndim == 2:
+            _check_inside(support, theta)
+            fitted = fit_posterior(theta, x, prior=prior, minutes=minutes, seed=seed)
+            return FlowEstimator(fitted.flow, importance_samples, seed, trained=True)
         event, condition = (theta, x) if kind == "posterior" else (x, theta)
         with seeded(seed):
             flow = make(tuple(event.shape[1:]), condition)
-            outside = ~flow.support.contains(event)
-            if outside.any():
-                raise DataError(
-                    f"{int(outside.sum())} of {len(event)} rows lie outside the flow's support {flow.support!r}: "
-                    "simulate with theta from the prior"
-                )
+            _check_inside(flow.support, event)
             with evaluating(flow):  # as above
                 flow.initialize(event, condition)
         return FlowEstimator(flow, importance_samples, seed)
 
     return build
+
+
+def _check_inside(support: Support, event: Tensor) -> None:
+    outside = ~support.contains(event)
+    if outside.any():
+        raise DataError(
+            f"{int(outside.sum())} of {len(event)} rows lie outside the flow's support {support!r}: "
+            "simulate with theta from the prior"
+        )
 
 
 class Embedded(nn.Module):

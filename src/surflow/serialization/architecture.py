@@ -23,7 +23,7 @@ JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | 
 _MOST_DEPTH = 64
 
 # Where Configurable classes are defined that `import surflow` alone does not bring.
-_HOMES = ("surflow", "surflow.data", "surflow.nets.context", "surflow.tables.model")
+_HOMES = ("surflow", "surflow.data", "surflow.nets.context", "surflow.nets.selected", "surflow.tables.model")
 
 
 def describe(obj: Configurable, *, full: bool = False) -> dict[str, JSON]:

@@ -1,0 +1,1 @@
+"""All ten tasks of sbibm without a word about any: the default of surflow beside that of the package sbi."""
