@@ -10,14 +10,16 @@ from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling
 from surflow.bijections.elementwise import Softplus
 from surflow.bijections.linear import LULinear, Orthogonal
-from surflow.bijections.normalize import Standardize
+from surflow.bijections.normalize import Jitter, Standardize
 from surflow.bijections.ordered import LogGaps
 from surflow.bijections.shape import Reverse
 from surflow.bijections.splines import PositiveSplineMap, SplineMap
 from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
 from surflow.distribution import Distribution
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli
+from surflow.distributions.gaussian_mixture import GaussianMixture
 from surflow.distributions.normal import HalfNormal, Normal
+from surflow.distributions.stacked import Stacked
 from surflow.errors import ShapeError
 from surflow.flow import ContextNet, Flow
 from surflow.nets.mlp import MLP
@@ -41,10 +43,13 @@ def spline(
     layers: int = 3,
     hidden: Sequence[int] = (64, 64),
     bins: int = 16,
+    gaussians: int = 0,
 ) -> Flow:
     """For tables, the best general one: autoregressive rational-quadratic splines between linear layers.
 
     Standardize, (Autoregressive spline, LULinear) x layers, Normal; the linear layers stand between the splines only.
+    With ``gaussians`` the layers behind Standardize, with their base, are one component of a :class:`~surflow.Stacked`,
+    beside a :class:`~surflow.GaussianMixture`, behind which few rows leave any network.
 
     Args:
         event_shape: shape of one event; its n numbers are laid out as a vector.
@@ -55,6 +60,7 @@ def spline(
         layers: how many splines.
         hidden: sizes of the hidden layers of every network.
         bins: of a spline.
+        gaussians: most components of the Gaussian mixture beside the splines; 0 for none.
 
     Raises:
         ShapeError: for events without a number, or a context that is no vector.
@@ -65,7 +71,12 @@ def spline(
     """
     with seeded(seed):
         start = on_vectors("spline", event_shape, context_shape, context_net, support)
-        return start.flow(_splines(start.size, start.context_shape, layers, hidden, bins), Normal(start.size))
+        size, given = start.size, start.context_shape
+        first, *rest = _splines(size, given, layers, hidden, bins)
+        if not gaussians:
+            return start.flow([first, *rest], Normal(size))
+        beside = GaussianMixture(size, given, components=gaussians)
+        return start.flow([first], Stacked([Flow([Jitter(size), *rest], base=Normal(size)), beside]))
 
 
 def image(

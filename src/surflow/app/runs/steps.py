@@ -45,7 +45,7 @@ def train(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progres
     options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": progress}
     diverged = ""
     try:
-        history = fit(flow, data, validation=_pair(kind_of(splits).validation), **options)
+        history = fit(flow, data, validation=_pair(kind_of(splits).validation(config.model.preset)), **options)
         if history.stopped == "interrupted":
             raise KeyboardInterrupt  # the checkpoint is kept: the same call goes on from there
     except NonFiniteError as error:
