@@ -122,8 +122,8 @@ __all__ = [
     # bijections
     "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "ConditionalLinear", "Coupling", "Elementwise",
     "Exp", "IntervalSplineMap", "Jitter", "LULinear", "Linear", "Log", "LogGaps", "Logit", "MaskedCoupling",
-    "Orthogonal", "Permute", "PermuteAxes", "Polar", "PositiveSplineMap", "RavelMultiIndex", "Rescale", "Reshape", "Reverse",
-    "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
+    "Orthogonal", "Permute", "PermuteAxes", "Polar", "PositiveSplineMap", "RavelMultiIndex", "Rescale", "Reshape",
+    "Reverse", "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RaggedCells",
     "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",
