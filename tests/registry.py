@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 import surflow as sf
+from surflow.data import Column, ColumnKind, Schema
+from surflow.data.tables.support import support_of
 from surflow.supports import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Ragged, Support
 
 Module = TypeVar("Module", bound=torch.nn.Module)
@@ -270,6 +272,16 @@ TRANSFORMS = [
 ]
 
 
+def _table_model() -> sf.TableModel:
+    """Of a table of names and counts."""
+    columns = [
+        Column("pet", ColumnKind.CATEGORY, categories=["cat", "dog"]),
+        Column("legs", ColumnKind.BOOLEAN, categories=["false", "true"]),
+    ]
+    flow = sf.Flow([], base=sf.AnyOrder(2, support=support_of(columns), width=8, layers=1, dropout=0.0))
+    return sf.TableModel(flow, Schema(columns))
+
+
 def _fitted(mixture: sf.GaussianMixture) -> sf.GaussianMixture:
     """Fitted to two clouds that depend on the context."""
     with sf.seeded(0):
@@ -344,6 +356,7 @@ DISTRIBUTIONS = [
             ]
         ),
     ),
+    Case("table model", lambda: sf.Flow([], base=_table_model())),  # whose own `sample` gives tables
     Case("Plackett-Luce", lambda: sf.PlackettLuce(3, learned=True)),
     Case("Plackett-Luce, conditional", lambda: sf.PlackettLuce(2, CONTEXT)),
     Case("mixture", lambda: sf.Mixture([sf.Normal(2, learned=True) for _ in range(3)])),
