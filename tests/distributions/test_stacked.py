@@ -51,7 +51,7 @@ def test_the_number_of_components_is_found_and_mass_is_one() -> None:
 
 def test_labels_have_normals_of_their_own() -> None:
     x, which = _clouds(400)
-    mixture = sf.GaussianMixture(2, 2).double()
+    mixture = sf.GaussianMixture(2, 2, components=2).double()
     mixture.initialize(x, _given(which))
     for label in range(2):
         own = x[which == label]

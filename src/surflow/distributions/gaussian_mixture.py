@@ -22,12 +22,12 @@ class GaussianMixture(Distribution):
         p(x \mid c) = \sum_k w_k(c)\, N(x;\, B_k c + b_k,\, \Sigma_k), \qquad
         w_k(c) \propto w_k\, N(c;\, m_k,\, S_k)
 
-    ``initialize`` fits it to the data, by expectation-maximisation, and chooses how many components there are and
-    whether their covariances are diagonal, equal or free, by the BIC of x given c. Where the context is a label, one of
-    a few vectors, each label may have components of its own. Before that it is a standard normal. Nothing is trained,
-    and fitting takes seconds: a simple model that a network should not fall behind on few rows (:class:`Stacked`).
-    Of numbers that were rounded no component is narrower than their grid, so that values that repeat do not make the
-    density grow without limit.
+    ``initialize`` fits it to the data, by expectation-maximisation, and chooses by cross-validation how many components
+    there are and whether their covariances are diagonal, equal or free; of few rows correlations are shrunk. Where the
+    context is a label, one of a few vectors, each label may have components of its own. Before that it is a standard
+    normal. Nothing is trained, and fitting takes seconds: a simple model that a network should not fall behind on few
+    rows (:class:`Stacked`). Of numbers that were rounded no component is narrower than their grid, so that values that
+    repeat do not make the density grow without limit.
 
     Args:
         event_shape: D, or (D,).
