@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 import surflow as sf
+from surflow.data import Column, ColumnKind, Schema
+from surflow.data.tables.support import support_of
 from surflow.supports import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Ragged, Support
 
 Module = TypeVar("Module", bound=torch.nn.Module)
@@ -132,6 +134,7 @@ TRANSFORMS = [
     Case("actnorm", lambda: sf.ActNorm(2)),
     Case("actnorm, image", lambda: sf.ActNorm((3, 2, 2))),
     Case("standardize", lambda: sf.Standardize(2)),
+    Case("jitter", lambda: sf.Jitter(2)),
     Case("standardize, about zero", lambda: sf.Standardize(2, center=False)),
     Case("exp", lambda: sf.Exp(2), reach=20),
     Case("log", lambda: sf.Log(2), latent_reach=20),
@@ -268,6 +271,26 @@ TRANSFORMS = [
     Case("inverse abs", lambda: sf.Inverse(sf.Abs(2, signs=sf.Bernoulli(2, context_shape=2)))),
 ]
 
+
+def _table_model() -> sf.TableModel:
+    """Of a table of names and counts."""
+    columns = [
+        Column("pet", ColumnKind.CATEGORY, categories=["cat", "dog"]),
+        Column("legs", ColumnKind.BOOLEAN, categories=["false", "true"]),
+    ]
+    flow = sf.Flow([], base=sf.AnyOrder(2, support=support_of(columns), width=8, layers=1, dropout=0.0))
+    return sf.TableModel(flow, Schema(columns))
+
+
+def _fitted(mixture: sf.GaussianMixture) -> sf.GaussianMixture:
+    """Fitted to two clouds that depend on the context."""
+    with sf.seeded(0):
+        context = None if mixture.context_shape is None else torch.randn(60, *mixture.context_shape)
+        x = torch.randn(60, *mixture.event_shape) * 0.3 + torch.randint(2, (60, 1)) * 2 - 1
+        mixture.initialize(x if context is None else x + 0.2 * context.sum(1, keepdim=True), context)
+    return mixture
+
+
 DISTRIBUTIONS = [
     Case("normal", lambda: sf.Normal(2)),
     Case("normal, learned", lambda: sf.Normal(2, learned=True)),
@@ -333,10 +356,15 @@ DISTRIBUTIONS = [
             ]
         ),
     ),
+    Case("table model", lambda: sf.Flow([], base=_table_model())),  # whose own `sample` gives tables
     Case("Plackett-Luce", lambda: sf.PlackettLuce(3, learned=True)),
     Case("Plackett-Luce, conditional", lambda: sf.PlackettLuce(2, CONTEXT)),
     Case("mixture", lambda: sf.Mixture([sf.Normal(2, learned=True) for _ in range(3)])),
     Case("mixture, conditional", lambda: sf.Mixture([sf.Normal(1, CONTEXT), sf.Logistic(1)])),
+    Case("stacked", lambda: sf.Stacked([sf.Normal(2, learned=True), sf.GaussianMixture(2)])),
+    Case("stacked, conditional", lambda: sf.Stacked([sf.Normal(1, CONTEXT), sf.GaussianMixture(1)])),
+    Case("gaussian mixture", lambda: _fitted(sf.GaussianMixture(2, components=3))),
+    Case("gaussian mixture, conditional", lambda: _fitted(sf.GaussianMixture(2, CONTEXT, components=2))),
     Case("independent", lambda: sf.Joint([sf.HalfNormal(1, CONTEXT), sf.UniformCircle(1)])),
     Case("flow", lambda: sf.Flow([sf.Coupling(2, hidden=SMALL), sf.Orthogonal(2)], base=sf.Normal(2))),
     Case("flow, conditional", lambda: sf.Flow([sf.Coupling(2, CONTEXT, hidden=SMALL)], base=sf.Normal(2, CONTEXT))),

@@ -18,7 +18,7 @@ from surflow.bijections.autoregressive import Autoregressive
 from surflow.bijections.coupling import Coupling, MaskedCoupling
 from surflow.bijections.elementwise import Exp, Log, Logit, Rescale, Sigmoid, Softplus, Tanh
 from surflow.bijections.linear import ConditionalLinear, Linear, LULinear, Orthogonal
-from surflow.bijections.normalize import ActNorm, Standardize
+from surflow.bijections.normalize import ActNorm, Jitter, Standardize
 from surflow.bijections.ordered import LogGaps
 from surflow.bijections.polar import Polar
 from surflow.bijections.shape import Permute, PermuteAxes, RavelMultiIndex, Reshape, Reverse, Squeeze
@@ -32,10 +32,12 @@ from surflow.distributions.blocks import BlockwiseDiscretizedLogistic
 from surflow.distributions.column_mixture import ColumnMixture
 from surflow.distributions.column_tree import ColumnTree
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
+from surflow.distributions.gaussian_mixture import GaussianMixture
 from surflow.distributions.joint import Joint
 from surflow.distributions.levels import AutoregressiveDiscretizedLogistic, DiscretizedLogisticMixture
 from surflow.distributions.mixture import Mixture
 from surflow.distributions.normal import Exponential, HalfNormal, Logistic, Normal
+from surflow.distributions.stacked import Stacked
 from surflow.distributions.uniform import Uniform, UniformCircle
 from surflow.errors import (
     BoundError,
@@ -119,17 +121,17 @@ __all__ = [
     "Configurable", "Distribution", "Flow", "Inverse", "On", "Transform", "load",
     # bijections
     "ActNorm", "AffineMap", "Autoregressive", "CircularSplineMap", "ConditionalLinear", "Coupling", "Elementwise",
-    "Exp", "IntervalSplineMap", "LULinear", "Linear", "Log", "LogGaps", "Logit", "MaskedCoupling", "Orthogonal",
-    "Permute", "PermuteAxes", "Polar", "PositiveSplineMap", "RavelMultiIndex", "Rescale", "Reshape", "Reverse",
-    "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
+    "Exp", "IntervalSplineMap", "Jitter", "LULinear", "Linear", "Log", "LogGaps", "Logit", "MaskedCoupling",
+    "Orthogonal", "Permute", "PermuteAxes", "Polar", "PositiveSplineMap", "RavelMultiIndex", "Rescale", "Reshape",
+    "Reverse", "Sigmoid", "Softplus", "SplineMap", "Squeeze", "Standardize", "Tanh", "TruncatedMap", "UnivariateMap",
     # surjections and stochastic layers
     "Abs", "Augment", "Dequantize", "IntegerMaxPool", "Max", "MaxPool", "OverlappingMaxPool", "RaggedCells",
     "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",
     # distributions
     "AnyOrder", "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli",
     "BlockwiseDiscretizedLogistic", "Categorical", "ColumnMixture", "ColumnTree",
-    "DiscretizedLogisticMixture", "Exponential", "HalfNormal", "Joint", "JointBernoulli", "Logistic", "Mixture",
-    "Normal", "PlackettLuce", "Uniform", "UniformCircle",
+    "DiscretizedLogisticMixture", "Exponential", "GaussianMixture", "HalfNormal", "Joint", "JointBernoulli", "Logistic",
+    "Mixture", "Normal", "PlackettLuce", "Stacked", "Uniform", "UniformCircle",
     # supports
     "Circle", "Grid", "Integers", "Interval", "Ordered", "Permutations", "Positive", "Product", "Ragged", "Real",
     "Support", "WithAtoms", "atoms_of", "circle", "positive", "product", "real", "unit_interval",

@@ -286,6 +286,17 @@ def test_the_odd_value_is_named():
     assert odd_rows(sf.Flow([sf.Reverse(3)], base=sf.Normal(3)), x) is None
 
 
+def test_odd_values_are_told_by_the_whole_mixture():
+    support = sf.product([sf.Integers(2)] * 2)
+    trees = [sf.ColumnTree(2, support=support) for _ in range(2)]
+    bits = torch.tensor([0.0, 1.0]).repeat(100)
+    trees[0].initialize(torch.stack([bits, bits], 1))
+    trees[1].initialize(torch.stack([bits, 1 - bits], 1))
+    mixture = sf.ColumnMixture(trees)  # under which nothing is odd
+    found = odd_rows(sf.Flow([], base=mixture), torch.stack([bits, bits], 1), rows=2)
+    assert found.below.abs().max() < 1e-4
+
+
 # -- all together -----------------------------------------------------------------------------------------
 
 

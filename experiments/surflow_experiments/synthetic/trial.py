@@ -25,7 +25,7 @@ from surflow.evaluation import log_probs, mean_and_error
 from surflow.flow import Flow
 from surflow.nets.context import OneHot
 from surflow.plots.style import frame
-from surflow.presets.tables import positive_splines
+from surflow.presets.parts import positive_splines
 from surflow.surjections.absolute import Abs
 from surflow.training.fitting import fit
 from surflow_experiments.cells import Cell, Outcome

@@ -17,6 +17,9 @@ _OUTER = 0.025
 _HEAVY = 5.0
 # The most rows that :func:`as_rows` gives.
 _MOST_ROWS = 2**20
+# Numbers nearer than this share of their range are one, but for rounding; from which share of them on numbers repeat;
+# and how many of the distances between numbers may be smaller than the grid.
+_SAME, _REPEATED, _ODD = 1e-6, 0.05, 0.1
 
 
 def not_finite(x: Tensor, undefined: Callable[[Tensor], Tensor] | None = None) -> Tensor:
@@ -137,3 +140,22 @@ def _quantile(x: Tensor, share: Tensor | None, q: float) -> Tensor:
         return ordered[max(0, math.ceil(q * len(x) - 1e-6) - 1)]
     below = share[order].cumsum(0) < q - 1e-9
     return ordered.gather(0, below.sum(0, keepdim=True).clamp(max=len(x) - 1)).squeeze(0)
+
+
+def resolution(x: Tensor) -> Tensor:
+    """How far apart the numbers of every column of x, (n, D), lie at least, where they repeat; (D,), double.
+
+    A tenth of the distances between numbers that follow each other may be smaller: odd values between those of a grid.
+    Where hardly a number repeats, as on a grid that is finer than the data tell, it is 0.
+
+    >>> resolution(torch.tensor([[0.5, 0.1], [1.0, 0.2], [3.0, 0.4], [0.5, 0.8]]))
+    tensor([0.5000, 0.0000], dtype=torch.float64)
+    """
+    found = x.new_zeros(x.shape[1], dtype=torch.float64)
+    for i, column in enumerate(x.double().T):
+        values = column.sort().values
+        apart = values.diff()
+        apart = apart[apart > _SAME * (values[-1] - values[0])]
+        if 0 < len(apart) < (1 - _REPEATED) * (len(column) - 1):
+            found[i] = apart.sort().values[math.floor(_ODD * len(apart))]
+    return found

@@ -186,11 +186,11 @@ class Config(Section):
         from surflow.app.kinds import kind_of  # brings the plots, which sampling and scoring do without
 
         kind, fresh, training = kind_of(splits), self.fresh(splits), self.training.model_copy()
-        model, defaults = self.model, kind.training(fresh=fresh)
+        model = self.model
         if model.preset is not None:
             name, options = kind.model(model.preset, fresh=fresh)
             model = ModelConfig(preset=name, **(options | (model.model_extra or {})))
-        for name, value in defaults.items():
+        for name, value in kind.training(model.preset, fresh=fresh).items():
             if getattr(training, name) is None and not (name == "steps" and training.minutes is not None):
                 setattr(training, name, value)
         return self.model_copy(update={"model": model, "training": training})

@@ -64,12 +64,11 @@ class Kind:
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
         raise NotImplementedError
 
-    def training(self, *, fresh: bool) -> Options:
-        """Options of :func:`surflow.fit` that are right for most data of this kind."""
+    def training(self, preset: str | None, *, fresh: bool) -> Options:
+        """Options of :func:`surflow.fit` that are right for most data of this kind; the preset is None for a chain."""
         raise NotImplementedError
 
-    @property
-    def validation(self) -> Part:
+    def validation(self, preset: str | None) -> Part:
         """The rows that choose the weights during training."""
         return self.splits.validation
 
@@ -111,7 +110,10 @@ class Table(Kind):
 
     def model(self, preset: str, *, fresh: bool) -> tuple[str, Options]:
         name, options = super().model(preset, fresh=fresh)
-        if name != "table" and not plain(self._columns):
+        if name == "table":
+            rows = len(self.splits.train.x)
+            return name, {"dropout": defaults.dropout(rows), "waves": defaults.waves(rows)}
+        if not plain(self._columns):
             names = [column.name for column in self._columns if column.kind.named]
             holes = [column.name for column in self._columns if column.missing]
             said = [f"{what} in {names}" for what, names in (("names", names), ("missing values", holes)) if names]
@@ -125,22 +127,22 @@ class Table(Kind):
         return self.splits.column_support if preset == "table" else self.splits.support
 
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
-        if plain(self._columns):
-            return _numbers(self.splits)
-        rows = len(self.splits.train.x)
-        return "table", {"dropout": defaults.dropout(rows), "waves": defaults.waves(rows)}
+        return _numbers(self.splits) if plain(self._columns) else ("table", {})
 
-    def training(self, *, fresh: bool) -> Options:
+    def training(self, preset: str | None, *, fresh: bool) -> Options:
         rows = len(self.splits.train.x)
-        if plain(self._columns):
-            return dict(presets.training_of_numbers(rows))
-        return dict(defaults.training(rows))
+        by_columns = self._by_columns(preset)
+        return dict(defaults.training(rows) if by_columns else presets.training_of_numbers(rows))
 
-    @property
-    def validation(self) -> Part:
-        part = self.splits.validation  # every validation scores them under all orders
-        if plain(self._columns):
+    def _by_columns(self, preset: str | None) -> bool:
+        """Whether a model of rows of mixed columns is trained."""
+        return preset == "table" or not plain(self._columns)
+
+    def validation(self, preset: str | None) -> Part:
+        part = self.splits.validation
+        if not self._by_columns(preset):
             return part
+        # Every validation scores them under all orders.
         most = defaults.MOST_VALIDATION
         return Part(part.x[:most], None if part.context is None else part.context[:most])
 
@@ -165,7 +167,7 @@ class Array(Kind):
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
         return _numbers(self.splits)
 
-    def training(self, *, fresh: bool) -> Options:
+    def training(self, preset: str | None, *, fresh: bool) -> Options:
         return dict(presets.training_of_numbers(len(self.splits.train.x)))
 
 
@@ -186,9 +188,9 @@ class Synthetic(Kind):
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
         return ("spline", {}) if fresh else _numbers(self.splits)
 
-    def training(self, *, fresh: bool) -> Options:
+    def training(self, preset: str | None, *, fresh: bool) -> Options:
         if not fresh:
-            return Array(self.splits).training(fresh=fresh)
+            return Array(self.splits).training(preset, fresh=fresh)
         return {"steps": 3000, "batch_size": 512, "lr": 5e-3, "clip": 5.0}
 
 
@@ -204,7 +206,7 @@ class Simulation(Kind):
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
         return presets.choose_conditional(self.splits.event_shape, self.splits.support), {}
 
-    def training(self, *, fresh: bool) -> Options:
+    def training(self, preset: str | None, *, fresh: bool) -> Options:
         return {"steps": 8000, "batch_size": 256, "lr": 4e-3}
 
 
@@ -220,7 +222,7 @@ class Image(Kind):
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
         return presets.choose(self.splits.event_shape, self.splits.support)
 
-    def training(self, *, fresh: bool) -> Options:
+    def training(self, preset: str | None, *, fresh: bool) -> Options:
         return _FEW_IMAGES if len(self.splits.train.x) < _MANY_IMAGES else _IMAGES
 
 
@@ -247,7 +249,7 @@ class PointSet(Kind):
             return presets.choose(self.splits.event_shape, rows=len(self.splits.train.x))
         return "point-grid", {"cells": pixels, "low": -0.5, "high": pixels - 0.5}
 
-    def training(self, *, fresh: bool) -> Options:
+    def training(self, preset: str | None, *, fresh: bool) -> Options:
         # Transformers over all points: a row is as much work as many of a table.
         return {"steps": 3000, "batch_size": 32, "lr": 2e-3, "clip": 50.0, "patience": 10}
 

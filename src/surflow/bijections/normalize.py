@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from surflow._internal.shapes import Shape, as_axes
+from surflow._internal.numbers import resolution
+from surflow._internal.shapes import Shape, as_axes, flat
 from surflow._internal.standardizer import Standardizer
 from surflow.transform import Transform
 
@@ -126,3 +127,50 @@ class ActNorm(Transform):
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x, V = self.standardizer.invert(self.shift + z * self.log_scale.exp())
         return x, V - self.positions * self.log_scale.sum()
+
+
+class Jitter(Transform):
+    r"""The identity; in training, numbers that were rounded are spread over the cells of their grid.
+
+    .. math:: z = x + r\,(u - \tfrac12), \quad u \sim U(0, 1), \qquad V = 0
+
+    in training mode with gradients, as in ``fit``, and z = x otherwise. r, of each coordinate, is how far apart numbers
+    are that repeat, taken from the data by ``fit``, and 0 where hardly one does. Without it the density of a flow of
+    numbers that repeat has no limit, and grows with the time of training; with it the density of a number is about its
+    probability over r.
+
+    Args:
+        event_shape: event shape.
+
+    Attributes:
+        width: r.
+
+    >>> import torch, surflow as sf
+    >>> layer = sf.Jitter(1)
+    >>> layer.initialize(torch.randint(3, (100, 1)).float())
+    >>> layer.width
+    tensor([1.])
+    """
+
+    width: Tensor
+
+    def __init__(self, event_shape: int | Shape) -> None:
+        super().__init__(event_shape)
+        self.register_buffer("width", torch.zeros(self.in_shape))
+
+    @property
+    def _any_precision(self) -> bool:
+        return True
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
+        if len(x) and not self.width.any():
+            self.width.copy_(resolution(flat(x if weight is None else x[weight > 0])).reshape(self.in_shape))
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        if self.training and torch.is_grad_enabled():
+            x = x + self.width * (torch.rand_like(x) - 0.5)
+        return x, x.new_zeros(x.shape[0])
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return z, z.new_zeros(z.shape[0])

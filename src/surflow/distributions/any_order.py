@@ -12,10 +12,11 @@ from surflow._internal.numbers import as_rows
 from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape
 from surflow.distributions.column_conditionals import ColumnConditionals
-from surflow.distributions.column_distribution import ColumnDistribution, weights
+from surflow.distributions.column_distribution import ColumnDistribution
 from surflow.distributions.column_marginals import ColumnMarginal, LogisticMarginal, MixedMarginal
 from surflow.distributions.column_transformer import ColumnTransformer
 from surflow.distributions.discrete import draw_categories
+from surflow.distributions.stacked import weights
 from surflow.errors import ConfigError
 from surflow.supports import Support
 

@@ -17,8 +17,6 @@ from surflow.distributions.discrete import draw_categories
 from surflow.errors import DataError, ShapeError
 from surflow.supports import Support
 
-# Steps of the expectation-maximisation algorithm, which for weights alone has one optimum.
-_STEPS = 1000
 # Values that are scored or drawn at once where no gradients are recorded.
 _VALUES_AT_ONCE = 2**15
 # Of a row with several regions, of which one is kept.
@@ -325,19 +323,3 @@ class ColumnDistribution(Distribution):
                 f"{x[row, column].item():g} on {self.support.coordinates(x.shape[1])[column]!r}: bring them there, or "
                 "leave them out of what is known"
             )
-
-
-def weights(log_prob: Tensor) -> Tensor:
-    """Logarithms of the weights with which a mixture fits best, from log-densities (rows, components).
-
-    Raises:
-        DataError: if no row has a density.
-    """
-    log_prob = log_prob.double()
-    log_prob = log_prob[log_prob.isfinite().any(1)]
-    if not len(log_prob):
-        raise DataError("expected rows to weigh components with, got none that has a density under any")
-    log_weight = torch.zeros_like(log_prob[0])
-    for _ in range(_STEPS):
-        log_weight = (log_prob + log_weight).softmax(1).mean(0).clamp(min=1e-12).log()
-    return log_weight

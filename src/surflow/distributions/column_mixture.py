@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from surflow.distributions.column_distribution import ColumnDistribution, weights
+from surflow.distributions.column_distribution import ColumnDistribution
 from surflow.distributions.column_marginals import ColumnMarginal, MixedMarginal
 from surflow.distributions.discrete import draw_categories
-from surflow.distributions.mixture import Mixture
+from surflow.distributions.stacked import Stacked
 from surflow.errors import DataError
 
 
-class ColumnMixture(Mixture, ColumnDistribution):
+class ColumnMixture(Stacked, ColumnDistribution):
     r"""A mixture of distributions of rows: exact, and conditionals reweigh its components by what is known.
 
     .. math::
@@ -22,9 +23,8 @@ class ColumnMixture(Mixture, ColumnDistribution):
         p(x_{of} \mid x_{given}) = \sum_k \frac{w_k\, p_k(x_{given})}{\sum_j w_j\, p_j(x_{given})}\,
         p_k(x_{of} \mid x_{given})
 
-    In training mode with gradients, as in ``fit``, ``elbo`` is the mean of those of the components that learn.
-    Of a component that is itself a mean over orders, the likelihood of what is known is that of the orders in which it
-    comes first.
+    It learns and is weighed as :class:`Stacked`, by nothing but the rows. Of a component that is itself a mean over
+    orders, the likelihood of what is known is that of the orders in which it comes first.
 
     Args:
         components: such as an :class:`AnyOrder` and a :class:`ColumnTree`, of one event shape, support and context.
@@ -42,6 +42,7 @@ class ColumnMixture(Mixture, ColumnDistribution):
     True
     """
 
+    _prior: ClassVar[float] = 0.0  # columns alone, which both components know, have heavy tails
     components: Sequence[ColumnDistribution]  # type: ignore[assignment]
 
     def __init__(self, components: Sequence[ColumnDistribution]) -> None:
@@ -49,34 +50,6 @@ class ColumnMixture(Mixture, ColumnDistribution):
             if not isinstance(part, ColumnDistribution):
                 raise DataError(f"expected distributions of rows such as AnyOrder, got {type(part).__name__}")
         super().__init__(components)
-
-    def elbo(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        if not (self.training and torch.is_grad_enabled()):
-            return super().elbo(x, context)
-        # By Jensen's inequality a bound of the mixture of equal weights; what learns nothing has no part in it.
-        learn = [part for part in self.components if any(p.requires_grad for p in part.parameters())]
-        return torch.stack([part.elbo(x, part._own(context)) for part in learn or self.components]).mean(0)
-
-    def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
-        for part in self.components:
-            part.initialize(x, part._own(context), weight=weight)
-
-    @torch.no_grad()
-    def weigh(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Let the components see rows, and set the weights to those of the highest likelihood of the rows.
-
-        Args:
-            x: rows (n, D) that the components were not trained on, at least one.
-            context: one of each row, or None.
-
-        Raises:
-            DataError: for no rows, or none that has a density under any component.
-        """
-        x, context, _ = self._rows(x, context)
-        for part in self.components:
-            part.weigh(x, part._own(context))
-        each = torch.stack([part.log_prob(x, part._own(context)) for part in self.components], 1)
-        self.logits.copy_(weights(each))
 
     @torch.no_grad()
     def account(self, x: Tensor, context: Tensor | None = None) -> Tensor:

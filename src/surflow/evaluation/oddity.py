@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from surflow.distributions.column_distribution import ColumnDistribution
-from surflow.distributions.column_mixture import ColumnMixture
 from surflow.evaluation.likelihood import evaluating, log_probs
 from surflow.flow import Flow
 
@@ -39,8 +38,7 @@ def odd_rows(flow: Flow, x: Tensor, context: Tensor | None = None, *, rows: int 
     What is usual is the median of a hundred rows, drawn by chance.
 
     Args:
-        flow: a flow without layers, on a distribution of columns; of a mixture the conditionals are those of the
-            component with the largest weight.
+        flow: a flow without layers, on a distribution of columns.
         x: rows, (n, D).
         context: one of each row, or None.
         rows: how many.
@@ -48,8 +46,6 @@ def odd_rows(flow: Flow, x: Tensor, context: Tensor | None = None, *, rows: int 
     model = flow.base
     if flow.transforms or not isinstance(model, ColumnDistribution):
         return None
-    if isinstance(model, ColumnMixture):
-        model = model.components[int(model.logits.argmax())]
     given = context if flow.context_shape is not None else None
     nats = log_probs(flow, x, given)
     odd = nats.argsort()[:rows]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import ClassVar, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +84,7 @@ class Flow(Distribution):
     """
 
     recompute: bool = False
+    _shortcuts: ClassVar[Mapping[str, tuple[str, ...]]] = {**Distribution._shortcuts, "elbo": ("_log_prob", "_bound")}
 
     def __init__(
         self, transforms: Sequence[Transform], base: Distribution, context_net: ContextNet | None = None
@@ -212,7 +213,13 @@ class Flow(Distribution):
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         if not self.exact:
             raise BoundError(self._no_density())
-        return self._joint(x, self._embed(context))[0]
+        return self._joint(x, self._embed(context), self.base.log_prob)[0]
+
+    def elbo(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        if not self.exact:
+            return super().elbo(x, context)
+        # A base with a density may train on a bound of it.
+        return self._scored(lambda rows, given: self._joint(rows, self._embed(given))[0], x, context)
 
     def _bound(self, x: Tensor, context: Tensor | None, k: int) -> Tensor:
         """The k-sample bound; where draws are held, the ELBO is the mean of two, each the baseline of the other."""
@@ -232,13 +239,18 @@ class Flow(Distribution):
         """The layers whose draws are held fixed, if there is a gradient to compute."""
         return self._estimator.held if torch.is_grad_enabled() else ()
 
-    def _joint(self, x: Tensor, given: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """log p(x, z) - log q(z | x) for a draw of z, and the log-densities of the draws that are held."""
+    def _joint(
+        self, x: Tensor, given: Tensor | None, of_latent: Callable[..., Tensor] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """log p(x, z) - log q(z | x) for a draw of z, and the log-densities of the draws that are held.
+
+        ``of_latent`` scores z, by default the base's ``elbo``.
+        """
         outside = self.support.outside(x)
         if torch.is_grad_enabled():  # it is their gradients that need not be finite
             x = self.support.without(x, outside)
         z, V, log_q = self._chain(x, given, self._held())
-        log_w = self._summed([*V, self.base.elbo(z, self.base._own(given))])
+        log_w = self._summed([*V, (of_latent or self.base.elbo)(z, self.base._own(given))])
         # A layer may be finite beyond its domain (a clamped logarithm); the density there is zero. NaN stays NaN.
         log_w = log_w.masked_fill(outside, -math.inf)
         if self._estimator.refusal and log_w.requires_grad and (refusal := self.estimator().refusal):

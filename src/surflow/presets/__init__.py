@@ -2,10 +2,10 @@
 
 All begin alike: ``(event_shape, context_shape=None, *, context_net=None, support=real, seed=None, ...)``, and return a
 :class:`~surflow.Flow`; :meth:`Flow.initialize`, which ``fit`` calls, standardises it to the data, and contexts where no
-``context_net`` is given. The presets of ``tables`` and ``posteriors`` are for vectors: integers are dequantised and
-other supports mapped to the real line coordinate by coordinate, so that no sample leaves them, and events that are no
-vectors are laid out as one. Those of ``images`` keep integers as they are, those of ``point_sets`` keep
-(coordinates, points) as sets.
+``context_net`` is given. The presets of ``vectors``, ``surjective`` and ``posteriors`` are for rows of numbers:
+integers are dequantised and other supports mapped to the real line coordinate by coordinate, so that no sample leaves
+them, and events that are no vectors are laid out as one. That of ``tables`` has columns of all kinds. Those of
+``images`` keep integers as they are, those of ``point_sets`` keep (coordinates, points) as sets.
 """
 
 from __future__ import annotations
@@ -19,25 +19,12 @@ from surflow.presets.choice import (
     training_of_numbers,
 )
 from surflow.presets.images import glow, max_pool, slice
-from surflow.presets.mixed import table
 from surflow.presets.point_sets import permute_flow, point_grid, sort_flow, statistician
 from surflow.presets.posteriors import box, polar, posterior, product
 from surflow.presets.registry import HEAD, build, names, options
-from surflow.presets.tables import (
-    abs_fair,
-    abs_joint,
-    abs_learned,
-    abs_middle,
-    abs_spline,
-    augment,
-    autoregressive,
-    image,
-    max,
-    nf,
-    sort,
-    spline,
-    vae,
-)
+from surflow.presets.surjective import abs_fair, abs_joint, abs_learned, abs_middle, abs_spline, max, sort
+from surflow.presets.tables import table
+from surflow.presets.vectors import augment, autoregressive, image, nf, spline, vae
 
 __all__ = [
     "HEAD", "WIDE_CONTEXT", "abs_fair", "abs_joint", "abs_learned", "abs_middle", "abs_spline", "augment",

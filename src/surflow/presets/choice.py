@@ -16,6 +16,8 @@ _SMALL: dict[str, Any] = {"layers": 2, "hidden": [16], "bins": 4}
 # By validation one layer is better than two on iris, wine and diabetes, with up to 13 columns, and two are better than
 # one on breast_cancer, with 30.
 _ONE_LAYER_COLUMNS = 16
+# Components at most of the Gaussian mixture beside the splines, which is ahead of them on few rows.
+_GAUSSIANS = 8
 # From this side on, images have a fine and a coarse structure.
 _LARGE_IMAGE = 16
 # Contexts of more numbers than this, such as time series, are summarised by so many principal components.
@@ -55,12 +57,12 @@ def choose_numbers(event_shape: int | Shape, rows: int) -> tuple[str, dict[str, 
         rows: how many there are to train on.
 
     >>> choose_numbers(4, 5000), choose_numbers(4, 100)[1]["layers"], choose_numbers(30, 100)[1]["layers"]
-    (('spline', {}), 1, 2)
+    (('spline', {'gaussians': 8}), 1, 2)
     """
     if rows >= _FEW_ROWS:
-        return "spline", {}
+        return "spline", {"gaussians": _GAUSSIANS}
     small = math.prod(as_shape(event_shape)) <= _ONE_LAYER_COLUMNS
-    return "spline", _SMALL | ({"layers": 1} if small else {})
+    return "spline", _SMALL | {"gaussians": _GAUSSIANS} | ({"layers": 1} if small else {})
 
 
 def training_of_numbers(rows: int) -> FitOptions:

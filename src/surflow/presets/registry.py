@@ -10,25 +10,25 @@ from typing import Any, get_type_hints
 from surflow._internal.shapes import Shape
 from surflow.errors import ConfigError, unknown_name
 from surflow.flow import ContextNet, Flow
-from surflow.presets import images, mixed, point_sets, posteriors, tables
+from surflow.presets import images, point_sets, posteriors, surjective, tables, vectors
 from surflow.presets.choice import choose
 from surflow.supports import Support, real
 
 PRESETS: dict[str, Callable[..., Flow]] = {
-    "spline": tables.spline,
-    "table": mixed.table,
-    "image": tables.image,
-    "nf": tables.nf,
-    "abs": tables.abs_fair,
-    "abs-learned": tables.abs_learned,
-    "abs-joint": tables.abs_joint,
-    "abs-spline": tables.abs_spline,
-    "abs-middle": tables.abs_middle,
-    "autoregressive": tables.autoregressive,
-    "augment": tables.augment,
-    "sort": tables.sort,
-    "max": tables.max,
-    "vae": tables.vae,
+    "spline": vectors.spline,
+    "table": tables.table,
+    "image": vectors.image,
+    "nf": vectors.nf,
+    "abs": surjective.abs_fair,
+    "abs-learned": surjective.abs_learned,
+    "abs-joint": surjective.abs_joint,
+    "abs-spline": surjective.abs_spline,
+    "abs-middle": surjective.abs_middle,
+    "autoregressive": vectors.autoregressive,
+    "augment": vectors.augment,
+    "sort": surjective.sort,
+    "max": surjective.max,
+    "vae": vectors.vae,
     "posterior": posteriors.posterior,
     "product": posteriors.product,
     "box": posteriors.box,

@@ -1,625 +1,117 @@
-"""Presets for rows of numbers: tables, points of the plane, small images as vectors."""
+"""The preset for tables of mixed columns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import overload
 
 from surflow._internal.random import seeded
-from surflow._internal.shapes import Shape
-from surflow.bijections.autoregressive import Autoregressive
-from surflow.bijections.coupling import Coupling
-from surflow.bijections.elementwise import Softplus
-from surflow.bijections.linear import LULinear, Orthogonal
-from surflow.bijections.normalize import Standardize
-from surflow.bijections.ordered import LogGaps
-from surflow.bijections.shape import Reverse
-from surflow.bijections.splines import PositiveSplineMap, SplineMap
-from surflow.bijections.univariate import AffineMap, Elementwise, UnivariateMap
-from surflow.distribution import Distribution
-from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli
-from surflow.distributions.normal import HalfNormal, Normal
-from surflow.errors import ShapeError
+from surflow._internal.shapes import Shape, as_shape
+from surflow.data.tables.schema import Schema
+from surflow.data.tables.support import support_of
+from surflow.distributions.any_order import AnyOrder
+from surflow.distributions.column_mixture import ColumnMixture
+from surflow.distributions.column_tree import ColumnTree
+from surflow.errors import ConfigError
 from surflow.flow import ContextNet, Flow
-from surflow.nets.mlp import MLP
-from surflow.presets.start import MOST_PASSES, Start, on_vectors
-from surflow.stochastic.vae import VAE
-from surflow.supports import Support, positive, real
-from surflow.surjections.absolute import Abs
-from surflow.surjections.dimension import Augment
-from surflow.surjections.maximum import Max
-from surflow.surjections.sort import Sort
-from surflow.transform import Inverse, Transform
+from surflow.presets.start import of_context
+from surflow.supports import Support, real
+from surflow.tables import defaults
+from surflow.tables.model import TableModel
 
 
-def spline(
+@overload
+def table(
+    event_shape: Schema,
+    *,
+    seed: int | None = ...,
+    width: int = ...,
+    layers: int = ...,
+    heads: int = ...,
+    components: int = ...,
+    dropout: float | None = ...,
+    orders: int = ...,
+    waves: int | None = ...,
+) -> TableModel: ...
+
+
+@overload
+def table(
     event_shape: int | Shape,
+    context_shape: int | Shape | None = ...,
+    *,
+    context_net: ContextNet | None = ...,
+    support: Support = ...,
+    seed: int | None = ...,
+    width: int = ...,
+    layers: int = ...,
+    heads: int = ...,
+    components: int = ...,
+    dropout: float | None = ...,
+    orders: int = ...,
+    waves: int | None = ...,
+) -> Flow: ...
+
+
+def table(
+    event_shape: int | Shape | Schema,
     context_shape: int | Shape | None = None,
     *,
     context_net: ContextNet | None = None,
     support: Support = real,
     seed: int | None = None,
+    width: int = 64,
     layers: int = 3,
-    hidden: Sequence[int] = (64, 64),
-    bins: int = 16,
-) -> Flow:
-    """For tables, the best general one: autoregressive rational-quadratic splines between linear layers.
+    heads: int = 2,
+    components: int = 8,
+    dropout: float | None = None,
+    orders: int = 8,
+    waves: int | None = None,
+) -> Flow | TableModel:
+    """For tables of numbers, categories, dates and holes, any column given any others, by a causal transformer.
 
-    Standardize, (Autoregressive spline, LULinear) x layers, Normal; the linear layers stand between the splines only.
+    :class:`~surflow.AnyOrder`, without a context in a :class:`~surflow.ColumnMixture` with a
+    :class:`~surflow.ColumnTree`, the simple model that it should never fall behind: exact masses of what has a
+    probability, densities of the rest.
 
     Args:
-        event_shape: shape of one event; its n numbers are laid out as a vector.
+        event_shape: number of columns; or the schema of a table, for a :class:`~surflow.TableModel` that knows names
+            and values: its support is that of the columns that are used, and its dropout and waves suit the number of
+            rows.
         context_shape: shape of the context, a vector of any length; None for none.
         context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
+        support: of the columns, as the schema of a table says it.
         seed: initial weights are a function of it; without one they come from torch's global generator.
-        layers: how many splines.
-        hidden: sizes of the hidden layers of every network.
-        bins: of a spline.
+        width, layers, heads: of the transformer.
+        components: logistics of which a column's numbers are a mixture, given others.
+        dropout: share of its hidden values that is dropped in training, by default .1; more for fewer rows.
+        orders: how many orders of the columns the density is the mean of.
+        waves: how many of them the transformer sees of a number, by default none; 6 for some tens of thousands of rows.
 
     Raises:
-        ShapeError: for events without a number, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
+        ShapeError: for events that are no vectors, or a context that is no vector.
+        SupportError: for a support of another kind than that of columns.
+        ConfigError: for a context or a support beside a schema.
 
-    >>> spline(4, layers=2, seed=0).exact
+    >>> import surflow as sf
+    >>> table(2, support=sf.product([sf.Integers(3), sf.real]), width=16, seed=0).exact
     True
     """
+    if isinstance(event_shape, Schema):
+        if context_shape is not None or context_net is not None or support != real:
+            raise ConfigError("a schema says what the columns are, and any of them may be given: leave the rest out")
+        schema = event_shape
+        flow = table(
+            len(schema.used), support=support_of(schema.used), seed=seed, width=width, layers=layers, heads=heads,
+            components=components, orders=orders, dropout=defaults.dropout(schema.rows) if dropout is None else dropout,
+            waves=defaults.waves(schema.rows) if waves is None else waves,
+        )  # fmt: skip
+        return TableModel(flow, schema)
     with seeded(seed):
-        start = on_vectors("spline", event_shape, context_shape, context_net, support)
-        return start.flow(_splines(start.size, start.context_shape, layers, hidden, bins), Normal(start.size))
-
-
-def image(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    layers: int = 2,
-    hidden: Sequence[int] = (128,),
-    bins: int = 8,
-) -> Flow:
-    """For small images, the best general one: autoregressive splines over the pixels, forth and back.
-
-    Standardize, (Autoregressive spline, Reverse) x layers, Normal; the reversals stand between the splines only.
-
-    Args:
-        event_shape: shape of one event; its n numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        layers: how many splines.
-        hidden: sizes of the hidden layers of every network.
-        bins: of a spline.
-
-    Raises:
-        ShapeError: for events without a number, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-
-    >>> from surflow.supports import Integers
-    >>> image((1, 8, 8), support=Integers(17), hidden=(16,)).support
-    integers(17)
-    """
-    with seeded(seed):
-        start = on_vectors("image", event_shape, context_shape, context_net, support)
-        size = start.size
-        chain: list[Transform] = [Standardize(size)]
-        for i in range(layers):
-            if i:
-                chain.append(Reverse(size))
-            chain.append(_spline(size, start.context_shape, SplineMap(bins), hidden))
-        return start.flow(chain, Normal(size))
-
-
-def nf(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    layers: int = 10,
-    hidden: Sequence[int] = (64,) * 5,
-) -> Flow:
-    """The plain normalizing flow, for comparison: affine couplings and fixed random rotations.
-
-    Standardize, (affine Coupling, Orthogonal) x layers, Normal.
-
-    Args:
-        event_shape: shape of one event; its n numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        layers: how many couplings.
-        hidden: sizes of the hidden layers of a coupling's network.
-
-    Raises:
-        ShapeError: for events without a number, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-
-    >>> nf(2, 3, layers=2).context_shape
-    (3,)
-    """
-    with seeded(seed):
-        start = on_vectors("nf", event_shape, context_shape, context_net, support)
-        return start.flow(_plain(start, layers, hidden), Normal(start.size))
-
-
-def abs_fair(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    layers: int = 10,
-    hidden: Sequence[int] = (64,) * 5,
-) -> Flow:
-    """For data symmetric about zero in every coordinate: absolute value with fair signs, then the plain flow.
-
-    Standardize without a centre, Abs, Inverse(Softplus), then the chain of :func:`nf`.
-
-    Args:
-        event_shape: shape of one event; its n numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        layers: how many couplings.
-        hidden: sizes of the hidden layers of a coupling's network.
-
-    Raises:
-        ShapeError: for events without a number, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-
-    >>> import torch
-    >>> flow, x = abs_fair(2, layers=1, seed=0), torch.rand(4, 2)
-    >>> torch.equal(flow.log_prob(x), flow.log_prob(-x))
-    True
-    """
-    with seeded(seed):
-        start = on_vectors("abs", event_shape, context_shape, context_net, support)
-        fold: list[Transform] = [
-            Standardize(start.size, center=False),
-            Abs(start.size, signs=Bernoulli(start.size)),
-            _positive_to_real(start.size),
-        ]
-        return start.flow([*fold, *_plain(start, layers, hidden)], Normal(start.size))
-
-
-def abs_learned(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    layers: int = 10,
-    hidden: Sequence[int] = (64,) * 5,
-) -> Flow:
-    """For data skewed to one side: absolute value with one learned probability per sign, then the plain flow.
-
-    Standardize without a centre, Abs, Inverse(Softplus), then the chain of :func:`nf`.
-
-    Args:
-        event_shape: shape of one event; its n numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        layers: how many couplings.
-        hidden: sizes of the hidden layers of a coupling's network.
-
-    Raises:
-        ShapeError: for events without a number, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-
-    >>> abs_learned(2, layers=1).transforms[1].signs.probs.shape
-    torch.Size([2])
-    """
-    with seeded(seed):
-        start = on_vectors("abs-learned", event_shape, context_shape, context_net, support)
-        signs = Bernoulli(start.size, learned=True)
-        fold: list[Transform] = [
-            Standardize(start.size, center=False),
-            Abs(start.size, signs=signs),
-            _positive_to_real(start.size),
-        ]
-        return start.flow([*fold, *_plain(start, layers, hidden)], Normal(start.size))
-
-
-def abs_joint(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    layers: int = 10,
-    hidden: Sequence[int] = (64,) * 5,
-) -> Flow:
-    """For checkerboards and labels: absolute value with all signs drawn together, given what is left and the context.
-
-    Standardize without a centre, Abs, Inverse(Softplus), then the chain of :func:`nf`.
-
-    Args:
-        event_shape: shape of one event; its n numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        layers: how many couplings.
-        hidden: sizes of the hidden layers of a coupling's network.
-
-    Raises:
-        ShapeError: for events without a number, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-        ConfigError: for more than 12 numbers, whose signs have too many combinations.
-
-    >>> abs_joint(2, 3, layers=1).transforms[1].signs.context_shape
-    (5,)
-    """
-    with seeded(seed):
-        start = on_vectors("abs-joint", event_shape, context_shape, context_net, support)
-        fold: list[Transform] = [
-            Standardize(start.size, center=False),
-            Abs(start.size, signs=_joint_signs(start)),
-            _positive_to_real(start.size),
-        ]
-        return start.flow([*fold, *_plain(start, layers, hidden)], Normal(start.size))
-
-
-def abs_spline(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    hidden: Sequence[int] = (64, 64),
-    bins: int = 16,
-) -> Flow:
-    """For the plane, the best one: absolute value with joint signs, then splines that stay positive.
-
-    Standardize without a centre, Abs, three Autoregressive positive splines, HalfNormal.
-
-    Args:
-        event_shape: shape of one event; its n numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        hidden: sizes of the hidden layers of every network.
-        bins: of a spline.
-
-    Raises:
-        ShapeError: for events without a number, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-        ConfigError: for more than 12 numbers, whose signs have too many combinations.
-
-    >>> abs_spline(2, hidden=(16, 16)).base.support
-    positive
-    """
-    with seeded(seed):
-        start = on_vectors("abs-spline", event_shape, context_shape, context_net, support)
-        size = start.size
-        chain = [Standardize(size, center=False), Abs(size, signs=_joint_signs(start))]
-        return start.flow([*chain, *positive_splines(size, start.context_shape, hidden, bins)], HalfNormal(size))
-
-
-def abs_middle(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    layers: int = 5,
-    hidden: Sequence[int] = (64,) * 5,
-    bins: int = 16,
-) -> Flow:
-    """For a symmetry that is found in training: couplings, absolute value with joint signs, positive splines.
-
-    Standardize, (affine Coupling, Reverse) x layers, Abs, three Autoregressive positive splines, HalfNormal.
-
-    Args:
-        event_shape: shape of one event; its n numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        layers: how many couplings.
-        hidden: sizes of the hidden layers of a coupling's network.
-        bins: of a spline.
-
-    Raises:
-        ShapeError: for events without a number, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-        ConfigError: for more than 12 numbers, whose signs have too many combinations.
-
-    >>> abs_middle(2, layers=1).exact
-    True
-    """
-    with seeded(seed):
-        start = on_vectors("abs-middle", event_shape, context_shape, context_net, support)
-        size = start.size
-        chain: list[Transform] = [Standardize(size)]
-        for _ in range(layers):
-            # No rotations: the fold starts along the data's own axes, through their mean.
-            chain += [_coupling(size, start.context_shape, hidden), Reverse(size)]
-        # A logarithm behind the fold would give the layers before it gradients without a variance.
-        chain.append(Abs(size, signs=_joint_signs(start)))
-        return start.flow([*chain, *positive_splines(size, start.context_shape, (64, 64), bins)], HalfNormal(size))
-
-
-def autoregressive(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    layers: int = 5,
-    hidden: Sequence[int] = (64, 64),
-) -> Flow:
-    """Masked autoregressive flow: affine maps, each of all coordinates before, with linear layers between.
-
-    Standardize, (affine Autoregressive, LULinear) x layers, Normal; the linear layers stand between the others only.
-
-    Args:
-        event_shape: shape of one event; its n numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        layers: how many affine layers.
-        hidden: sizes of the hidden layers of every network.
-
-    Raises:
-        ShapeError: for events without a number, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-
-    >>> autoregressive(3, layers=2).exact
-    True
-    """
-    with seeded(seed):
-        start = on_vectors("autoregressive", event_shape, context_shape, context_net, support)
-        size = start.size
-        chain: list[Transform] = [Standardize(size)]
-        for i in range(layers):
-            if i and size > 1:
-                chain.append(LULinear(size))
-            chain.append(Autoregressive(size, start.context_shape, map=AffineMap(limit=3.0), hidden=hidden))
-        return start.flow(chain, Normal(size))
-
-
-def augment(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    extra: int | None = None,
-    layers: int = 10,
-    hidden: Sequence[int] = (64, 64, 64),
-) -> Flow:
-    """As many noise coordinates again beside the data, then couplings in the larger space; a bound.
-
-    Standardize, Augment, (affine Coupling, LULinear) x layers, Normal.
-
-    Args:
-        event_shape: shape of one event; its n numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        extra: how many noise coordinates; None for as many as the data have.
-        layers: how many couplings.
-        hidden: sizes of the hidden layers of a coupling's network.
-
-    Raises:
-        ShapeError: for events without a number, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-
-    >>> flow = augment(2, extra=1, layers=1)
-    >>> flow.base.event_shape, flow.exact
-    ((3,), False)
-    """
-    with seeded(seed):
-        start = on_vectors("augment", event_shape, context_shape, context_net, support)
-        size = start.size
-        whole = size + (size if extra is None else extra)
-        chain: list[Transform] = [Standardize(size), Augment(size, noise=whole - size)]
-        for _ in range(layers):
-            # Learned maps between the couplings: how well fixed rotations mix data and noise is a matter of luck.
-            chain += [_coupling(whole, start.context_shape, hidden), LULinear(whole)]
-        return start.flow(chain, Normal(whole))
-
-
-def sort(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    layers: int = 3,
-    hidden: Sequence[int] = (64, 64),
-    bins: int = 16,
-) -> Flow:
-    """For coordinates in no particular order: sorted values and their log-gaps, then splines.
-
-    Sort, LogGaps, then the chain of :func:`spline`.
-
-    Args:
-        event_shape: shape of one event; its n > 1 numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        layers: how many splines.
-        hidden: sizes of the hidden layers of every network.
-        bins: of a spline.
-
-    Raises:
-        ShapeError: for events of fewer than two numbers, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-
-    >>> import torch
-    >>> flow, x = sort(3, hidden=(8,), seed=0), torch.randn(4, 3)
-    >>> torch.equal(flow.log_prob(x), flow.log_prob(x.flip(1)))
-    True
-    """
-    with seeded(seed):
-        start = on_vectors("sort", event_shape, context_shape, context_net, support)
-        size = _at_least_two("sort", start)
-        chain = _splines(size, start.context_shape, layers, hidden, bins)
-        return start.flow([Sort(size), LogGaps(size), *chain], Normal(size))
-
-
-def max(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    layers: int = 10,
-    hidden: Sequence[int] = (64,) * 5,
-) -> Flow:
-    """For data near a curve: the plain flow and then the largest coordinate, the others drawn below it.
-
-    The chain of :func:`nf`, Max, a spline, Normal(1).
-
-    Args:
-        event_shape: shape of one event; its n > 1 numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        layers: how many couplings.
-        hidden: sizes of the hidden layers of a coupling's network.
-
-    Raises:
-        ShapeError: for events of fewer than two numbers, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-
-    >>> max(2, layers=1).base.event_shape
-    (1,)
-    """
-    with seeded(seed):
-        start = on_vectors("max", event_shape, context_shape, context_net, support)
-        size, beside = _at_least_two("max", start), 1 + start.context
-        index, differences = Categorical(1, levels=size, context_shape=beside), HalfNormal(size - 1, beside)
-        largest = Max(size, index=index, differences=differences)
-        rest = _splines(1, start.context_shape, 1, (64, 64), 16)
-        return start.flow([*_plain(start, layers, hidden), largest, *rest], Normal(1))
-
-
-def vae(
-    event_shape: int | Shape,
-    context_shape: int | Shape | None = None,
-    *,
-    context_net: ContextNet | None = None,
-    support: Support = real,
-    seed: int | None = None,
-    latent: int | None = None,
-    layers: int = 2,
-    hidden: Sequence[int] = (64, 64),
-) -> Flow:
-    """A variational autoencoder with normal encoder and decoder and splines as its prior; a bound.
-
-    Standardize, VAE, (Autoregressive spline, LULinear) x layers, Normal(latent).
-
-    Args:
-        event_shape: shape of one event; its n numbers are laid out as a vector.
-        context_shape: shape of the context, a vector of any length; None for none.
-        context_net: a network that contexts pass through first, whose own ``in_shape`` is then that of contexts.
-        support: of events: real, positive, an interval, a product of these, or integers, which are dequantised.
-        seed: initial weights are a function of it; without one they come from torch's global generator.
-        latent: how many latent numbers; None for half as many as the data have.
-        layers: how many splines the prior has.
-        hidden: sizes of the hidden layers of the prior's networks.
-
-    Raises:
-        ShapeError: for events without a number, or a context that is no vector.
-        SupportError: for a support that has no map to the real line.
-
-    >>> vae(6, layers=1).base.event_shape
-    (3,)
-    """
-    with seeded(seed):
-        start = on_vectors("vae", event_shape, context_shape, context_net, support)
-        size, context = start.size, start.context
-        inner = (size // 2 or 1) if latent is None else latent
-        # Both ends at zero would be a saddle: a decoder that ignores z, and no gradient for the encoder.
-        decoder = Normal(size, inner + context, net=MLP(inner + context, (2, size)))
-        layer = VAE(encoder=Normal(inner, size + context), decoder=decoder)
-        prior = _splines(inner, start.context_shape, layers, hidden, 8)[1:]
-        return start.flow([Standardize(size), layer, *prior], Normal(inner))
-
-
-# -- parts of chains ------------------------------------------------------------------------------------
-
-
-def _at_least_two(name: str, start: Start) -> int:
-    if start.size < 2:
-        raise ShapeError(f"the preset {name!r} is for at least two coordinates, got one: use 'spline'")
-    return start.size
-
-
-def _spline(size: int, context_shape: int | None, map: UnivariateMap, hidden: Sequence[int]) -> Transform:
-    return Autoregressive(size, context_shape, map=map, hidden=hidden, passes=min(size, MOST_PASSES))
-
-
-def _splines(size: int, context_shape: int | None, layers: int, hidden: Sequence[int], bins: int) -> list[Transform]:
-    """Standardised, then autoregressive splines with linear layers between."""
-    chain: list[Transform] = [Standardize(size)]
-    for i in range(layers):
-        if i and size > 1:
-            chain.append(LULinear(size))
-        chain.append(_spline(size, context_shape, SplineMap(bins), hidden))
-    return chain
-
-
-def positive_splines(size: int, context_shape: int | None, hidden: Sequence[int], bins: int) -> list[Transform]:
-    """Three autoregressive splines of positive numbers, forth and back and forth.
-
-    >>> [type(layer).__name__ for layer in positive_splines(2, None, (8,), 4)]
-    ['Autoregressive', 'Reverse', 'Autoregressive', 'Reverse', 'Autoregressive']
-    """
-    chain: list[Transform] = []
-    for i in range(3):
-        if i and size > 1:
-            chain.append(Reverse(size, support=positive))
-        chain.append(_spline(size, context_shape, PositiveSplineMap(bins), hidden))
-    return chain
-
-
-def _plain(start: Start, layers: int, hidden: Sequence[int]) -> list[Transform]:
-    """Standardised, then pairs of an affine coupling and a fixed random rotation."""
-    size = start.size
-    pairs = [(_coupling(size, start.context_shape, hidden), Orthogonal(size)) for _ in range(layers)]
-    return [Standardize(size), *(layer for pair in pairs for layer in pair)]
-
-
-def _coupling(size: int, context_shape: int | None, hidden: Sequence[int]) -> Transform:
-    if size == 1 and context_shape is None:
-        return Elementwise(size)  # one coordinate has no other to couple with
-    return Coupling(size, context_shape, hidden=hidden)
-
-
-def _positive_to_real(size: int) -> Transform:
-    # Softplus bends only near zero, so a latent beyond it keeps the form that the data had; a logarithm would not.
-    return Inverse(Softplus(size))
-
-
-def _joint_signs(start: Start) -> Distribution:
-    size, beside = start.size, start.size + start.context
-    JointBernoulli(size)  # refuses too many signs before a network for all their combinations is made
-    # Where signs change from one region to the next, as on a checkerboard, two hidden layers blur the borders.
-    net = MLP(beside, 2**size, hidden=(64, 64, 64), zero_init=True)
-    return JointBernoulli(size, beside, net=net)
+        context, context_net = of_context(context_shape, context_net)
+        shape = as_shape(event_shape)
+        net = AnyOrder(
+            shape, context or None, support=support, width=width, layers=layers, heads=heads, components=components,
+            dropout=0.1 if dropout is None else dropout, orders=orders, waves=waves or 0,
+        )  # fmt: skip
+        base = net if context else ColumnMixture([net, ColumnTree(shape, support=support)])
+        return Flow([], base=base, context_net=context_net)

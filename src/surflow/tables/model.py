@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,23 +13,23 @@ import torch
 from torch import Tensor
 
 from surflow._internal.fit_options import FitOptions
-from surflow._internal.random import seeded
 from surflow.data.readers.frame import Frame
 from surflow.data.readers.raw import Raw
 from surflow.data.rows import table_rows
 from surflow.data.sources import Source, read
 from surflow.data.table import existing
 from surflow.data.tables.columns import decode, encode
-from surflow.data.tables.schema import Column, ColumnKind, Schema
+from surflow.data.tables.schema import Column, Schema
 from surflow.data.tables.support import support_of
 from surflow.distribution import Distribution, Fitted
 from surflow.distributions.column_distribution import ColumnDistribution
-from surflow.distributions.column_marginals import Region
 from surflow.errors import ConfigError, DataError, ShapeError, SupportError
 from surflow.flow import Flow
 from surflow.tables import defaults
+from surflow.tables.explanation import explained
 from surflow.tables.given import regions
-from surflow.tables.libraries import Decoded, fill, library_of, make, plain, typed, written
+from surflow.tables.holes import fills
+from surflow.tables.libraries import Decoded, fill, library_of, make, plain, typed
 from surflow.tables.table import Table
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ Given: TypeAlias = Mapping[str, object]
 
 # Rows of the validation set of which the usual nats of every column are the mean.
 _USUAL_ROWS = 300
-# Rows that are explained or filled before a bar of progress moves.
-_BLOCK = 1000
-# Draws of what is not missing are asked for again so often where they came out missing, before they are weighed.
-_AGAIN = 8
 # Below this effective share of the proposals, samples of several ranges are few that repeat.
 FEW = 0.1
 
@@ -362,64 +358,7 @@ class TableModel(Distribution):
             x: the rows.
             progress: show a bar.
         """
-        log_prob, nats, middle = [x.new_zeros(0)], [x.new_zeros(0, x.shape[1])], [x.new_zeros(0)]
-        odd = [x.new_zeros(0).long()]
-        for part in _in_blocks(x, "explaining rows", progress=progress):
-            log_prob.append(super().log_prob(part).double())
-            inside = self._inside(part)
-            each = self._base.account(part).double()
-            each = each.masked_fill(~inside.all(1, keepdim=True), torch.nan).masked_fill(~inside, -torch.inf)
-            nats.append(each)
-            odd.append((self.usual - each).nan_to_num(-torch.inf).argmax(1))
-            found = torch.zeros(len(part), dtype=torch.float64)
-            for i in odd[-1].unique().tolist():
-                at = odd[-1] == i
-                known = inside[at].clone()
-                known[:, i] = False
-                found[at] = self._expected(part[at], known, i, missing=True)
-            middle.append(found)
-        oddest, by_column = torch.cat(odd), torch.cat(nats).numpy()
-        value = x.gather(1, oddest[:, None])[:, 0]
-        expected = torch.cat(middle)
-        names = np.asarray([column.name for column in self.columns], dtype=object)
-        out: list[Decoded] = [
-            ("log_prob", np.ma.masked_array(torch.cat(log_prob).numpy())),
-            ("oddest", np.ma.masked_array(names[oddest.numpy()])),
-            ("value", self._texts(value, oddest)),
-            ("expected", self._texts(expected, oddest)),
-        ]
-        named = [
-            (f"nats of {column.name}", np.ma.masked_array(by_column[:, i])) for i, column in enumerate(self.columns)
-        ]
-        return out + named
-
-    def _texts(self, values: Tensor, columns: Tensor) -> np.ma.MaskedArray:
-        """Values of the columns (n,) as texts."""
-        out = np.ma.masked_array(np.full(len(values), "", dtype=object), np.zeros(len(values), dtype=bool))
-        for i in columns.unique().tolist():
-            at = (columns == i).numpy()
-            out[at] = written(self.columns[i], decode(self.columns[i], values.numpy()[at]))
-        return out
-
-    def _expected(self, x: Tensor, known: Tensor, i: int, *, missing: bool) -> Tensor:
-        """The median of a column of numbers or ordered names, or its most likely name, given what is known of rows.
-
-        ``missing`` where it may be expected to be missing.
-        """
-        column, names = self.columns[i], len(self.columns[i].categories)
-        layout = self._base.layout
-        shares = self._base.shares(x, i, known)
-        if column.kind.named and column.kind is not ColumnKind.ORDERED:
-            values = shares[:, :names].argmax(1).double()
-            most = shares[:, :names].amax(1)
-        else:
-            values = self._base.quantile(x, (0.5,), i, known)[:, 0].double()
-            values = values.clamp(max=names - 1) if column.kind.named else values
-            most = torch.full_like(values, 0.5)
-        at = int(layout.missing_at[i])
-        if missing and at >= 0:
-            values = values.masked_fill(shares[:, at] > most, torch.nan)
-        return values
+        return explained(self._base, self.columns, self.usual, x, progress=progress)
 
     def impute(
         self, rows: Source | Table, *, draws: int | None = None, seed: int | None = None, progress: bool = False
@@ -460,71 +399,8 @@ class TableModel(Distribution):
         x = torch.from_numpy(encode(frame, self.schema.only(names).columns))
         known = ~x.isnan()
         self._check(x, known, frame)
-        open_rows = (~known).any(1).nonzero()[:, 0]
-        filled = x.expand(draws or 1, *x.shape).clone()
-        for number in range(draws or 1):
-            for block, at in enumerate(_in_blocks(open_rows, "filling holes", progress=progress)):
-                if draws is None:
-                    filled[0, at] = self._best(x[at], known[at])
-                else:
-                    own = None if seed is None else (seed * 1_000_003 + number) * 1_000_003 + block
-                    filled[number, at] = self._joint(x[at], known[at], own)
-        holes = {column.name: (~known[:, i]).nonzero()[:, 0].numpy() for i, column in enumerate(self.columns)}
-        return [
-            {
-                column.name: (holes[column.name], decode(column, each[holes[column.name], i].numpy()))
-                for i, column in enumerate(self.columns)
-                if len(holes[column.name])
-            }
-            for each in filled
-        ]
-
-    def _best(self, x: Tensor, known: Tensor) -> Tensor:
-        out = x.clone()
-        for i in (~known).any(0).nonzero()[:, 0].tolist():
-            at = ~known[:, i]
-            out[at, i] = self._expected(x[at], known[at], i, missing=False)
-        return out
-
-    def _joint(self, x: Tensor, known: Tensor, seed: int | None) -> Tensor:
-        """Holes drawn together, given that none is missing: drawn anew where one is, weighed where that is often."""
-        out, left = x.clone(), torch.arange(len(x))
-        with seeded(seed):
-            for _ in range(_AGAIN):
-                if not len(left):
-                    return out
-                drawn = self._base.sample_given(x[left], known[left]).to(x.dtype)
-                out[left] = torch.where(known[left], x[left], drawn)
-                left = left[~self._filled_in(out[left], known[left])]
-            for pattern in known[left].unique(dim=0):
-                at = left[(known[left] == pattern).all(1)]
-                where = {i: self._anything(i) for i in (~pattern).nonzero()[:, 0].tolist()}
-                drawn, _ = self._base.sample_where(x[at], pattern.nonzero()[:, 0].tolist(), where)
-                out[at] = torch.where(pattern, x[at], drawn.to(x.dtype))
-        return out
-
-    def _filled_in(self, x: Tensor, known: Tensor) -> Tensor:
-        """Rows whose holes all have a value that a file can hold."""
-        names = [len(c.categories) if c.kind.named else torch.inf for c in self.columns]
-        return (known | (x < torch.tensor(names, dtype=x.dtype))).all(1)
-
-    def _anything(self, i: int) -> Region:
-        column = self.columns[i]
-        if column.kind.named:
-            return Region(points=tuple(map(float, range(len(column.categories)))), intervals=())
-        return Region(points=(), intervals=((-np.inf, np.inf),))
+        return fills(self._base, self.columns, x, draws=draws, seed=seed, progress=progress)
 
 
 def _source(rows: Source | Table) -> Source:
     return rows.source if isinstance(rows, Table) else rows
-
-
-def _in_blocks(x: Tensor, title: str, *, progress: bool) -> Iterable[Tensor]:
-    """Rows some at a time, with a bar on the terminal."""
-    parts = x.split(_BLOCK) if len(x) else ()
-    if not progress:
-        return parts
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(parts, title, console=Console(stderr=True))

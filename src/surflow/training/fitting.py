@@ -127,8 +127,8 @@ def fit(
             :class:`~surflow.TableModel` also takes a :class:`~surflow.Table`, holds 15 % of its rows out, at most 1500,
             and has options of its own for its size in place of the defaults below.
         validation: a fraction of the rows to hold out, or a set: tensors, a ``Dataset`` or a ``DataLoader``.
-        steps, minutes: the length of the run, whichever ends first; 2000 steps if neither is given. Minutes count the
-            time before a kill.
+        steps, minutes: the length of the run, whichever ends first; 2000 steps if neither is given. Minutes are those
+            of a clock on the wall, whatever else the machine does, and count the time before a kill.
         batch_size: rows of one step on each device, 256 by default; at most all of them.
         lr: the learning rate at its highest, .001 by default.
         schedule: "cosine" rises over the first twentieth and falls to zero, over the steps or, with minutes alone, over
