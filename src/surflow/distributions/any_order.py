@@ -284,7 +284,7 @@ class AnyOrder(ColumnDistribution):
         else:
             found, log_weight = self._orders_of([], given.tolist())
             first = torch.cat(found).long().expand(len(x), -1, -1)  # (n, orders, known)
-        n, orders, size = first.shape
+        n, orders = first.shape[:2]
         columns = torch.tensor(of, device=x.device)
         # All columns asked for after all orders, in one pass: (n, orders, columns).
         order = torch.cat(
