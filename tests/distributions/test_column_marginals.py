@@ -182,7 +182,7 @@ def test_several_orders_count_as_they_predict_what_is_known() -> None:
 
 
 @every
-@pytest.mark.parametrize("known", [[], [2], [0, 3], [0, 1, 3]])
+@pytest.mark.parametrize("known", [[], [2], [0, 3], [0, 1, 3], [0, 1, 2, 3]])
 def test_marginals_at_once_are_those_of_each_column(build: Build, known: list[int]) -> None:
     rows, row = build(), EVERY[30:31]
     found, weight = rows.marginals(row, known)

@@ -285,7 +285,8 @@ class ColumnDistribution(Distribution):
             weight, context = share[0], None if context is None else context.expand(draws, *context.shape[1:])
         of = [column for column in range(x.shape[1]) if column not in known and column not in regions]
         with seeded(seed):
-            return dict(zip(of, self._marginals(x, mask, of, context, drawing=bool(regions)), strict=True)), weight
+            found = self._marginals(x, mask, of, context, drawing=bool(regions)) if of else []
+        return dict(zip(of, found, strict=True)), weight
 
     # -- shared by subclasses -------------------------------------------------------------------------
 

@@ -95,8 +95,8 @@ class Numbers(Explorer):
         found = self.drawn[fits]
         if len(found) < _FEWEST:
             raise DataError(
-                f"only {len(found)} of {len(self.drawn):,} drawn rows lie within all of this, too few to show: widen or "
-                "free a column"
+                f"only {len(found)} of {len(self.drawn):,} drawn rows lie within all of this, too few to show: "
+                "widen or free a column"
             )
         return found
 

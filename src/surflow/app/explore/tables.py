@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from surflow._internal.random import seeded
 from surflow.app.explore.frames import Frame, exact_text
 from surflow.app.explore.questions import Answer, Asked, Explorer, entries, heat, shares, whole
 from surflow.data.tables.schema import OTHER, ColumnKind
@@ -175,6 +176,7 @@ class Tables(Explorer):
 
     # -- two columns ------------------------------------------------------------------------------------
 
+    @torch.no_grad()
     def pair(self, asked: Asked) -> Answer:
         """Two columns together, given what is said of all."""
         names = [column.name for column in self.model.columns]
@@ -187,17 +189,17 @@ class Tables(Explorer):
         own = {i: where.pop(i) for i in (a, b) if i in where}
         x, _, mask = self.base._with_known(x, known, None)
         weight = torch.ones(1, dtype=torch.float64)
-        if where:
-            torch.default_generator.manual_seed(0)
-            x, mask, share = self.base._propose(x, mask, self.base._regions(mask, where), None, _DRAWS_OF_PAIRS)
-            weight = share[0]
-        along = self._cells(a, self.base._marginals(x, mask, [a], None, drawing=bool(where))[0])
-        at = self._centres(a)
-        lines = x.repeat_interleave(len(at), 0).index_copy(1, torch.tensor([a]), at.repeat(len(x))[:, None].to(x.dtype))
-        held = mask.repeat_interleave(len(at), 0).index_fill(1, torch.tensor([a]), value=True)
-        across = self._cells(b, self.base._marginals(lines, held, [b], None, drawing=bool(where))[0])
-        across = across.reshape(len(x), len(at), -1)
-        joint = (weight[:, None, None] * along[..., None] * across).sum(0)
+        with seeded(0):
+            if where:
+                x, mask, share = self.base._propose(x, mask, self.base._regions(mask, where), None, _DRAWS_OF_PAIRS)
+                weight = share[0]
+            along = self._cells(a, self.base._marginals(x, mask, [a], None, drawing=bool(where))[0])
+            at, axis = self._centres(a), torch.tensor([a])
+            lines, held = x.repeat_interleave(len(at), 0), mask.repeat_interleave(len(at), 0)
+            lines = lines.index_copy(1, axis, at.repeat(len(x))[:, None].to(x.dtype))
+            held = held.index_fill(1, axis, value=True)
+            across = self._cells(b, self.base._marginals(lines, held, [b], None, drawing=bool(where))[0])
+        joint = (weight[:, None, None] * along[..., None] * across.reshape(len(x), len(at), -1)).sum(0)
         joint = joint * self._inside(a, own)[:, None] * self._inside(b, own)
         joint = joint[: self._shown_cells(a), : self._shown_cells(b)]
         total = float(joint.sum())

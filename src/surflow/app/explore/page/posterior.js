@@ -27,7 +27,7 @@ export async function build({ parameters, size, fields, exact, bound }, main) {
     const choose = (at) => make("select", { change: () => show() }, ...parameters.map((each, i) => make("option", { value: i, selected: i === at }, each.name)));
     pair = { x: choose(0), y: choose(1), svg: make("svg:svg", { class: "plot" }) };
     const together = section("Two parameters together", field("across", pair.x), field("up", pair.y));
-    together.append(make("figure", {}, pair.svg, make("figcaption", { class: "note" }, `Blue: draws of the model${exact ? "; dark: of the exact posterior" : ""}; orange: the parameters of the observation.`)));
+    together.append(make("figure", {}, pair.svg, make("figcaption", { class: "note" }, `Blue: draws of the model${exact ? "; in the colour of this text: of the exact posterior" : ""}; orange: the parameters of the observation.`)));
     main.replaceChildren(part, result, together);
   } else main.replaceChildren(part, result);
 

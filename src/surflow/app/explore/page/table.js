@@ -41,9 +41,7 @@ function how(answer) {
 
 /** A column: its element, what is said of it, and how it is shown. */
 function card(column, changed, exact) {
-  const type = make("span", { class: "type" }, ` ${column.type}`);
-  const legend = make("legend", {}, column.name, type);
-  const element = make("fieldset", {}, legend);
+  const element = make("fieldset", {}, make("legend", {}, column.name), make("p", { class: "type" }, column.type));
   const missing = !column.missing ? null : make("input", { type: "checkbox", change: () => { if (missing.checked) clear(); changed(); } });
   const body = column.names ? named(column, changed, missing) : numeric(column, () => { if (missing) missing.checked = false; changed(); }, missing, exact);
   const clear = () => body.clear();
@@ -175,7 +173,7 @@ function rowsOf(columns, asked, fix, exact) {
     const { rows } = await ask("rows", asked({ seed }));
     seed += 1;
     const head = make("tr", {}, ...columns.map((column) => make("th", { scope: "col" }, column.name)), make("th", { scope: "col" }, "ask"));
-    const body = rows.map((row, number) => make("tr", {}, ...row.map((text) => make("td", { class: text === null ? "gone" : null }, text ?? "missing")), make("td", {},
+    const body = rows.map((row, number) => make("tr", {}, ...row.map((text) => make("td", { class: text === null ? "gone" : null }, brief(text))), make("td", {},
       make("button", { type: "button", "aria-label": `Explain row ${number + 1}`, click: () => explain(row) }, "Explain"), " ",
       exact ? make("button", { type: "button", "aria-label": `Fix the values of row ${number + 1}`, click: () => fix(row.map((text) => text === null ? { missing: true } : { text })) }, "Fix") : null)));
     table.replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
@@ -197,10 +195,13 @@ function rowsOf(columns, asked, fix, exact) {
 }
 
 
+// A number of full resolution has more digits than anybody reads.
+const brief = (text) => text === null ? "missing" : /^-?\d*\.\d{9,}(e.*)?$/.test(text) ? Number(text).toPrecision(5) : text;
+
 const nats = (value) => value === null ? "−∞" : value.toFixed(2).replace("-", "−");
 
 function accountOf(columns, row, answer) {
-  const lines = columns.map((column, i) => make("tr", { class: column.name === answer.oddest ? "odd" : null }, make("th", { scope: "row" }, column.name), make("td", {}, row[i] ?? "missing"),
+  const lines = columns.map((column, i) => make("tr", { class: column.name === answer.oddest ? "odd" : null }, make("th", { scope: "row" }, column.name), make("td", {}, brief(row[i])),
     make("td", { class: "number" }, nats(answer.nats[i])), make("td", { class: "number" }, nats(answer.usual[i]))));
   const head = ["column", "value", "nats given the others", "usual"].map((name, i) => make("th", { scope: "col", class: i > 1 ? "number" : null }, name));
   return make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...lines)));
@@ -211,7 +212,8 @@ const isFixed = (said) => Boolean(said) && (said.missing || said.names?.length =
 /** Two columns as a density, or as drawn rows. */
 function pairOf(columns, asked) {
   const choose = (at) => make("select", { change: () => update() }, ...columns.map((column, i) => make("option", { value: column.name, selected: i === at }, column.name)));
-  const [x, y] = [choose(0), choose(1)];
+  const order = columns.map((_, i) => i).sort((a, b) => Boolean(columns[a].names) - Boolean(columns[b].names) || a - b);
+  const [x, y] = [choose(order[0]), choose(order[1])]; // numbers first
   const svg = make("svg:svg", { class: "plot" }), note = make("figcaption", { class: "note" });
   const figure = make("figure", {}, svg, note);
   const element = section("Two columns together", field("across", x), field("up", y));
