@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import surflow as sf
+from surflow.app import runs
+from surflow.app.config import parse_config
 from surflow.app.explore import Server
+from surflow.app.explore import explorer_of as explorer_of_run
 from surflow.app.explore.frames import Frame
 from surflow.app.explore.images import Images
 from surflow.app.explore.numbers import Numbers
@@ -21,7 +29,7 @@ from surflow.app.explore.plane import Plane
 from surflow.app.explore.posteriors import Posteriors
 from surflow.app.explore.questions import Explorer
 from surflow.app.explore.tables import Tables
-from surflow.app.runs import DataSpec
+from surflow.app.runs import DataSpec, RunFolder
 from surflow.data import Column, ColumnKind, ContextColumn, ContextEncoding, simulator
 from surflow.errors import ConfigError, DataError
 from surflow.supports import Integers, real
@@ -282,3 +290,58 @@ def test_names_from_data_are_no_markup(tables: Tables, monkeypatch: pytest.Monke
 def test_a_port_that_is_taken_is_said(server: Server, tables: Tables) -> None:
     with pytest.raises(sf.errors.FileError, match="--port"):
         Server(tables, server.server_address[1])
+
+
+# -- the command -------------------------------------------------------------------------------------------
+
+
+def run_of(folder: Path, data: dict[str, object]) -> RunFolder:
+    """A run whose model has not been trained."""
+    config = parse_config({"data": data})
+    splits = runs.load_splits(config)
+    config = config.settled(splits)
+    run = RunFolder(folder)
+    with run.held():
+        run.begin(config, splits)
+        run.keep(runs.build(config, splits))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        ({"source": "moons", "rows": 100}, Plane),
+        ({"source": "iris", "context": ["species"]}, Numbers),
+        ({"source": "digits", "context": ["digit"], "rows": 50}, Images),
+        ({"source": "two_moons", "rows": 100}, Posteriors),
+    ],
+)
+def test_a_run_has_the_page_of_its_kind(tmp_path: Path, data: dict[str, object], kind: type[Explorer]) -> None:
+    explorer = explorer_of_run(run_of(tmp_path / "run", data))
+    assert isinstance(explorer, kind) and str(data["source"]) in explorer.sentence
+    json.dumps(explorer.describe(), allow_nan=False)
+
+
+def test_what_no_page_shows_is_said(tmp_path: Path) -> None:
+    np.save(tmp_path / "sets.npy", np.random.default_rng(0).normal(size=(60, 6, 2)))
+    run = run_of(tmp_path / "run", {"source": str(tmp_path / "sets.npy"), "sets": True})
+    with pytest.raises(ConfigError, match="tables, the plane, images and posteriors"):
+        explorer_of_run(run)
+
+
+@pytest.mark.e2e
+def test_the_command_prints_an_address_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    run_of(tmp_path / "run", {"source": "moons", "rows": 100})
+    command = [sys.executable, "-m", "surflow", "explore", str(tmp_path / "run")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    ) as asked:
+        assert asked.stdout is not None
+        address = next(line.strip() for line in asked.stdout if "http://" in line)
+        _, _, host, path = address.split("/", 3)
+        connection = HTTPConnection(host, timeout=20)
+        connection.request("GET", f"/{path}")
+        assert connection.getresponse().status == 200
+        connection.close()
+        asked.send_signal(signal.SIGINT)
+        assert "ended" in asked.stdout.read() and asked.wait(20) == 0
