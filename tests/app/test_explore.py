@@ -22,7 +22,7 @@ from surflow.app import runs
 from surflow.app.config import parse_config
 from surflow.app.explore import Server
 from surflow.app.explore import explorer_of as explorer_of_run
-from surflow.app.explore.frames import Frame
+from surflow.app.explore.frames import Frame, exact_text
 from surflow.app.explore.images import Images
 from surflow.app.explore.numbers import Numbers
 from surflow.app.explore.plane import Plane
@@ -33,6 +33,7 @@ from surflow.app.runs import DataSpec, RunFolder
 from surflow.data import Column, ColumnKind, ContextColumn, ContextEncoding, simulator
 from surflow.errors import ConfigError, DataError
 from surflow.supports import Integers, real
+from surflow.tables.given import regions
 
 CLASSES = ContextEncoding([ContextColumn("class", ["a", "b"])])
 
@@ -159,6 +160,18 @@ def test_quantiles_of_bars_know_single_values() -> None:
     shown = frame.show(mass, atoms=[(0.0, 0.6)])
     assert shown["middle"][:2] == ["0.00", "0.00"] and float(shown["middle"][2]) > 4000
     assert shown["atoms"] == [["0.00", 0.6]]
+
+
+def test_moments_are_written_short_and_read_again() -> None:
+    column = Column("at", ColumnKind.DATE, format="timestamp", step=1.0)
+    noon = 86_400 * 0.5
+    for value, text in (
+        (0.0, "1970-01-01"),
+        (noon, "1970-01-01T12:00:00"),
+        (noon + 0.25, "1970-01-01T12:00:00.250000"),
+    ):
+        assert exact_text(column, value) == text
+    assert regions([column], {"at": "1970-01-01T12:00:00"})[0].points == (noon,)
 
 
 # -- other models ------------------------------------------------------------------------------------------

@@ -117,5 +117,8 @@ class Frame:
 
 
 def exact_text(column: Column, value: float) -> str:
-    """A value as the table writes it, to its last digit."""
-    return str(written(column, decode(column, np.asarray([value])))[0])
+    """A value as the table writes it, to its last digit; of a moment no more than it has."""
+    text = str(written(column, decode(column, np.asarray([value])))[0])
+    if column.format in ("date", "timestamp"):
+        text = text.removesuffix(".000000").removesuffix("T00:00:00")
+    return text
