@@ -179,3 +179,56 @@ def test_several_orders_count_as_they_predict_what_is_known() -> None:
     assert torch.allclose(table.log_prob_of(x, [0, 3], given=[1, 2]), expected, atol=1e-6)
     assert torch.allclose(table.log_prob_of(x, [0, 1, 2, 3]), table.log_prob(x), atol=1e-6)
     assert MIXED.contains(x).all()
+
+
+@every
+@pytest.mark.parametrize("known", [[], [2], [0, 3], [0, 1, 3], [0, 1, 2, 3]])
+def test_marginals_at_once_are_those_of_each_column(build: Build, known: list[int]) -> None:
+    rows, row = build(), EVERY[30:31]
+    found, weight = rows.marginals(row, known)
+    assert sorted([*found, *known]) == list(range(4)) and weight.tolist() == [1.0]
+    mask = torch.tensor([column in known for column in range(4)])
+    edges = torch.tensor([[-math.inf, 0.3, 1.2, 4.0, math.inf]]).double()
+    for column, marginal in found.items():
+        torch.testing.assert_close(marginal.shares, rows.shares(row, column, mask), rtol=1e-4, atol=1e-6)
+        if rows.layout.rests[column]:
+            q = (0.1, 0.5, 0.9)
+            assert torch.equal(marginal.quantile(q), rows.quantile(row, q, column, mask))
+            rest = marginal.shares[:, marginal.rest]
+            torch.testing.assert_close(marginal.mass(edges[:, :-1], edges[:, 1:]).sum(1), rest, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("build", [_tree, _mixture])
+@pytest.mark.parametrize("case", ["range", "two"])
+def test_marginals_given_regions_are_the_mean_over_their_draws(build: Build, case: str) -> None:
+    rows, (where, inside) = build(), REGIONS[case]
+    mass = rows.log_prob(EVERY).exp().detach() * inside * (EVERY[:, 0] == 1)
+    found, weight = rows.marginals(EVERY[40:41] * 0 + 1, [0], where, draws=6000, seed=0)
+    assert set(found) == set(range(1, 4)) - set(where) and weight.sum().item() == pytest.approx(1)
+    for column, marginal in found.items():
+        values = marginal.values
+        expected = torch.stack([mass[(EVERY[:, column] == v) | (EVERY[:, column].isnan() & v.isnan())].sum()
+                                for v in values]) / mass.sum()  # fmt: skip
+        shares = (marginal.shares * weight[:, None]).sum(0)
+        if marginal.rest < 0:
+            torch.testing.assert_close(shares, expected.double(), atol=0.02, rtol=0)
+    assert torch.equal(rows.marginals(EVERY[:1] * 0 + 1, [0], where, seed=1)[1],
+                       rows.marginals(EVERY[:1] * 0 + 1, [0], where, seed=1)[1])  # fmt: skip
+
+
+def test_lines_of_a_marginal_are_those_of_its_rows() -> None:
+    index, edges = torch.tensor([2, 0, 2]), torch.tensor([[0.2, 0.9, 1.6]]).double()
+    for rows in (_tree(), _mixture(), _table()):
+        whole = rows._marginals(EVERY[:3].double(), rows._mask([0]).expand(3, -1), [1], None)[0]
+        picked = whole.of_rows(index)
+        assert torch.equal(picked.shares, whole.shares[index])
+        torch.testing.assert_close(picked.mass(edges[:, :-1], edges[:, 1:]),
+                                   whole.mass(edges[:, :-1], edges[:, 1:])[index])  # fmt: skip
+
+
+def test_marginals_are_of_one_row() -> None:
+    rows = _table()
+    with pytest.raises(sf.errors.ShapeError, match="one row"):
+        rows.marginals(EVERY[:2])
+    with pytest.raises(sf.errors.ShapeError, match="a region or a known value"):
+        rows.marginals(EVERY[:1], [0], {0: Region(points=(1.0,))})

@@ -13,7 +13,7 @@ from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape
 from surflow.distributions.column_conditionals import ColumnConditionals
 from surflow.distributions.column_distribution import ColumnDistribution
-from surflow.distributions.column_marginals import ColumnMarginal, LogisticMarginal, MixedMarginal
+from surflow.distributions.column_marginals import ColumnMarginal, LogisticMarginal, MixedMarginal, PooledMarginal
 from surflow.distributions.column_transformer import ColumnTransformer
 from surflow.distributions.discrete import draw_categories
 from surflow.distributions.stacked import weights
@@ -275,6 +275,33 @@ class AnyOrder(ColumnDistribution):
             return parts[0]
         before = [self.conditionals.log_prob(h, x).where(known, 0.0).sum(1) for h in hidden]
         return MixedMarginal(parts, (torch.stack(before, 1).double() + log_weight.double()).softmax(1))
+
+    def _marginals(
+        self, x: Tensor, known: Tensor, of: list[int], context: Tensor | None, *, drawing: bool = False
+    ) -> list[ColumnMarginal]:
+        given, log_weight = known[0].nonzero()[:, 0], self.log_weight.new_zeros(1)
+        if drawing:  # one order of what is known for each row
+            first = given[torch.rand(len(x), len(given), device=x.device).argsort(1)][:, None]
+        else:
+            found, log_weight = self._orders_of([], given.tolist())
+            first = torch.cat(found).long().expand(len(x), -1, -1)  # (n, orders, known)
+        n, orders = first.shape[:2]
+        columns = torch.tensor(of, device=x.device)
+        # All columns asked for after all orders, in one pass: (n, orders, columns).
+        order = torch.cat(
+            [first[:, :, None].expand(-1, -1, len(of), -1), columns.expand(n, orders, -1)[..., None]], 3
+        ).flatten(0, 2)
+        rows = x.repeat_interleave(orders * len(of), 0)
+        each = None if context is None else context.repeat_interleave(orders * len(of), 0)
+        h = self.net(rows, order, each)
+        asked = h[torch.arange(len(h), device=x.device), order[:, -1]].reshape(n * orders, len(of), -1)
+        weight = x.new_zeros(n, orders, dtype=torch.float64)
+        if orders > 1:
+            before = self.conditionals.log_prob(h[:: len(of)], x.repeat_interleave(orders, 0)).reshape(n, orders, -1)
+            weight = before.where(known[:, None], 0.0).sum(2).double() + log_weight.double()
+        weight = weight.softmax(1)
+        parts = [LogisticMarginal(self.conditionals, asked[:, i], column) for i, column in enumerate(of)]
+        return [PooledMarginal(part, weight) for part in parts]
 
     @torch.no_grad()
     def account(self, x: Tensor, context: Tensor | None = None) -> Tensor:

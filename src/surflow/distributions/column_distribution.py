@@ -76,6 +76,12 @@ class ColumnDistribution(Distribution):
         """
         raise NotImplementedError
 
+    def _marginals(
+        self, x: Tensor, known: Tensor, of: list[int], context: Tensor | None, *, drawing: bool = False
+    ) -> list[ColumnMarginal]:
+        """The same of several columns; the columns known are those of all rows."""
+        return [self._marginal(x, known, column, context, drawing=drawing) for column in of]
+
     def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x = self._sample(n, context)
         return x, self._log_prob(x, context)
@@ -149,37 +155,13 @@ class ColumnDistribution(Distribution):
             DataError: for known values outside the support, or regions that no row can lie in.
         """
         x, context, known = self._with_known(x, known, context)
-        self._check_columns(list(where), [])
-        twice = [column for column in where if known[:, column].any()]
-        if twice:
-            raise ShapeError(f"expected a region or a known value of a column, got both of the columns {twice}")
-        regions = {column: Within.of(self.layout, column, region) for column, region in where.items()}
-        for column, within in regions.items():
-            if not within.entries.any() and not len(within.low):
-                raise DataError(f"no value of column {column} lies in {where[column]}")
+        regions = self._regions(known, where)
         several = 1 if len(where) < 2 else _PROPOSALS
         effective = []
 
         def draw(x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
             n = len(x)
-            rows, held = x.repeat_interleave(several, 0), known.repeat_interleave(several, 0)
-            given = None if context is None else context.repeat_interleave(several, 0)
-            log_weight = rows.new_zeros(len(rows), dtype=torch.float64)
-            for i, (column, within) in enumerate(regions.items()):
-                if i:
-                    value, log_mass = self._marginal(rows, held, column, given, drawing=True).draw_within(within)
-                else:  # all proposals of a row are from one marginal
-                    marginal = self._marginal(x, known, column, context, drawing=True)
-                    each = [marginal.draw_within(within) for _ in range(several)]
-                    value, log_mass = (torch.stack(part, 1).flatten() for part in zip(*each, strict=True))
-                log_weight = log_weight + log_mass
-                at = torch.tensor([column], device=x.device)
-                rows = rows.index_copy(1, at, value[:, None].to(rows.dtype))
-                held = held.index_fill(1, at, value=True)
-            never = log_weight.reshape(n, several).isneginf().all(1)
-            if never.any():
-                raise DataError(f"no row has a probability where columns {list(where)} lie in {list(where.values())}")
-            share = log_weight.reshape(n, several).softmax(1)
+            rows, held, share = self._propose(x, known, regions, context, several)
             effective.append((1 / share.square().sum(1)).sum().item() / several)
             kept = torch.arange(n, device=x.device) * several + draw_categories(n, share.clamp(min=1e-300).log())
             return self._filled(rows[kept], held[kept], context)
@@ -258,7 +240,89 @@ class ColumnDistribution(Distribution):
 
         return self._in_parts(each, x, context)
 
+    @torch.no_grad()
+    def marginals(
+        self,
+        x: Tensor,
+        known: Sequence[int] = (),
+        where: Mapping[int, Region] | None = None,
+        context: Tensor | None = None,
+        *,
+        draws: int = 64,
+        seed: int | None = None,
+    ) -> tuple[dict[int, ColumnMarginal], Tensor]:
+        """Every other column given what is known of one row, at once: shares, masses, quantiles and draws.
+
+        Given regions of columns too, each has a line for every one of so many ``draws`` of these columns within
+        their regions: their mean with the weights of the draws is the marginal, up to what the draws leave to chance.
+
+        Args:
+            x: a row (1, D); what is not known may hold anything.
+            known: columns by number.
+            where: a region of columns that are not known, by number.
+            context: of the row, or None.
+            draws: of the columns in regions.
+            seed: of the draws.
+
+        Returns:
+            The marginals by column, those of regions left out, and the weights of their lines, (lines,): one, of weight
+            1, without regions.
+
+        Raises:
+            ShapeError: for several rows, columns that are not there, or known as well.
+            DataError: for known values outside the support, or regions that no row can lie in.
+        """
+        if len(x) != 1:
+            raise ShapeError(f"expected one row, (1, {self.event_shape[0]}), got {tuple(x.shape)}")
+        x, context, mask = self._with_known(x, known, context)
+        regions = self._regions(mask, where or {})
+        weight = torch.ones(1, dtype=torch.float64, device=x.device)
+        if regions:
+            with seeded(seed):
+                x, mask, share = self._propose(x, mask, regions, context, draws)
+            weight, context = share[0], None if context is None else context.expand(draws, *context.shape[1:])
+        of = [column for column in range(x.shape[1]) if column not in known and column not in regions]
+        with seeded(seed):
+            found = self._marginals(x, mask, of, context, drawing=bool(regions)) if of else []
+        return dict(zip(of, found, strict=True)), weight
+
     # -- shared by subclasses -------------------------------------------------------------------------
+
+    def _regions(self, known: Tensor, where: Mapping[int, Region]) -> dict[int, Within]:
+        """Regions as the layout has them, checked."""
+        self._check_columns(list(where), [])
+        twice = [column for column in where if known[:, column].any()]
+        if twice:
+            raise ShapeError(f"expected a region or a known value of a column, got both of the columns {twice}")
+        regions = {column: Within.of(self.layout, column, region) for column, region in where.items()}
+        for column, within in regions.items():
+            if not within.entries.any() and not len(within.low):
+                raise DataError(f"no value of column {column} lies in {where[column]}")
+        return regions
+
+    def _propose(
+        self, x: Tensor, known: Tensor, regions: Mapping[int, Within], context: Tensor | None, several: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """So many proposals a row with values drawn in the regions, each given those before: rows and what is known of
+        them, (n several, D), and the weights of the proposals of a row, (n, several), which sum to one."""
+        n = len(x)
+        rows, held = x.repeat_interleave(several, 0), known.repeat_interleave(several, 0)
+        given = None if context is None else context.repeat_interleave(several, 0)
+        log_weight = rows.new_zeros(len(rows), dtype=torch.float64)
+        for i, (column, within) in enumerate(regions.items()):
+            if i:
+                marginal = self._marginal(rows, held, column, given, drawing=True)
+            else:  # all proposals of a row are from one marginal
+                of = torch.arange(n, device=x.device).repeat_interleave(several)
+                marginal = self._marginal(x, known, column, context, drawing=True).of_rows(of)
+            value, log_mass = marginal.draw_within(within)
+            log_weight = log_weight + log_mass
+            at = torch.tensor([column], device=x.device)
+            rows = rows.index_copy(1, at, value[:, None].to(rows.dtype))
+            held = held.index_fill(1, at, value=True)
+        if log_weight.reshape(n, several).isneginf().all(1).any():
+            raise DataError(f"no row has a probability where columns {list(regions)} lie in their regions")
+        return rows, held, log_weight.reshape(n, several).softmax(1)
 
     @property
     def _event_type(self) -> torch.dtype:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -113,12 +115,18 @@ class ColumnMarginal:
         self.values, self.rest = layout.values_of(column)
 
     def mass(self, low: Tensor, high: Tensor) -> Tensor:
-        """Probabilities of the rest between two numbers, (n, k); (n, k)."""
+        """Probabilities of the rest between two numbers, (n, k) or the same of all rows, (1, k); (n, k)."""
         raise NotImplementedError
 
     def draw(self, low: Tensor, high: Tensor) -> Tensor:
         """Numbers of the rest between two numbers, (n,); (n,), double."""
         raise NotImplementedError
+
+    def of_rows(self, index: Tensor) -> Self:
+        """The marginals of some rows, or of the same ones several times, (m,)."""
+        picked = copy(self)
+        picked.shares = self.shares[index]
+        return picked
 
     def on_scale(self, v: Tensor) -> Tensor:
         """Where numbers, infinite ones among them, lie on the scale of the rest."""
@@ -177,9 +185,15 @@ class LogisticMarginal(ColumnMarginal):
         super().__init__(conditionals.layout, column, conditionals.shares(h, of)[:, start : start + size])
         self.conditionals, self.of, self.mixture = conditionals, of, conditionals.mixture_of(h, of)
 
+    def of_rows(self, index: Tensor) -> Self:
+        picked = super().of_rows(index)
+        log_weight, m, s = self.mixture
+        picked.of, picked.mixture = self.of[index], (log_weight[index], m[index], s[index])
+        return picked
+
     def mass(self, low: Tensor, high: Tensor) -> Tensor:
-        k = low.shape[1]
-        low, high = self.on_scale(low), self.on_scale(high)
+        n, k = len(self.shares), low.shape[1]
+        low, high = (self.on_scale(end).expand(n, -1) for end in (low, high))
         log_weight, m, s = (part.repeat_interleave(k, 0) for part in self.mixture)
         of = self.of.repeat_interleave(k)
         share = self.conditionals.log_mass((log_weight, m, s), of, low.flatten(), high.flatten()).exp()
@@ -197,6 +211,11 @@ class MixedMarginal(ColumnMarginal):
         super().__init__(parts[0].layout, parts[0].column, shares)
         self.parts, self.weight = parts, weight
 
+    def of_rows(self, index: Tensor) -> Self:
+        picked = super().of_rows(index)
+        picked.parts, picked.weight = [part.of_rows(index) for part in self.parts], self.weight[index]
+        return picked
+
     def mass(self, low: Tensor, high: Tensor) -> Tensor:
         return (torch.stack([part.mass(low, high) for part in self.parts], 1) * self.weight[..., None]).sum(1)
 
@@ -205,6 +224,32 @@ class MixedMarginal(ColumnMarginal):
         k = draw_categories(len(mass), mass.clamp(min=1e-300).log())
         drawn = torch.stack([part.draw(low, high) for part in self.parts], 1)
         return drawn.gather(1, k[:, None])[:, 0]
+
+
+class PooledMarginal(ColumnMarginal):
+    """The mean of several lines of one marginal, side by side, with weights (n, several)."""
+
+    def __init__(self, part: ColumnMarginal, weight: Tensor) -> None:
+        shares = (part.shares.reshape(*weight.shape, -1) * weight[..., None]).sum(1)
+        super().__init__(part.layout, part.column, shares)
+        self.part, self.weight = part, weight
+
+    def of_rows(self, index: Tensor) -> Self:
+        picked, several = super().of_rows(index), self.weight.shape[1]
+        lines = index[:, None] * several + torch.arange(several, device=index.device)
+        picked.part, picked.weight = self.part.of_rows(lines.flatten()), self.weight[index]
+        return picked
+
+    def mass(self, low: Tensor, high: Tensor) -> Tensor:
+        if len(low) > 1:
+            low, high = (end.repeat_interleave(self.weight.shape[1], 0) for end in (low, high))
+        return (self.part.mass(low, high).reshape(*self.weight.shape, -1) * self.weight[..., None]).sum(1)
+
+    def draw(self, low: Tensor, high: Tensor) -> Tensor:
+        low, high = (end.repeat_interleave(self.weight.shape[1], 0) for end in (low, high))
+        mass = self.part.mass(low[:, None], high[:, None]).reshape(self.weight.shape) * self.weight
+        k = draw_categories(len(mass), mass.clamp(min=1e-300).log())
+        return self.part.draw(low, high).reshape(self.weight.shape).gather(1, k[:, None])[:, 0]
 
 
 class BinnedMarginal(ColumnMarginal):
@@ -232,6 +277,11 @@ class BinnedMarginal(ColumnMarginal):
         super().__init__(conditionals.layout, column, shares)
         self.conditionals, self.mixture, self.factor, self.ends, self.gate = conditionals, mixture, factor, ends, gate
         self.at_ends = self._below(ends)
+
+    def of_rows(self, index: Tensor) -> Self:
+        picked = super().of_rows(index)
+        picked.factor = self.factor[index]
+        return picked
 
     def _below(self, z: Tensor) -> Tensor:
         """Share of the rest of the column alone up to points of its scale."""

@@ -114,6 +114,13 @@ class ColumnMixture(Stacked, ColumnDistribution):
         ]
         return MixedMarginal(parts, self._log_weighed(x, known, context).double().softmax(1))
 
+    def _marginals(
+        self, x: Tensor, known: Tensor, of: list[int], context: Tensor | None, *, drawing: bool = False
+    ) -> list[ColumnMarginal]:
+        each = [part._marginals(x, known, of, part._own(context), drawing=drawing) for part in self.components]
+        weight = self._log_weighed(x, known, context).double().softmax(1)
+        return [MixedMarginal(parts, weight) for parts in zip(*each, strict=True)]
+
     @torch.no_grad()
     def _filled(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
         k = draw_categories(len(x), self._log_weighed(x, known, context))

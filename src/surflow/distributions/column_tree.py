@@ -244,28 +244,41 @@ class ColumnTree(DoubleBuffers, ColumnDistribution):
         listed: Sequence[int] | None = None,
         drawing: bool = False,
     ) -> ColumnMarginal:
-        layout = self.layout
-        shares, _, ends, mixture = self._in_bins()
-        log_alone = self._log_alone()[of]
-        # A bin that has nothing of the column has no probability given others either.
-        factor = (self._log_bins(x, known, of) - log_alone).where(log_alone > _EMPTY, -math.inf).exp()
-        start, size = int(layout.offset[of]), layout.sizes[of]
-        mine = slice(start, start + size)
-        masses = shares[mine] * factor[:, self._entry_bins()[mine]]
-        gate = shares.new_zeros(())
-        if layout.rests[of]:
-            gate = shares[mine][-1]
-            rest = self._in_bins()[1][of]
-            masses = torch.cat([masses[:, :-1], (factor[:, :-1] * rest).sum(1, keepdim=True)], 1)
-        part = [one[of : of + 1] for one in mixture]
-        return BinnedMarginal(
-            self.alone, of, (part[0], part[1], part[2]), shares=masses, factor=factor[:, :-1], ends=ends[of], gate=gate
-        )
+        return self._marginals(x, known, [of], context)[0]
 
-    def _log_bins(self, x: Tensor, known: Tensor, of: int) -> Tensor:
-        """Log-probabilities of the bins of one column given what is known, (n, bins + 1)."""
-        _, message = self._upward(x, known)
-        table = self._tables()
+    def _marginals(
+        self, x: Tensor, known: Tensor, of: list[int], context: Tensor | None, *, drawing: bool = False
+    ) -> list[ColumnMarginal]:
+        shares, rest, ends, mixture = self._in_bins()
+        log_alone, bins = self._log_alone(), self._entry_bins()
+        message, table = self._upward(x, known)[1], self._tables()
+        found: list[ColumnMarginal] = []
+        for column, start in zip(of, self.layout.offset[of].tolist(), strict=True):
+            # A bin that has nothing of the column has no probability given others either.
+            log_given = self._log_bins(message, table, column)
+            factor = (log_given - log_alone[column]).where(log_alone[column] > _EMPTY, -math.inf).exp()
+            mine = slice(start, start + self.layout.sizes[column])
+            masses = shares[mine] * factor[:, bins[mine]]
+            gate = shares.new_zeros(())
+            if self.layout.rests[column]:
+                gate = shares[mine][-1]
+                masses = torch.cat([masses[:, :-1], (factor[:, :-1] * rest[column]).sum(1, keepdim=True)], 1)
+            log_weight, m, s = (one[column : column + 1] for one in mixture)
+            found.append(
+                BinnedMarginal(
+                    self.alone,
+                    column,
+                    (log_weight, m, s),
+                    shares=masses,
+                    factor=factor[:, :-1],
+                    ends=ends[column],
+                    gate=gate,
+                )
+            )
+        return found
+
+    def _log_bins(self, message: Tensor, table: Tensor, of: int) -> Tensor:
+        """Log-probabilities of the bins of one column given what :meth:`_upward` says of all, (n, bins + 1)."""
         path = [of]  # from the column up to its root
         while int(self.parent[path[-1]]) >= 0:
             path.append(int(self.parent[path[-1]]))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from surflow.app.cli import evaluate, impute, inspect, listing, report, reproduce, sample, score, show, train
+from surflow.app.cli import evaluate, explore, impute, inspect, listing, report, reproduce, sample, score, show, train
 from surflow.app.cli.shared import Group
 from surflow.app.cli.stops import end_as_decided, end_in_order
 
@@ -45,6 +45,7 @@ app.command()(inspect.inspect)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(report.report)
+app.command()(explore.explore)
 app.command()(sample.sample)
 app.command()(score.score)
 app.command()(impute.impute)

@@ -37,7 +37,7 @@ def fit(run: RunFolder, flow: Flow, splits: Splits, config: Config, *, progress:
     if truth is not None:
         data = _fresh(truth, labelled=splits.context is not None)
     options = config.training.options() | {"seed": config.seed, "folder": run.path, "progress": progress}
-    return train(flow, data, validation=_pair(kind_of(splits).validation), **options)
+    return train(flow, data, validation=_pair(kind_of(splits).validation(config.model.preset)), **options)
 
 
 def _fresh(truth: Synthetic, *, labelled: bool) -> Synthetic | Callable[[int], tuple[Tensor, Tensor]]:
