@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
+from benchmarks.race.worker import RECIPES
 from benchmarks.show import find, models_of, number
 from surflow.evaluation.results import Row, read_results
 from surflow.plots.style import DATA, INK, SAMPLES, new_figure, save, style_axes
@@ -38,6 +40,8 @@ def write(path: Path) -> list[Path]:
     ]
     if goals := _goals(rows, names):
         parts += ["## Seconds to the best peer's final likelihood", goals]
+    models = [model for model in RECIPES if any(row["model"] == model for row in rows)]
+    parts += ["## Recipes", "\n".join(f"- **{model}**: {_recipe(model)}" for model in models)]
     written = [path]
     for name in names:
         picture = save(_picture(rows, name), path.with_suffix("") / f"{name}.png", dpi=150)
@@ -46,6 +50,13 @@ def write(path: Path) -> list[Path]:
     page = path.with_suffix(".md")
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return [*written, page]
+
+
+def _recipe(model: str) -> str:
+    """What the docstring of a recipe says; its module could not be imported without the library."""
+    tree = ast.parse((Path(__file__).parent / f"{RECIPES[model]}.py").read_text(encoding="utf-8"))
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == model)
+    return " ".join((ast.get_docstring(function) or "").split())
 
 
 def curve(rows: Sequence[Row], name: str, model: str) -> Curve:
@@ -93,8 +104,8 @@ def _table(rows: Sequence[Row], name: str) -> str:
     """Every model's end, when we were there, and where we were then."""
     ours = curve(rows, name, _OURS)
     lines = [
-        f"| {name} | NLL at its end | seconds to it | ended | surflow's seconds to it | share | surflow's NLL then |",
-        "|---|---|---|---|---|---|---|",
+        f"| {name} | first step, s | end, s | NLL | reached, s | surflow reached it, s | share | surflow then |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for model in models_of(rows, name):
         points = curve(rows, name, model)
@@ -102,8 +113,8 @@ def _table(rows: Sequence[Row], name: str) -> str:
         last, ended = find(rows, name, model, f"nll {len(points) - 1}"), find(rows, name, model, "ended by itself")
         error = last["error"] if last is not None else None
         theirs = reached(points, target)
-        how = "itself" if ended is not None and ended["value"] else "seconds used"
-        cells = [model, f"{_nats(target)} ± {number(error or 0)}", number(theirs or 0), f"{how}, {number(end)} s"]
+        stop = f"{number(end)}, by itself" if ended is not None and ended["value"] else number(end)
+        cells = [model, number(points[0][0]), stop, f"{_nats(target)} ± {number(error or 0)}", number(theirs or 0)]
         if model == _OURS or not ours:
             cells += ["", "", ""]
         else:
@@ -111,7 +122,10 @@ def _table(rows: Sequence[Row], name: str) -> str:
             cells += [*_share(reached(ours, target), theirs, ours), "" if then is None else _nats(then)]
         lines.append(f"| {' | '.join(cells)} |")
     unit = next((row["unit"] for row in rows if row["case"] == name and row["metric"] == "nll 0"), "")
-    return "\n".join(lines) + f"\n\nIn {unit}, with the standard error of the mean over the test rows."
+    return (
+        "\n".join(lines)
+        + f"\n\nIn {unit}, with the standard error of the mean over the test rows. The last column is surflow's NLL at that end."
+    )
 
 
 def _share(seconds: float | None, theirs: float | None, ours: Curve) -> tuple[str, str]:
@@ -141,6 +155,7 @@ def _picture(rows: Sequence[Row], name: str) -> Figure:
     room = max(max(ends) - min(ends), 0.02 * abs(min(ends)), 1e-3)
     ax.set_ylim(min(ends) - 0.15 * room, max(ends) + room)
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("processor seconds")
