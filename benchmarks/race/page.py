@@ -122,10 +122,8 @@ def _table(rows: Sequence[Row], name: str) -> str:
             cells += [*_share(reached(ours, target), theirs, ours), "" if then is None else _nats(then)]
         lines.append(f"| {' | '.join(cells)} |")
     unit = next((row["unit"] for row in rows if row["case"] == name and row["metric"] == "nll 0"), "")
-    return (
-        "\n".join(lines)
-        + f"\n\nIn {unit}, with the standard error of the mean over the test rows. The last column is surflow's NLL at that end."
-    )
+    note = f"In {unit}, with the standard error over test rows; surflow then: its NLL at the end of that model."
+    return "\n".join(lines) + f"\n\n{note}"
 
 
 def _share(seconds: float | None, theirs: float | None, ours: Curve) -> tuple[str, str]:
