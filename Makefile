@@ -1,9 +1,9 @@
-# Two commands on a fresh machine: make demo, make test. Everything lives in .venv; only make bench makes a second one.
+# Two commands on a fresh machine: make demo, make test. Everything lives in .venv; only make bench and make race make a second one.
 PYTHON ?= python3
 # What is installed beside surflow itself: dev,docs,sbi runs the tests of the extra sbi too.
 EXTRAS ?= dev,docs
 
-.PHONY: demo test quick check docs faults fuzz bench clean
+.PHONY: demo test quick check docs faults fuzz bench race clean
 
 .venv/installed: pyproject.toml experiments/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -48,6 +48,10 @@ faults: .venv/installed  ## a run killed at each of its file operations, and a d
 
 bench: .venv/bench-installed .venv-jax/installed  ## surflow beside its peers: docs/results/benchmark.json, its table and pictures
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.run
+
+race: .venv/bench-installed .venv-jax/installed  ## seconds to a held-out likelihood, beside peers by their own recipes: docs/results/race.json
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[sbi]'
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.race.run
 
 clean:
 	rm -rf .venv .venv-jax runs build docs/api/generated docs/learn

@@ -14,8 +14,10 @@ from typing import Any, cast
 
 from surflow.evaluation.results import Row
 
-# One thread each; for XLA also one of Eigen's, and no pool beside it.
-_ONE_THREAD = {
+ROOT = Path(__file__).parent.parent
+
+# The environment of a worker. One thread each; for XLA also one of Eigen's, and no pool beside it.
+ONE_THREAD = os.environ | {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "NPROC": "1",
@@ -43,8 +45,8 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
-                env=os.environ | _ONE_THREAD | environment,
-                cwd=Path(__file__).parent.parent,
+                env=ONE_THREAD | environment,
+                cwd=ROOT,
             )
         except OSError as error:
             raise WorkerError(f"{self.name}: {error}") from None
@@ -102,3 +104,11 @@ def summary(values: Sequence[float]) -> tuple[float, float]:
 def row(case: str, model: str, metric: str, value: float, error: float | None, unit: str) -> Row:
     """A row of the results; everything is run with seed 0."""
     return Row(case=case, model=model, seed=0, metric=metric, value=value, error=error, unit=unit)
+
+
+def add_versions(path: Path, versions: Mapping[str, str]) -> None:
+    """Put the libraries' versions to the head of the results."""
+    head, rows = path.read_text(encoding="utf-8").split(',\n "rows"', 1)
+    content = json.loads(head + "}")
+    content["versions"] |= {library: versions[library] for library in sorted(versions)}
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1)[:-2] + ',\n "rows"' + rows, encoding="utf-8")

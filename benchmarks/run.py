@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -47,7 +46,7 @@ def main() -> None:
         sys.exit(f"{error}\n`make bench` installs what is compared; --models leaves a library out")
     output = options.output or (_RECORD if whole else _TRIAL)
     write_results(output, " ".join(["python -m benchmarks.run", *sys.argv[1:]]), rows)
-    _add_versions(output, versions)
+    protocol.add_versions(output, versions)
     for path in show.write(output):
         print(path)
 
@@ -110,14 +109,6 @@ def _check_sizes(name: str, case: Case, about: Mapping[str, Mapping[str, Any]]) 
                     f"{model} in {name} has {theirs:,} {fact}, {peers[0]} {ours:,}: more than {allowed:.0%} apart, "
                     "state the reason in the case's tolerance or make them equal"
                 )
-
-
-def _add_versions(path: Path, versions: Mapping[str, str]) -> None:
-    """Put the libraries' versions to the head of the results."""
-    head, rows = path.read_text(encoding="utf-8").split(',\n "rows"', 1)
-    content = json.loads(head + "}")
-    content["versions"] |= {library: versions[library] for library in sorted(versions)}
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1)[:-2] + ',\n "rows"' + rows, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -30,18 +30,20 @@ def write(path: Path) -> list[Path]:
     folder = path.with_suffix("")
     written = [path, table]
     for case in COMPARED:
-        if _models(rows, case):
+        if models_of(rows, case):
             written.append(save(_bars(rows, case), folder / f"{case}.png", dpi=150))
-    if _models(rows, "scaling"):
+    if models_of(rows, "scaling"):
         written.append(save(_scaling(rows), folder / "scaling.png", dpi=150))
     return written
 
 
-def _models(rows: Sequence[Row], case: str) -> list[str]:
+def models_of(rows: Sequence[Row], case: str) -> list[str]:
+    """The models of a case, in their order."""
     return list(dict.fromkeys(row["model"] for row in rows if row["case"] == case))
 
 
-def _find(rows: Sequence[Row], case: str, model: str, metric: str) -> Row | None:
+def find(rows: Sequence[Row], case: str, model: str, metric: str) -> Row | None:
+    """The row of a figure, if there is one."""
     key = (case, model, metric)
     return next((row for row in rows if (row["case"], row["model"], row["metric"]) == key), None)
 
@@ -61,16 +63,16 @@ def _page(command: str, versions: dict[str, str], rows: Sequence[Row]) -> str:
     if goals := _goals(rows):
         parts += ["## goals", goals]
     for case in COMPARED:
-        if _models(rows, case):
+        if models_of(rows, case):
             parts += [f"## {case}", _table(rows, case)]
-    if _models(rows, "scaling"):
+    if models_of(rows, "scaling"):
         parts += ["## scaling", _exponents(rows)]
-    if _models(rows, "first_use"):
+    if models_of(rows, "first_use"):
         seconds = [row for row in rows if row["case"] == "first_use"]
         lines = [
             "| first use | s |",
             "|---|---|",
-            *(f"| {row['metric']} | {_number(row['value'])} |" for row in seconds),
+            *(f"| {row['metric']} | {number(row['value'])} |" for row in seconds),
         ]
         parts += ["## first use", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
@@ -101,8 +103,8 @@ def _goals(rows: Sequence[Row]) -> str:
     """Which goals were reached, by our faster model, compiled where there is one."""
     lines = ["| case | time | of | goal, at most | measured | |", "|---|---|---|---|---|---|"]
     for case, metric, others, goal in _GOALS:
-        ours = [_find(rows, case, model, metric) for model in ("surflow", "surflow-compiled")]
-        theirs = [_find(rows, case, model, metric) for model in others]
+        ours = [find(rows, case, model, metric) for model in ("surflow", "surflow-compiled")]
+        theirs = [find(rows, case, model, metric) for model in others]
         if not any(ours) or not any(theirs):
             continue
         share = min(row["value"] for row in ours if row) / min(row["value"] for row in theirs if row)
@@ -113,15 +115,15 @@ def _goals(rows: Sequence[Row]) -> str:
 
 
 def _table(rows: Sequence[Row], case: str) -> str:
-    models = _models(rows, case)
-    times = {metric: name for metric, name in _TIMES.items() if any(_find(rows, case, m, metric) for m in models)}
+    models = models_of(rows, case)
+    times = {metric: name for metric, name in _TIMES.items() if any(find(rows, case, m, metric) for m in models)}
     lines = [
         f"| {case} | {' | '.join(times.values())} | memory, MB | parameters |",
         "|---" * (len(times) + 3) + "|",
     ]
     for model in models:
-        cells = [_time(_find(rows, case, model, metric), _find(rows, case, "surflow", metric)) for metric in times]
-        memory, size = _find(rows, case, model, "peak_memory"), _find(rows, case, model, "parameters")
+        cells = [_time(find(rows, case, model, metric), find(rows, case, "surflow", metric)) for metric in times]
+        memory, size = find(rows, case, model, "peak_memory"), find(rows, case, model, "parameters")
         cells += [f"{memory['value']:.0f}" if memory else "", f"{size['value']:,.0f}" if size else ""]
         lines.append(f"| {model} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -130,11 +132,12 @@ def _table(rows: Sequence[Row], case: str) -> str:
 def _time(row: Row | None, ours: Row | None) -> str:
     if row is None:
         return ""
-    text = f"{_number(row['value'])} ± {_number(row['error'] or 0)}"
+    text = f"{number(row['value'])} ± {number(row['error'] or 0)}"
     return text if ours is None or ours is row else f"{text} ({row['value'] / ours['value']:.2f} ×)"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits or so."""
     return (
         f"{value:.0f}"
         if value >= 100
@@ -149,7 +152,7 @@ def _number(value: float) -> str:
 def _exponents(rows: Sequence[Row]) -> str:
     lines = ["| | time grows with the power | memory with the power |", "|---|---|---|"]
     for axis in SIZES:
-        found = [_find(rows, "scaling", axis, f"{metric}_exponent") for metric in (action(axis), "peak_memory")]
+        found = [find(rows, "scaling", axis, f"{metric}_exponent") for metric in (action(axis), "peak_memory")]
         cells = ["" if row is None else f"{row['value']:.2f}" for row in found]
         lines.append(f"| {_AXES[axis]} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -160,18 +163,18 @@ def _exponents(rows: Sequence[Row]) -> str:
 
 def _bars(rows: Sequence[Row], case: str) -> Figure:
     """A panel per metric, a bar per model; surflow in the colour of its own, bounds in grey."""
-    models = _models(rows, case)
-    metrics = [metric for metric in _TIMES if any(_find(rows, case, model, metric) for model in models)]
+    models = models_of(rows, case)
+    metrics = [metric for metric in _TIMES if any(find(rows, case, model, metric) for model in models)]
     figure = new_figure(3.0 * len(metrics) + 0.8, 0.7 + 0.32 * len(models))
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for ax, metric in zip(axes, metrics, strict=True):
-        found = {model: row for model in models if (row := _find(rows, case, model, metric))}
+        found = {model: row for model in models if (row := find(rows, case, model, metric))}
         values = [row["value"] for row in found.values()]
         colours = [DATA if model.startswith("surflow") else _BOUND if model in BOUNDS else SAMPLES for model in found]
         places = [models.index(model) for model in found]
         ax.barh(places, values, xerr=[row["error"] or 0 for row in found.values()], color=colours, height=0.7)
         for place, value in zip(places, values, strict=True):
-            ax.annotate(_number(value), (value, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+            ax.annotate(number(value), (value, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
         ax.set_yticks(range(len(models)), models)
         ax.set_xlim(0, 1.2 * max(values))
         ax.set_xlabel(f"{_TIMES[metric]}, ms")
@@ -198,13 +201,13 @@ def _scaling(rows: Sequence[Row]) -> Figure:
 
 
 def _line(ax: Axes, rows: Sequence[Row], axis: str, metric: str, colour: str, style: str, label: str) -> None:
-    points = [(size, row["value"]) for size in SIZES[axis] if (row := _find(rows, "scaling", f"{axis}={size}", metric))]
+    points = [(size, row["value"]) for size in SIZES[axis] if (row := find(rows, "scaling", f"{axis}={size}", metric))]
     ax.loglog(*zip(*points, strict=True), style, color=colour, markersize=4)
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if points[-1][1] < 30 * points[0][1] else (1,)))
     for scale in (ax.xaxis, ax.yaxis):
         scale.set_major_formatter("{x:g}")
         scale.set_minor_formatter(NullFormatter())
-    power = _find(rows, "scaling", axis, f"{metric}_exponent")
+    power = find(rows, "scaling", axis, f"{metric}_exponent")
     ax.set_ylabel(label + ("" if power is None else f" (power {power['value']:.2f})"))
 
 
