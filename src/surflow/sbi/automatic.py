@@ -68,7 +68,7 @@ def fit_posterior(
     - symmetries that the simulations do not speak against (signs, parameters that change places, blocks of observations
       in any order) multiply the simulations, if flows trained with them are better;
     - of blocks in any order, means, deviations and correlations stand for them, if that is better;
-    - the linear Gaussian in closed form takes the place of splines, where it is better.
+    - the linear Gaussian in closed form takes the place of splines, unless these are better by a standard error.
 
     Several flows, each of which holds out other simulations for its early stopping, are mixed in equal parts; the
     linear Gaussian is fitted once more, to all.
@@ -142,6 +142,7 @@ def _chosen(task: Trials, findings: list[str]) -> Recipe:
         tried += [replace(one, linear=kind) for one in tried[::2] for kind in ("full", "sparse")]
     flows = [task.fit(one, 0, effort=_TRIED, share=_TRIED / len(tried)) for one in tried]
     best, flow, score = _best(task, tried, flows)
+    best, flow, score = _simpler(task, tried, flows) or (best, flow, score)
     if len(best.keep) < k:
         findings.append(f"{k - len(best.keep)} of {k} numbers of an observation tell nothing, and are left out")
     if best.linear:
@@ -176,6 +177,20 @@ def _best(task: Trials, tried: Sequence[Recipe], flows: Sequence[Flow]) -> tuple
     scores = [float(log_probs(flow, *task.held(0)).mean()) for flow in flows]
     i = max(range(len(scores)), key=lambda j: scores[j] if math.isfinite(scores[j]) else -math.inf)
     return tried[i], flows[i], scores[i]
+
+
+def _simpler(task: Trials, tried: Sequence[Recipe], flows: Sequence[Flow]) -> tuple[Recipe, Flow, float] | None:
+    """The best linear Gaussian, unless splines are better by more than chance, of the rows that stopped them, makes."""
+    scores = torch.stack([log_probs(flow, *task.held(0)) for flow in flows]).nan_to_num(nan=-math.inf)
+    linear = [i for i, one in enumerate(tried) if one.linear]
+    if not linear:
+        return None
+    means = scores.mean(1)
+    i, j = max(linear, key=lambda one: float(means[one])), int(means.argmax())
+    loss = scores[j] - scores[i]
+    if not loss.mean() <= loss.std() / math.sqrt(len(loss)):
+        return None
+    return tried[i], flows[i], float(means[i])
 
 
 def _symmetries(task: Trials, recipe: Recipe, flow: Flow) -> list[Symmetry | Exchange]:
