@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -19,9 +20,10 @@ class Stacked(Mixture):
 
     .. math:: p(x) = \sum_k w_k\, p_k(x \mid c)
 
-    In training mode with gradients, as in ``fit``, ``elbo`` is the mean of those of the components that learn. At its
-    end ``fit`` calls ``weigh`` with rows of the validation set, so that a network with a simple model beside it is no
-    worse than that model, to what chance does in these rows. Until then all weights are equal.
+    In training mode with gradients, as in ``fit``, ``elbo`` is the mean of those of the components that learn, and a
+    constant that makes a bound of it. At its end ``fit`` calls ``weigh`` with rows of the validation set, so that a
+    network with a simple model beside it is no worse than that model, to what chance does in these rows. Until then all
+    weights are equal.
 
     Args:
         components: distributions of one event shape, support and context, with exact densities.
@@ -45,9 +47,14 @@ class Stacked(Mixture):
     def elbo(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         if not (self.training and torch.is_grad_enabled()):
             return super().elbo(x, context)
-        # By Jensen's inequality a bound of the mixture of equal weights; what learns nothing has no part in it.
-        learn = [part for part in self.components if any(p.requires_grad for p in part.parameters())]
-        return torch.stack([part.elbo(x, part._own(context)) for part in learn or self.components]).mean(0)
+        # By Jensen's inequality a bound: mean (log w_k + log p_k) + log |L| over the set L of components that learn.
+        learn = [i for i, part in enumerate(self.components) if any(p.requires_grad for p in part.parameters())]
+        learn = learn or list(range(len(self.components)))
+        parts = [self.components[i] for i in learn]
+        log_weight = self.logits.detach().log_softmax(0)[learn]
+        return torch.stack([part.elbo(x, part._own(context)) for part in parts]).mean(0) + (
+            log_weight.mean() + math.log(len(learn))
+        )
 
     def initialize(self, x: Tensor, context: Tensor | None = None, *, weight: Tensor | None = None) -> None:
         for part in self.components:
