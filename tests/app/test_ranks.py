@@ -63,8 +63,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(how: str, folder: Path, *command: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """Two processes of one command, or what starts them."""
+def started(how: str, folder: Path, *command: str, late: int | None = None) -> Iterator[list[subprocess.Popen[str]]]:
+    """Two processes of one command, or what starts them; one of them late, if it says which."""
     port, made = str(free_port()), []
     for rank in range(1 if how == "lightning" else 2):
         line, env = [*SURFLOW, *command], environment()
@@ -76,6 +76,9 @@ def started(how: str, folder: Path, *command: str) -> Iterator[list[subprocess.P
                 SLURM_NTASKS="2", SLURM_NTASKS_PER_NODE="2", SLURM_NNODES="1", SLURM_PROCID=str(rank), SLURM_NODEID="0",
                 SLURM_LOCALID=str(rank), SLURM_JOB_ID="77", SLURM_NODELIST="127.0.0.1", MASTER_PORT=port,
             )  # fmt: skip
+        if rank == late:
+            wait = "import sys, time; time.sleep(8); sys.argv = sys.argv[1:]; from surflow.app.cli import main; main()"
+            line = [sys.executable, "-c", wait, *line[2:]]
         made.append(
             subprocess.Popen(line, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         )
@@ -88,9 +91,9 @@ def started(how: str, folder: Path, *command: str) -> Iterator[list[subprocess.P
                 process.communicate()
 
 
-def ended(how: str, folder: Path, *command: str) -> list[tuple[int, str, str]]:
+def ended(how: str, folder: Path, *command: str, late: int | None = None) -> list[tuple[int, str, str]]:
     """Status, output and errors of each."""
-    with started(how, folder, *command) as made:
+    with started(how, folder, *command, late=late) as made:
         return [(process.returncode, out, err) for process in made for out, err in [process.communicate(timeout=120)]]
 
 
@@ -182,8 +185,9 @@ def test_a_rank_that_is_killed_ends_the_other_and_the_command_goes_on_with_anoth
 
 @pytest.mark.e2e
 @pytest.mark.slow
-def test_what_is_wrong_is_said_once(folder: Path) -> None:
-    results = ended("slurm", folder, "train", "row.csv", "--steps", "1")
+@pytest.mark.parametrize("late", [None, 0, 1])
+def test_what_is_wrong_is_said_once_however_late_a_process_comes(folder: Path, late: int | None) -> None:
+    results = ended("slurm", folder, "train", "row.csv", "--steps", "1", late=late)
     assert [status for status, _, _ in results] == [2, 2]
     said = "".join(out + err for _, out, err in results)
     assert said.count("error: no file row.csv; did you mean 'rows.csv'?") == said.count("error") == 1, said

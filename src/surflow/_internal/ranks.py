@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -14,9 +15,10 @@ from surflow.errors import SurflowError
 if TYPE_CHECKING:
     from torch.distributed import Store
 
-# Seconds between looks at what others have said, and how long the first process is waited for: it may be gone.
+# Seconds between looks at what others have said.
 _LOOK = 0.2
-_PATIENCE, _SOON = timedelta(minutes=10), timedelta(seconds=5)
+# How long the first process is waited for to come, it for others to come before it goes, and for them to go.
+_COMES, _COME, _GO = timedelta(minutes=5), timedelta(seconds=60), timedelta(seconds=5)
 
 # What the first process says before it starts others itself, by Lightning's launcher.
 _TOLD = "SURFLOW_TOLD"
@@ -64,6 +66,45 @@ def ranks() -> Ranks:
     return Ranks()
 
 
+def join() -> None:
+    """Meet the others that torchrun or SLURM has started, if there are any; :func:`leave` before the process ends.
+
+    The first process holds what the others hear, so it comes before it does what may fail or takes long.
+
+    Raises:
+        OtherProcessError: if the first process does not come, or no process can reach it.
+    """
+    if ranks().external and ranks().world > 1:
+        try:
+            _store().add("come", 1)
+        except RuntimeError as error:
+            where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+            if ranks().rank == 0:
+                said = f"other processes cannot be waited for at {where}: set MASTER_PORT to one that is free"
+            else:
+                said = f"the first process of this command has not come to {where} in {_COMES.seconds // 60} minutes"
+            raise OtherProcessError(said) from error
+
+
+def leave() -> None:
+    """Let the others know that this process ends; the first one waits until they have heard what it said."""
+    if not (ranks().external and _connected()):
+        return
+    with suppress(RuntimeError):  # the first process may be gone
+        store, others = _store(), ranks().world - 1
+        store.add("gone", 1)
+        if ranks().rank == 0:
+            _await(store, "come", others + 1, _COME)
+            _await(store, "gone", others + 1, _GO)
+
+
+def _await(store: Store, key: str, n: int, patience: timedelta) -> None:
+    """Until as many have said so; some may have been killed."""
+    end = time.monotonic() + patience.total_seconds()
+    while store.add(key, 0) < n and time.monotonic() < end:
+        time.sleep(_LOOK)
+
+
 def tell(topic: str, word: str) -> None:
     """The first process says something to all others, those included that it will start."""
     os.environ[f"{_TOLD}_{topic.upper()}"] = word
@@ -108,10 +149,10 @@ def gather(topic: str, word: str) -> list[str]:
 
 def first_to_fail() -> bool:
     """Whether this process is the first that fails, and so the one to say why."""
-    if ranks().world == 1:
+    if ranks().world == 1 or (ranks().external and not _connected()):
         return True
     try:
-        return _store(_SOON).add("failed", 1) == 1
+        return _store(_GO).add("failed", 1) == 1
     except RuntimeError:  # the first process is gone, and the store with it: it has spoken, or whoever ended it does
         return False
 
@@ -132,7 +173,7 @@ def _connected() -> list[Store]:
     return []
 
 
-def _store(patience: timedelta = _PATIENCE) -> Store:
+def _store(patience: timedelta = _COMES) -> Store:
     """What all processes see: torchrun's, or one that the first process holds, where Lightning's is or will be."""
     from torch.distributed import PrefixStore, TCPStore
 

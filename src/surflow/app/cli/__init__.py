@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from surflow._internal.ranks import leave
 from surflow.app.cli import evaluate, explore, impute, inspect, listing, report, reproduce, sample, score, show, train
 from surflow.app.cli.shared import Group
 from surflow.app.cli.stops import end_as_decided, end_in_order
@@ -28,6 +29,7 @@ def main() -> None:
         app(prog_name="surflow")
     finally:
         end_as_decided()
+        leave()
 
 
 @app.callback(invoke_without_command=True)

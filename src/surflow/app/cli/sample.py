@@ -61,9 +61,10 @@ def sample(
     """Draw samples of a trained model into a file; with --context of one trained so, with --given of a table's."""
     import torch
 
-    from surflow._internal.ranks import ranks
+    from surflow._internal.ranks import join, ranks
     from surflow.app.runs import RunFolder
 
+    join()
     kinds = (".csv", ".parquet", ".npy", ".png")
     check_suffix(output, kinds)
     folder = RunFolder.open(run)

@@ -56,9 +56,10 @@ def score(
     defuse_formulas: DefuseFormulas = False,
 ) -> None:
     """Log-density in nats of every row of a file; its lower bound, marked so, where the model has only a bound."""
-    from surflow._internal.ranks import ranks
+    from surflow._internal.ranks import join, ranks
     from surflow.app.runs import OtherRows, RunFolder
 
+    join()
     check_suffix(output, (".csv", ".parquet"))
     folder = RunFolder.open(run)
     check_spares(output, [*folder.own_files(), user_path(data)])

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from surflow._internal.ranks import first_to_fail
+from surflow._internal.ranks import first_to_fail, ranks
 from surflow.errors import SurflowError, plain_text
 
 # What NumPy, scikit-learn and PyTorch all take.
@@ -48,7 +48,7 @@ class Group(TyperGroup):
                 typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from error
         except _UsageError as error:
-            if first_to_fail():
+            if ranks().rank == 0:  # all have the same command line
                 raise
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:

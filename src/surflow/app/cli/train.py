@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surflow._internal.ranks import ranks
+from surflow._internal.ranks import join, ranks
 from surflow.app.cli.shared import LARGEST_SEED, command_line, naming, say
 from surflow.app.cli.stops import Stopped, says_how_to_go_on
 from surflow.app.cli.table import print_figures
@@ -83,6 +83,7 @@ def train(
     Where training diverges, the model has the best weights that were evaluated, and the status is 2 all the same.
     Processes that torchrun or SLURM has started train one run together.
     """
+    join()
     if ranks().rank:
         return _train_along()
     if nodes is not None and nodes > 1 and not ranks().external:
