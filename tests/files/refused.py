@@ -24,6 +24,7 @@ REFUSED: list[tuple[str, str, bytes, list[str]]] = [
     ("XML", ".csv", b'<?xml version="1.0"?>\n<a>1,2</a>\n', ["XML"]),
     ("a pointer", ".csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n", ["git lfs pull"]),
     ("zero bytes", ".csv", b"a,b\n1,2\n3,\x00\n", ["zero byte on line 3"]),
+    ("zero bytes far below", ".csv", b"a,b\n" + b"1,2\n" * 400_000 + b"\x00\n", ["zero byte on line 400002"]),
     ("zeros at the end", ".csv", b"a,b\n1,2\n" + b"\x00" * 4096, ["zero byte on line 3"]),
     ("binary", ".csv", bytes(range(256)) * 20, ["binary"]),
     ("a workbook", ".csv", b"PK\x03\x04" + bytes(100), ["Excel workbook"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -24,13 +25,19 @@ def connect() -> tuple[duckdb.DuckDBPyConnection, Path]:
     try:
         connection = duckdb.connect(config={**_SETTINGS, "temp_directory": str(folder / "spilled")})
         # Half of the memory: the other half is for what is done with the rows.
-        for setting in ("memory_limit = '50%'", "TimeZone = 'UTC'", "enable_progress_bar = false"):
+        settings = [f"threads = {_processors()}", "memory_limit = '50%'", "TimeZone = 'UTC'"]
+        for setting in (*settings, "enable_progress_bar = false"):
             connection.execute(f"SET {setting}")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     weakref.finalize(connection, shutil.rmtree, folder, ignore_errors=True)
     return connection, folder
+
+
+def _processors() -> int:
+    """How many this process may use: DuckDB takes all of the machine, and threads that wait for a turn cost time."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def internal(index: int) -> str:

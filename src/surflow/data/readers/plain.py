@@ -173,17 +173,26 @@ def _encoding(path: Path, head: bytes) -> str:
 
 def _refuse_zeros(path: Path, file_of_bytes: Path) -> None:
     """Text holds no zero bytes; a file cut off by a crash, or a binary one, does."""
-    line = 1
+    begin = 0
     with file_of_bytes.open("rb") as file:
         while block := file.read(_BLOCK):
-            at = block.find(0)
-            if at >= 0:
-                line += block.count(b"\n", 0, at)
-                raise FileError(
-                    f"{path} holds a zero byte on line {line}, as no text does: it is a binary file, or damaged. "
-                    "Export the table as CSV again"
-                )
-            line += block.count(b"\n")
+            if 0 in block:
+                raise _binary(path, 1 + _line_ends(file_of_bytes, begin + block.index(0)))
+            begin += len(block)
+
+
+def _line_ends(file_of_bytes: Path, end: int) -> int:
+    """How many lines end before a position."""
+    with file_of_bytes.open("rb") as file:
+        sizes = range(end, 0, -_BLOCK)
+        return sum(file.read(min(_BLOCK, left)).count(b"\n") for left in sizes)
+
+
+def _binary(path: Path, line: int) -> FileError:
+    return FileError(
+        f"{path} holds a zero byte on line {line}, as no text does: it is a binary file, or damaged. "
+        "Export the table as CSV again"
+    )
 
 
 def in_encoding(found: Plain, encoding: str, folder: Path) -> Plain:
@@ -217,10 +226,7 @@ def _write_western(path: Path, file: IO[bytes], out: IO[str]) -> str:
             out.write(line.decode("ascii"))
             continue
         if 0 in line:
-            raise FileError(
-                f"{path} holds a zero byte on line {number}, as no text does: it is a binary file, or damaged. "
-                "Export the table as CSV again"
-            )
+            raise _binary(path, number)
         try:
             line.decode("utf-8")
             utf_8 = utf_8 or number
