@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import gzip
 import io
+import sqlite3
 import struct
 import time
 import zipfile
 import zlib
+from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from PIL import Image
 
 import surflow as sf
 from fuzz.run import forget, most_memory
+from surflow._internal import limits
 from surflow._internal.limits import factor, most_unpacked
 from surflow.app.config import parse_config, read_config
 from surflow.data import load
+from surflow.data.readers.frame import read_table
 from surflow.data.readers.idx import read_idx
 
 _MUCH = 100_000_000
@@ -57,6 +62,98 @@ def test_packed_by_zstd(tmp_path: Path) -> None:
         for _ in range(3 * _MUCH // 4_000_000):
             out.write(b"1,2\n" * 1_000_000)
     _refused(path, "would become")
+
+
+def test_packed_json(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"a": 1, "b": 2}\n' * 4_000_000, 1))
+    _refused(path, "would become .* SURFLOW_BUDGET=10")
+    path.write_bytes(gzip.compress(b"".join(b'{"a": %d, "b": 2.5}\n' % i for i in range(3000))))
+    assert read_table(path).column("a").tolist() == list(range(3000))
+
+
+def test_json_of_a_key_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f'{{"k{i}": 1}}\n' for i in range(5000)))
+    _refused(path, "25,000,000 cells")
+    path.write_text("".join(f'{{"k{i}": {i}, "k{(i + 1) % 300}": 1.5}}\n' for i in range(300)))
+    assert len(read_table(path).types) == 300  # columns, however few rows have each
+
+
+def test_arrow_of_values_without_bytes(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import feather
+
+    path = tmp_path / "rows.arrow"
+    table = pa.table({"a": pa.nulls(_MUCH), "b": pa.nulls(_MUCH)})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    _refused(path, "200,000,000 cells")
+    feather.write_feather(pa.table({"a": np.zeros(_MUCH // 10)}), str(path), compression="zstd")
+    _refused(path, "would become")
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        ("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x, 1.5 * x AS y FROM c", "cells"),
+        ("SELECT hex(zeroblob(900000000)) AS x, 1 AS y", "too big"),
+        ("SELECT sum(x) AS x, 1 AS y FROM (WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
+         "SELECT x FROM c)", "after 1 seconds, as a view may be"),
+    ],
+    ids=["rows", "length", "time"],
+)  # fmt: skip
+def test_views_of_sqlite(view: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_FREE_SECONDS", 1.0)
+    path = tmp_path / "base.sqlite"
+    with closing(sqlite3.connect(path)) as base:
+        base.execute(f"CREATE VIEW v AS {view}")
+        base.commit()
+    started = time.monotonic()
+    _refused(path, said, read_table)
+    assert time.monotonic() - started < 20
+
+
+def test_columns_that_sqlite_computes_are_columns(tmp_path: Path) -> None:
+    path = tmp_path / "base.sqlite"
+    with closing(sqlite3.connect(path)) as base:
+        base.execute("CREATE TABLE t (a REAL, b REAL AS (2 * a), c TEXT AS (printf('%d', a)) STORED)")
+        base.executemany("INSERT INTO t (a) VALUES (?)", [(0.5 * i,) for i in range(30)])
+        base.commit()
+    frame = read_table(path)
+    assert list(frame.types) == ["a", "b", "c"]
+    assert frame.column("b").tolist() == [float(i) for i in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("TABLE t AS SELECT 1 AS x, 2 AS y FROM range(10000000)", "20,000,000 cells"),
+        ("VIEW t AS SELECT range AS x, range * 2.0 AS y FROM range(100000000000)", "cells"),
+        ("VIEW t AS SELECT sum(a.range * b.range) AS x, 1 AS y FROM range(1000000) a, range(1000000) b", "a view may"),
+        ("VIEW t AS SELECT * FROM read_csv('{path}.csv')", "disabled"),
+    ],
+    ids=["constants", "rows", "time", "other files"],
+)
+def test_tables_and_views_of_duckdb(made: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_FREE_SECONDS", 1.0)
+    path = tmp_path / "base.duckdb"
+    Path(f"{path}.csv").write_text("a,b\n1,2\n")
+    with duckdb.connect(str(path)) as base:
+        base.execute(f"CREATE {made.format(path=path)}")
+    started = time.monotonic()
+    _refused(path, said, read_table)
+    assert time.monotonic() - started < 20
+
+
+def test_views_of_a_database_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "base.duckdb"
+    with duckdb.connect(str(path)) as base:
+        base.execute("CREATE TABLE t AS SELECT range AS a, CAST('x' || range % 3 AS TEXT) AS b FROM range(50)")
+        base.execute("CREATE VIEW v AS SELECT b, a * 0.5 AS half FROM t ORDER BY a")
+    frame = read_table(f"{path}:v")
+    assert frame.column("half").tolist() == [i / 2 for i in range(50)]
+    assert frame.column("b").tolist() == [f"x{i % 3}" for i in range(50)]
 
 
 def test_packed_idx(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from surflow.errors import ConfigError, FileError
@@ -17,6 +20,9 @@ _PER_BYTE = 100
 # Cells that packed text may become, each of which costs some microseconds, and more for each byte.
 _FREE_CELLS = 2**19
 _CELLS_PER_BYTE = 16
+# Seconds that a query of a database may take, and more for each byte of its file.
+_FREE_SECONDS = 30.0
+_SECONDS_PER_BYTE = 1e-6
 # TOML and JSON are read whole, and become some fifty times their length.
 _MOST_TEXT = 2**24
 
@@ -52,14 +58,48 @@ def check_unpacked(path: Path, unpacked: int, packed: int) -> None:
         )
 
 
+def most_cells(size: int) -> float:
+    """How many cells a table in a file of so many bytes may have."""
+    return factor() * (_FREE_CELLS + _CELLS_PER_BYTE * size)
+
+
 def check_cells(path: Path, cells: int, size: int) -> None:
     """Raise FileError if a table in a file of ``size`` bytes asks for more work than one so small is worth."""
-    most = factor() * (_FREE_CELLS + _CELLS_PER_BYTE * size)
+    most = most_cells(size)
     if cells > most:
         raise FileError(
             f"{path} has {size:,} bytes and would become {cells:,} cells of a table or more: a file of this size may "
             f"become {most:,.0f}. {ADVICE}"
         )
+
+
+@contextmanager
+def in_time(path: Path, size: int, stop: Callable[[], None]) -> Iterator[None]:
+    """Within the block, call ``stop`` from another thread when a file of ``size`` bytes has had its time.
+
+    Raises:
+        FileError: if what ``stop`` ended has raised.
+    """
+    most, late = factor() * (_FREE_SECONDS + _SECONDS_PER_BYTE * size), threading.Event()
+
+    def end() -> None:
+        late.set()
+        stop()
+
+    timer = threading.Timer(min(most, threading.TIMEOUT_MAX), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception as error:
+        if not late.is_set():
+            raise
+        raise FileError(
+            f"{path} has {size:,} bytes and was not read after {most:,.0f} seconds, as a view may be that computes "
+            f"its rows without end. {ADVICE}"
+        ) from error
+    finally:
+        timer.cancel()
 
 
 def read_text(path: Path) -> str:

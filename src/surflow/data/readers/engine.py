@@ -6,6 +6,8 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -33,6 +35,15 @@ def connect() -> tuple[duckdb.DuckDBPyConnection, Path]:
         raise
     weakref.finalize(connection, shutil.rmtree, folder, ignore_errors=True)
     return connection, folder
+
+
+@contextmanager
+def apart(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to a database file of a stranger, whose views read no other file and get a share of the memory."""
+    with duckdb.connect(str(path), read_only=True, config={**_SETTINGS, "enable_external_access": False}) as connection:
+        for setting in ("memory_limit = '25%'", "TimeZone = 'UTC'"):
+            connection.execute(f"SET {setting}")
+        yield connection
 
 
 def _processors() -> int:

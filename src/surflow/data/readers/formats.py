@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
-from surflow._internal.limits import check_unpacked
+from surflow._internal.limits import check_cells, check_unpacked, in_time, most_cells
 from surflow.data.readers import objects
-from surflow.data.readers.engine import count, internal, literal, one_path
+from surflow.data.readers.engine import apart, count, internal, literal, one_path
 from surflow.data.readers.npy import load_npy
-from surflow.data.readers.plain import damaged, reading
+from surflow.data.readers.plain import damaged, plain, reading
 from surflow.errors import ConfigError, DataError, unknown_name
 
-# JSON of one row may be as long as this, in bytes.
-_LONGEST = 1 << 28
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# JSON of one row may be as long as this, in bytes; the shortest row is {}, and a comma.
+_LONGEST, _SHORTEST = 1 << 28, 3
+# Rows that come from another connection at once.
+_AT_ONCE = 1 << 16
 
 
 def names_of(connection: duckdb.DuckDBPyConnection, read: str) -> list[str]:
@@ -58,12 +64,17 @@ def row_groups(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path) 
 
 def read_json(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path, table: str) -> list[str]:
     """JSON lines, or an array of objects, one a row; kinds of values are found in all rows."""
+    ready = plain(path, folder).ready
+    size = ready.stat().st_size
+    # However many keys there are, and however few of them in a row, each is a column.
     source = (
-        f"read_json({literal(one_path(path, folder))}, sample_size=-1, maximum_object_size={_LONGEST}, "
-        "records=true, convert_strings_to_integers=false)"
+        f"read_json({literal(one_path(ready, folder))}, sample_size=-1, maximum_object_size={_LONGEST}, "
+        "records=true, convert_strings_to_integers=false, map_inference_threshold=-1, format='auto')"
     )
     with reading(path):
         names = names_of(connection, f"SELECT * FROM {source}")
+        if len(names) * size / _SHORTEST > most_cells(size):
+            check_cells(path, len(names) * count(connection, source), size)
         connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {source} AS t({renamed(names)})")
     return names
 
@@ -75,16 +86,35 @@ def read_arrow(path: Path, connection: duckdb.DuckDBPyConnection, table: str) ->
     import pyarrow as pa
     from pyarrow import feather
 
+    with path.open("rb") as file:
+        first_version = file.read(4) == b"FEA1"
     try:
-        held = feather.read_table(path)
-    except (pa.ArrowException, OSError):
-        try:
-            with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
-                held = stream.read_all()
-        except (pa.ArrowException, OSError) as error:
-            raise damaged(path, error) from error
+        held = feather.read_table(path) if first_version else pa.Table.from_batches(*_batches(path))
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(path, error) from error
     names, _, orders = objects.read_object(held, connection, table)
     return names, orders
+
+
+def _batches(path: Path) -> tuple[list[pa.RecordBatch], pa.Schema]:
+    """What an Arrow file or stream holds, counted batch by batch: they may be packed, or state values of no bytes."""
+    import pyarrow as pa
+
+    size, unpacked, cells, found = path.stat().st_size, 0, 0, []
+    with pa.memory_map(str(path)) as file:
+        try:
+            reader = pa.ipc.open_file(file)
+            batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+        except pa.ArrowInvalid:
+            file.seek(0)
+            reader = pa.ipc.open_stream(file)
+            batches = iter(reader)
+        for batch in batches:
+            cells, unpacked = cells + batch.num_rows * batch.num_columns, unpacked + batch.nbytes
+            check_cells(path, cells, size)
+            check_unpacked(path, unpacked, size)
+            found.append(batch)
+        return found, reader.schema
 
 
 def read_numpy(path: Path, connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
@@ -96,16 +126,36 @@ def read_database(
     path: Path, name: str | None, connection: duckdb.DuckDBPyConnection, folder: Path, table: str
 ) -> list[str]:
     """A table of a DuckDB database file."""
+    source, size = one_path(path, folder), path.stat().st_size
     with reading(path):
-        connection.execute(f"ATTACH {literal(one_path(path, folder))} AS source (READ_ONLY)")
+        connection.execute(f"ATTACH {literal(source)} AS source (READ_ONLY)")
         found = connection.execute(
-            "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'source' ORDER BY table_name"
-        ).fetchall()
-        chosen = the_table(path, name, [found_name for (found_name,) in found])
+            "SELECT table_name, table_type FROM information_schema.tables WHERE table_catalog = 'source' ORDER BY ALL"
+        )
+        held = dict(found.fetchall())
+        chosen = the_table(path, name, list(held))
         quoted = '"' + chosen.replace('"', '""') + '"'
+        if held[chosen] == "VIEW":
+            connection.execute("DETACH source")
+            return _read_view(source, quoted, path, connection, table)
         names = names_of(connection, f"SELECT * FROM source.{quoted}")
+        check_cells(path, len(names) * count(connection, f"source.{quoted}"), size)
         connection.execute(f"CREATE TABLE {table} AS SELECT * FROM source.{quoted} AS t({renamed(names)})")
         connection.execute("DETACH source")
+    return names
+
+
+def _read_view(source: Path, quoted: str, path: Path, connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    """A view, which is a query of whoever made the file: it sees nothing but the file, and ends."""
+    size = path.stat().st_size
+    with apart(source) as own, in_time(path, size, own.interrupt):
+        names = names_of(own, f"SELECT * FROM {quoted}")
+        most = min(most_cells(size) // max(1, len(names)) + 1, 2**62)
+        rows = own.sql(f"SELECT * FROM {quoted} AS t({renamed(names)}) LIMIT {most:.0f}").to_arrow_table(_AT_ONCE)
+    check_cells(path, rows.num_rows * len(names), size)
+    connection.register("_view", rows)
+    connection.execute(f"CREATE TABLE {table} AS SELECT * FROM _view")
+    connection.unregister("_view")
     return names
 
 
