@@ -172,7 +172,9 @@ def test_training_that_diverges_leaves_its_best_weights_as_the_model_and_says_so
     log_prob = sf.load(workplace / "diverged").log_prob(torch.zeros(3, 2))
     assert log_prob.isfinite().all()
     assert not (workplace / "diverged" / "checkpoint.safetensors").exists()
-    _good("sample", "diverged", "-n", 5, "-o", "diverged.csv")
+    for again in (["sample", "diverged", "-n", 5, "-o", "diverged.csv"], ["evaluate", "diverged"]):
+        said = _run(*again)
+        assert said.exit_code == 0 and "note: training of diverged diverged: the loss of step" in said.stderr
     # Figures and report are finished by the same command there too, and a run that makes room takes its words along.
     (workplace / "diverged" / "metrics.json").unlink()
     assert _run(*command).exit_code == 2 and (workplace / "diverged" / "metrics.json").exists()

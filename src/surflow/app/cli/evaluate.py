@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from surflow._internal.limits import user_path
-from surflow.app.cli.shared import Run, Seed, command_line, say
+from surflow.app.cli.shared import Run, Seed, command_line, opened, say
 from surflow.app.cli.table import print_figures
 from surflow.app.output import check_spares, check_suffix
 from surflow.errors import FileError
@@ -29,7 +29,7 @@ def evaluate(
 
     if output is not None:
         check_suffix(output, (".json",))
-    folder = runs.RunFolder.open(run)
+    folder = opened(run)
     if output is not None:
         check_spares(output, [*folder.own_files(), *([] if data is None else [user_path(data)])])
     config, flow = folder.config(), folder.flow()

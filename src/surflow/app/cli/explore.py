@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from surflow.app.cli.shared import Run, say
+from surflow.app.cli.shared import Run, opened, say
 
 
 def explore(
@@ -17,9 +17,8 @@ def explore(
 ) -> None:
     """Ask a trained model in the browser: fix or bound columns, move an observation, vary an image. Ctrl-C ends it."""
     from surflow.app.explore import Server, explorer_of
-    from surflow.app.runs import RunFolder
 
-    with Server(explorer_of(RunFolder.open(run)), port) as server:
+    with Server(explorer_of(opened(run)), port) as server:
         say(f"{run} answers, to this machine alone, at\n\n  {server.address}\n\nCtrl-C ends it")
         try:
             server.serve_forever()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surflow._internal.limits import user_path
-from surflow.app.cli.shared import DefuseFormulas, Run, Seed, say
+from surflow.app.cli.shared import DefuseFormulas, Run, Seed, opened, say
 from surflow.app.output import check_spares, check_suffix, write_table
 
 if TYPE_CHECKING:
@@ -30,12 +30,11 @@ def impute(
     defuse_formulas: DefuseFormulas = False,
 ) -> None:
     """Fill the holes of a table: with the median or the most likely name given the rest of the row, or with --draws."""
-    from surflow.app.runs import RunFolder
     from surflow.data.sources import read
     from surflow.tables.libraries import fill_frame
 
     check_suffix(output, (".csv", ".parquet"))
-    folder = RunFolder.open(run)
+    folder = opened(run)
     check_spares(output, [*folder.own_files(), user_path(data)])
     model = folder.table_model()
     raw = read(data)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surflow.app.cli.shared import DefuseFormulas, Run, Seed, say
+from surflow.app.cli.shared import DefuseFormulas, Run, Seed, opened, say
 from surflow.app.output import (
     array_writer,
     check_spares,
@@ -62,12 +62,11 @@ def sample(
     import torch
 
     from surflow._internal.ranks import join, ranks
-    from surflow.app.runs import RunFolder
 
     join()
     kinds = (".csv", ".parquet", ".npy", ".png")
     check_suffix(output, kinds)
-    folder = RunFolder.open(run)
+    folder = opened(run)
     check_spares(output, folder.own_files())
     facts = folder.facts()
     if output.suffix == ".png" and (len(facts.event_shape) != 3 or facts.event_shape[0] not in (1, 3)):

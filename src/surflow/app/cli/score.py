@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surflow._internal.limits import user_path
-from surflow.app.cli.shared import DefuseFormulas, Run, Seed, say
+from surflow.app.cli.shared import DefuseFormulas, Run, Seed, opened, say
 from surflow.app.output import (
     check_spares,
     check_suffix,
@@ -57,11 +57,11 @@ def score(
 ) -> None:
     """Log-density in nats of every row of a file; its lower bound, marked so, where the model has only a bound."""
     from surflow._internal.ranks import join, ranks
-    from surflow.app.runs import OtherRows, RunFolder
+    from surflow.app.runs import OtherRows
 
     join()
     check_suffix(output, (".csv", ".parquet"))
-    folder = RunFolder.open(run)
+    folder = opened(run)
     check_spares(output, [*folder.own_files(), user_path(data)])
     scorer = _Scorer(folder.flow(), folder.table_model() if explain else None, importance_samples, seed)
     rows = OtherRows(folder, data, seed)

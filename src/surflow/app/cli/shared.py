@@ -8,13 +8,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from surflow._internal.ranks import first_to_fail, ranks
 from surflow.errors import SurflowError, plain_text
+
+if TYPE_CHECKING:
+    from surflow.app.runs import RunFolder
 
 # What NumPy, scikit-learn and PyTorch all take.
 LARGEST_SEED = 2**32 - 1
@@ -58,6 +61,20 @@ class Group(TyperGroup):
 def say(text: str, *, err: bool = False) -> None:
     """Print a text, which may hold names from files, without what would steer the terminal."""
     typer.echo(plain_text(text), err=err)
+
+
+def opened(run: Path) -> RunFolder:
+    """A finished run, with a word on what is wrong with it.
+
+    Raises:
+        FileError: for a folder that holds none.
+    """
+    from surflow.app.runs import RunFolder
+
+    folder = RunFolder.open(run)
+    if folder.diverged and ranks().rank == 0:
+        say(f"note: training of {run} diverged: {folder.diverged}", err=True)
+    return folder
 
 
 @contextmanager
