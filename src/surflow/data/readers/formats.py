@@ -113,6 +113,7 @@ def _batches(path: Path) -> tuple[list[pa.RecordBatch], pa.Schema]:
             cells, unpacked = cells + batch.num_rows * batch.num_columns, unpacked + batch.nbytes
             check_cells(path, cells, size)
             check_unpacked(path, unpacked, size)
+            batch.validate(full=True)  # positions of values beyond the file would end the process
             found.append(batch)
         return found, reader.schema
 
