@@ -10,9 +10,9 @@ from torch.distributions import Independent, LogNormal, Uniform
 
 import surflow as sf
 from surflow.data import simulator
+from surflow.distributions.symmetrized import Symmetrized
 from surflow.evaluation import log_probs
 from surflow.nets.selected import Selected
-from surflow.distributions.symmetrized import Symmetrized
 from surflow.sbi.structure import Exchange, Symmetry, group, informative, one_of_each_orbit, symmetries
 from surflow.sbi.trust import coverage, sentence
 
