@@ -175,11 +175,28 @@ def test_draws_of_the_mean_over_a_group_follow_its_density() -> None:
         assert ((seen.mean(0) - exact).abs() < 5 * seen.std(0) / 20_000**0.5 + 2e-3).all()
 
 
+def test_a_sign_beside_a_half_line_may_change() -> None:
+    theta = torch.cat([_draws(0, 400, 1).exp(), _draws(1, 400, 1)], 1)
+    x = torch.cat([theta[:, :1].log(), theta[:, 1:].abs()], 1) + 0.1 * _draws(2, 400, 2)
+    found = symmetries(theta, x, [None, 0.0])
+    assert [one.said for one in found] == ["observations do not tell the sign of theta2"]
+    support = sf.product([sf.positive, sf.real])
+    whole = group([one for one in found if isinstance(one, Symmetry)], 8)
+    rows = [[getattr(one, name) for one in whole] for name in ("order", "sign")]
+    p = Symmetrized(sf.presets.posterior(2, support=support, hidden=(8,), seed=0), rows[0], rows[1], whole[0].centre)
+    drawn = p.sample(500, seed=0)
+    assert (drawn[:, 0] > 0).all() and (drawn[:, 1] < 0).any() and (drawn[:, 1] > 0).any()
+    torch.testing.assert_close(p.log_prob(drawn * torch.tensor([1.0, -1.0])), p.log_prob(drawn))
+    assert p.log_prob(torch.tensor([[-1.0, 1.0]])).item() == -math.inf
+
+
 def test_maps_that_do_not_keep_the_support_are_refused() -> None:
     with pytest.raises(sf.SupportError, match="keep the support"):
         Symmetrized(sf.Uniform(1, low=0.0, high=1.0), [[0]], [[-1]], [0.0])
-    with pytest.raises(sf.SupportError, match="real or in intervals"):
-        Symmetrized(sf.HalfNormal(1), [[0]], [[1]], [0.0])
+    with pytest.raises(sf.SupportError, match="keep the support"):
+        Symmetrized(sf.HalfNormal(1), [[0]], [[-1]], [0.0])
+    with pytest.raises(sf.SupportError, match="real, positive or in intervals"):
+        Symmetrized(sf.UniformCircle(1), [[0]], [[1]], [0.0])
     with pytest.raises(sf.ShapeError, match="signs of shape"):
         Symmetrized(sf.Normal(2), [[0, 1]], [[1]], [0.0, 0.0])
     with pytest.raises(sf.ShapeError, match="permutations of 0 to 1"):

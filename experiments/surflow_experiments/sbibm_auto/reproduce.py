@@ -12,7 +12,7 @@ from surflow.evaluation import read_results
 from surflow_experiments.cells import Cell, Outcome
 from surflow_experiments.recorded import Recorded, experiment_page, record
 from surflow_experiments.sbibm_auto.picture import picture
-from surflow_experiments.sbibm_auto.tasks import BUDGETS, METHODS, TASKS, Task, cells
+from surflow_experiments.sbibm_auto.tasks import BUDGETS, METHODS, OBSERVATIONS, TASKS, Task, cells
 from surflow_experiments.sbibm_auto.trial import run
 
 NAME = "sbibm-auto"
@@ -124,9 +124,9 @@ def _table(found: Mapping[tuple[str, str], Outcome], informed: Mapping[tuple[str
             ours, theirs = (found.get((f"{name}-{simulations}", method)) for method in METHODS)
             if ours is None and theirs is None:
                 continue
-            marks.append("" if ours is None else "met" if ours.value("c2st") <= task.goal[i] else "missed")
+            marks.append(_mark(ours, task.goal[i]))
             known = informed.get((name, task.informed)) if simulations == 10_000 else None
-            observed = _numbers(next(one for one in (ours, theirs) if one is not None))
+            observed = _observed(next(one for one in (ours, theirs) if one is not None))
             figures = _line(task, i, ours, theirs, marks[-1])
             lines.append([task.title, f"{simulations:,}", observed, *figures, _number(known)])
     numbers = ["auto", "goal", "nsf", "published", "gap of auto", "of nsf", "in 50 %", "in 90 %", "s", "s of nsf"]
@@ -134,7 +134,14 @@ def _table(found: Mapping[tuple[str, str], Outcome], informed: Mapping[tuple[str
     return {"head": head, "rows": lines, "numbers": [1, 3, *range(5, 14)], "marks": marks, "marked": 4}
 
 
-def _numbers(outcome: Outcome) -> str:
+def _mark(outcome: Outcome | None, goal: float) -> str:
+    """Whether a goal is met, a mean over all observations; empty where some were not looked at."""
+    if outcome is None or len(outcome.cell.spec["observations"]) < OBSERVATIONS:
+        return ""
+    return "met" if outcome.value("c2st") <= goal else "missed"
+
+
+def _observed(outcome: Outcome) -> str:
     """Which observations, such as 1-5."""
     numbers = outcome.cell.spec["observations"]
     return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surflow.distribution import Distribution, Jumps
 from surflow.errors import BoundError, ShapeError, SupportError
-from surflow.supports import Interval, Real, Support
+from surflow.supports import Interval, Positive, Real, Support
 
 
 class Symmetrized(Distribution):
@@ -24,7 +24,7 @@ class Symmetrized(Distribution):
     event alone: p has the others.
 
     Args:
-        distribution: q, exact, of vectors whose coordinates are real or in intervals, given a vector or nothing.
+        distribution: q, exact, of vectors whose coordinates are real, positive or in intervals, given a vector or none.
         orders: o, a permutation for each map.
         signs: s, 1 or -1, a row for each map.
         centre: m.
@@ -144,6 +144,6 @@ class Symmetrized(Distribution):
 def _ends(support: Support, part: Support) -> tuple[float, float]:
     if isinstance(part, Interval):
         return part.low, part.high
-    if not isinstance(part, Real):
-        raise SupportError(f"Symmetrized expects coordinates that are real or in intervals, got {support!r}")
-    return -math.inf, math.inf
+    if not isinstance(part, Real | Positive):
+        raise SupportError(f"Symmetrized expects coordinates that are real, positive or in intervals, got {support!r}")
+    return 0.0 if isinstance(part, Positive) else -math.inf, math.inf
