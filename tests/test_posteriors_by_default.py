@@ -63,6 +63,15 @@ def test_a_seed_gives_the_same_posterior_and_a_file_too(tmp_path) -> None:
     assert torch.equal(loaded.log_prob(theta, x), one.flow.log_prob(theta, x))
 
 
+def test_draws_of_mixtures_and_of_means_over_groups_need_no_density(monkeypatch) -> None:
+    p, _ = _symmetrized()
+    mixture = sf.Flow([], base=sf.Mixture([p, sf.Flow([], base=p)]))
+    x = torch.zeros(1, 2)
+    drawn = mixture.sample_and_log_prob(50, x, seed=0)[0]
+    monkeypatch.setattr(Symmetrized, "_log_prob", None)
+    assert torch.equal(mixture.sample(50, x, seed=0), drawn)
+
+
 @pytest.mark.usefixtures("_quick")
 def test_half_lines_stay_half_lines() -> None:
     prior = Independent(LogNormal(torch.zeros(2), torch.ones(2)), 1)

@@ -133,12 +133,11 @@ class Symmetrized(Distribution):
         log_prob = stacked.where(~none[:, None], 0.0).logsumexp(1) - math.log(len(self.orders))
         return log_prob.where(~none, -math.inf)
 
-    def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _sample(self, n: int, context: Tensor | None) -> Tensor:
         k = torch.randint(len(self.orders), (n,), device=self.orders.device)
-        image, _ = self.distribution._draw_for(n, self._turned(context, self.context_signs[k]))
+        image = self.distribution._sample(n, self._turned(context, self.context_signs[k]))
         back = self.orders[k].argsort(1)
-        x = self._moved(image, back, self.signs[k].gather(1, back).to(image.dtype)).clamp(self.low, self.high)
-        return x, self._log_prob(x, context)
+        return self._moved(image, back, self.signs[k].gather(1, back).to(image.dtype)).clamp(self.low, self.high)
 
 
 def _ends(support: Support, part: Support) -> tuple[float, float]:
