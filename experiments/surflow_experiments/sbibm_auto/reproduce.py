@@ -21,7 +21,10 @@ _LEDE = (
     "simulations; neither is told anything of a task but its prior. A classifier is to tell draws of what was learned "
     "from draws of the exact posterior: its accuracy, C2ST, is 0.5 where nobody could, and 1 where anybody can."
 )
-_CAPTION = "C2ST of every task; 0.5, the line, is the best."
+_CAPTION = (
+    "C2ST of every task; 0.5, the line, is the best. The table says over which observations: goals and published "
+    "figures are means over several."
+)
 _HOW = [
     'The tasks, their observations and reference posteriors are those of Lueckmann et al., "Benchmarking '
     'Simulation-Based Inference", arXiv 2101.04653; the table says which observations. The classifier is the '
@@ -112,8 +115,8 @@ def _missing(found: Mapping[tuple[str, str], Outcome]) -> list[str]:
         for method in METHODS:
             missing = [task.title for name, task in TASKS.items() if (f"{name}-{simulations}", method) not in found]
             if missing:
-                which = "any task" if len(missing) == len(TASKS) else ", ".join(missing)
-                said.append(f"Not run of {method} with {simulations:,} simulations: {which}.")
+                where = "on no task" if len(missing) == len(TASKS) else f"on all tasks but {', '.join(missing)}"
+                said.append(f"{method} with {simulations:,} simulations was run {where}.")
     return said
 
 
