@@ -15,6 +15,7 @@ from torch import Tensor
 import surflow as sf
 from surflow.data import Column, ColumnKind, Schema
 from surflow.data.tables.support import support_of
+from surflow.distributions.symmetrized import Symmetrized
 from surflow.supports import Circle, Integers, Interval, Ordered, Permutations, Positive, Product, Ragged, Support
 
 Module = TypeVar("Module", bound=torch.nn.Module)
@@ -361,6 +362,15 @@ DISTRIBUTIONS = [
     Case("Plackett-Luce, conditional", lambda: sf.PlackettLuce(2, CONTEXT)),
     Case("mixture", lambda: sf.Mixture([sf.Normal(2, learned=True) for _ in range(3)])),
     Case("mixture, conditional", lambda: sf.Mixture([sf.Normal(1, CONTEXT), sf.Logistic(1)])),
+    Case(
+        "symmetrized", lambda: Symmetrized(sf.Normal(2, learned=True), [[0, 1], [1, 0]], [[1, 1], [-1, 1]], [0.0, 0.0])
+    ),
+    Case(
+        "symmetrized, conditional",
+        lambda: Symmetrized(
+            sf.Normal(1, CONTEXT), [[0], [0]], [[1], [-1]], [1.0], [[1.0] * CONTEXT, [-1.0] * CONTEXT], [0.5] * CONTEXT
+        ),
+    ),
     Case("stacked", lambda: sf.Stacked([sf.Normal(2, learned=True), sf.GaussianMixture(2)])),
     Case("stacked, conditional", lambda: sf.Stacked([sf.Normal(1, CONTEXT), sf.GaussianMixture(1)])),
     Case("gaussian mixture", lambda: _fitted(sf.GaussianMixture(2, components=3))),

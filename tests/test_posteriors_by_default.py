@@ -10,9 +10,10 @@ from torch.distributions import Independent, LogNormal, Uniform
 
 import surflow as sf
 from surflow.data import simulator
+from surflow.distributions.symmetrized import Symmetrized
 from surflow.evaluation import log_probs
 from surflow.nets.selected import Selected
-from surflow.sbi.structure import Exchange, informative, symmetries
+from surflow.sbi.structure import Exchange, Symmetry, group, informative, one_of_each_orbit, symmetries
 from surflow.sbi.trust import coverage, sentence
 
 
@@ -60,6 +61,15 @@ def test_a_seed_gives_the_same_posterior_and_a_file_too(tmp_path) -> None:
     one.flow.save(tmp_path / "posterior.safetensors")
     loaded = sf.load(tmp_path / "posterior.safetensors")
     assert torch.equal(loaded.log_prob(theta, x), one.flow.log_prob(theta, x))
+
+
+def test_draws_of_mixtures_and_of_means_over_groups_need_no_density(monkeypatch) -> None:
+    p, _ = _symmetrized()
+    mixture = sf.Flow([], base=sf.Mixture([p, sf.Flow([], base=p)]))
+    x = torch.zeros(1, 2)
+    drawn = mixture.sample_and_log_prob(50, x, seed=0)[0]
+    monkeypatch.setattr(Symmetrized, "_log_prob", None)
+    assert torch.equal(mixture.sample(50, x, seed=0), drawn)
 
 
 @pytest.mark.usefixtures("_quick")
@@ -114,6 +124,92 @@ def test_what_is_found_leaves_the_distribution_as_it_is(name: str) -> None:
         change = task.log_likelihood(moved[1], moved[0]) - task.log_likelihood(x, theta)
         finite = change.isfinite()
         torch.testing.assert_close(change[finite], torch.zeros_like(change[finite]), rtol=0, atol=0.05)
+
+
+def _moons() -> list[Symmetry]:
+    found = symmetries(*simulator("two_moons").sample(2000, seed=1), [0.0, 0.0], [(0, 1)])
+    return [one for one in found if isinstance(one, Symmetry)]
+
+
+def test_products_of_symmetries_are_a_group_and_orbits_have_one_image_each() -> None:
+    whole = group(_moons(), 8)
+    assert len(whole) == 4 and len(group(_moons(), 3)) == 3
+    theta, x = simulator("two_moons").sample(500, seed=0)
+    keys = {(one.order, one.sign, one.x_sign) for one in whole}
+    assert {(p.order, p.sign, p.x_sign) for p in (a.after(b) for a in whole for b in whole)} == keys
+    for a in whole:
+        torch.testing.assert_close(a.after(whole[1])(theta, x), a(*whole[1](theta, x)))
+    mirrors = group([one for one in whole if one.still], 8)
+    assert len(mirrors) == 2
+    kept = one_of_each_orbit(mirrors, theta, x)
+    assert (kept.sum(1) >= 0).all()
+    torch.testing.assert_close(one_of_each_orbit(mirrors, mirrors[1](theta, x)[0], x), kept)
+
+
+def _symmetrized() -> tuple[Symmetrized, list[Symmetry]]:
+    whole = group(_moons(), 8)
+    q = sf.presets.box(2, 2, support=sf.Interval(-1, 1), hidden=(8,), seed=0)
+    for parameter in q.parameters():
+        torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(2))
+    rows = [[getattr(one, name) for one in whole] for name in ("order", "sign", "x_sign")]
+    return Symmetrized(q, rows[0], rows[1], whole[0].centre, rows[2], whole[0].x_centre), whole
+
+
+def test_the_mean_over_a_group_is_a_density_with_its_symmetry() -> None:
+    p, whole = _symmetrized()
+    axis = (torch.arange(200) + 0.5) / 100 - 1
+    grid, x = torch.cartesian_prod(axis, axis), torch.tensor([0.3, -0.2])
+    mass = log_probs(p, grid, x.expand(len(grid), 2)).exp().mean() * 4
+    assert mass.item() == pytest.approx(1, abs=5e-3)
+    theta, given = 2 * torch.rand(50, 2, generator=torch.Generator().manual_seed(0)) - 1, _draws(1, 50, 2)
+    for one in whole:
+        torch.testing.assert_close(p.log_prob(*one(theta, given)), p.log_prob(theta, given))
+    # A mean of densities is on no events less likely than the mean of the likelihoods of their images.
+    images = torch.stack([p.distribution.log_prob(*one(theta, given)) for one in whole]).mean(0)
+    assert (p.log_prob(theta, given) >= images - 1e-5).all()
+    assert p.log_prob(torch.tensor([[1.1, 0.0]]), given[:1]).item() == -math.inf
+
+
+def test_draws_of_the_mean_over_a_group_follow_its_density() -> None:
+    p, _ = _symmetrized()
+    x = torch.tensor([[0.3, -0.2]])
+    drawn, log_prob = p.sample_and_log_prob(20_000, x, seed=0)
+    assert drawn.abs().max() <= 1
+    torch.testing.assert_close(p.log_prob(drawn, x), log_prob)
+    axis = (torch.arange(200) + 0.5) / 100 - 1
+    grid = torch.cartesian_prod(axis, axis)
+    density = log_probs(p, grid, x.expand(len(grid), 2)).exp() / 10_000
+    for f in (lambda t: t, torch.square, lambda t: t.prod(1, keepdim=True)):
+        exact, seen = (density[:, None] * f(grid)).sum(0), f(drawn[:, 0].double())
+        assert ((seen.mean(0) - exact).abs() < 5 * seen.std(0) / 20_000**0.5 + 2e-3).all()
+
+
+def test_a_sign_beside_a_half_line_may_change() -> None:
+    theta = torch.cat([_draws(0, 400, 1).exp(), _draws(1, 400, 1)], 1)
+    x = torch.cat([theta[:, :1].log(), theta[:, 1:].abs()], 1) + 0.1 * _draws(2, 400, 2)
+    found = symmetries(theta, x, [None, 0.0])
+    assert [one.said for one in found] == ["observations do not tell the sign of theta2"]
+    support = sf.product([sf.positive, sf.real])
+    whole = group([one for one in found if isinstance(one, Symmetry)], 8)
+    rows = [[getattr(one, name) for one in whole] for name in ("order", "sign")]
+    p = Symmetrized(sf.presets.posterior(2, support=support, hidden=(8,), seed=0), rows[0], rows[1], whole[0].centre)
+    drawn = p.sample(500, seed=0)
+    assert (drawn[:, 0] > 0).all() and (drawn[:, 1] < 0).any() and (drawn[:, 1] > 0).any()
+    torch.testing.assert_close(p.log_prob(drawn * torch.tensor([1.0, -1.0])), p.log_prob(drawn))
+    assert p.log_prob(torch.tensor([[-1.0, 1.0]])).item() == -math.inf
+
+
+def test_maps_that_do_not_keep_the_support_are_refused() -> None:
+    with pytest.raises(sf.SupportError, match="keep the support"):
+        Symmetrized(sf.Uniform(1, low=0.0, high=1.0), [[0]], [[-1]], [0.0])
+    with pytest.raises(sf.SupportError, match="keep the support"):
+        Symmetrized(sf.HalfNormal(1), [[0]], [[-1]], [0.0])
+    with pytest.raises(sf.SupportError, match="real, positive or in intervals"):
+        Symmetrized(sf.UniformCircle(1), [[0]], [[1]], [0.0])
+    with pytest.raises(sf.ShapeError, match="signs of shape"):
+        Symmetrized(sf.Normal(2), [[0, 1]], [[1]], [0.0, 0.0])
+    with pytest.raises(sf.ShapeError, match="permutations of 0 to 1"):
+        Symmetrized(sf.Normal(2), [[0, 0]], [[1, 1]], [0.0, 0.0])
 
 
 def test_selected_numbers_scales_and_blocks() -> None:

@@ -226,7 +226,9 @@ def test_symmetry_lines_of_a_moved_and_turned_fold_are_the_moved_and_turned_axes
 # -- posteriors and the circle -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "gap"), [("sir", "nll_gap"), ("circle", "entropy_gap"), ("sbibm", "nll_gap")])
+@pytest.mark.parametrize(
+    ("name", "gap"), [("sir", "nll_gap"), ("circle", "entropy_gap"), ("sbibm", "nll_gap"), ("sbibm_auto", "nll_gap")]
+)
 def test_recorded_posteriors_are_not_better_than_exact_ones(name: str, gap: str) -> None:
     rows = read_results(RECORDED.parent / f"{name}.json")["rows"]
     gaps = [row for row in rows if row["metric"] == gap]

@@ -130,6 +130,8 @@ def test_one_coordinate_is_enough(name: str) -> None:
         ("posterior", {}, sf.product([sf.positive, sf.real, sf.Interval(0, 2)])),
         ("product", {"pair": (0, 2)}, sf.positive),
         ("box", {"fold": [1]}, sf.Interval(-3, 3)),
+        ("posterior", {"conditional_splines": False}, sf.positive),
+        ("box", {"conditional_splines": False}, sf.Interval(-3, 3)),
         ("box", {"layers": 2}, sf.product([sf.Interval(0, 1), sf.Interval(0, 1), sf.Interval(-5, 5)])),
     ],
 )
@@ -157,6 +159,17 @@ def test_folded_coordinates_are_symmetric_and_the_ratio_sees_no_context() -> Non
     moved = theta * torch.tensor([1.5, 1 / 1.5])
     one, two = (flow.log_prob(moved, c) - flow.log_prob(theta, c) for c in (context, torch.randn(20, 3)))
     torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("conditional", "same"), [(False, True), (True, False)])
+def test_splines_without_the_context_leave_it_location_and_scale(*, conditional: bool, same: bool) -> None:
+    flow = presets.build("posterior", 1, context_shape=2, conditional_splines=conditional, **SMALL)
+    for p in flow.parameters():
+        torch.nn.init.normal_(p, std=0.5)
+    # Draws from the same latents, given two observations, are then linear functions of each other.
+    one, two = (flow.sample(200, context, seed=0).flatten() for context in (torch.zeros(1, 2), torch.ones(1, 2)))
+    standard = [(x - x.mean()) / x.std() for x in (one, two)]
+    assert torch.allclose(*standard, atol=1e-3) == same
 
 
 def test_unknown_names_and_misfits_are_explained() -> None:

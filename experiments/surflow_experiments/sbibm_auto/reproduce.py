@@ -11,7 +11,8 @@ from surflow.app.page import Section, duration
 from surflow.evaluation import read_results
 from surflow_experiments.cells import Cell, Outcome
 from surflow_experiments.recorded import Recorded, experiment_page, record
-from surflow_experiments.sbibm_auto.tasks import BUDGETS, METHODS, TASKS, Task, cells
+from surflow_experiments.sbibm_auto.picture import picture
+from surflow_experiments.sbibm_auto.tasks import BUDGETS, METHODS, OBSERVATIONS, TASKS, Task, cells
 from surflow_experiments.sbibm_auto.trial import run
 
 NAME = "sbibm-auto"
@@ -20,12 +21,16 @@ _LEDE = (
     "simulations; neither is told anything of a task but its prior. A classifier is to tell draws of what was learned "
     "from draws of the exact posterior: its accuracy, C2ST, is 0.5 where nobody could, and 1 where anybody can."
 )
+_CAPTION = (
+    "C2ST of every task; 0.5, the line, is the best. The table says over which observations: goals and published "
+    "figures are means over several."
+)
 _HOW = [
     'The tasks, their observations and reference posteriors are those of Lueckmann et al., "Benchmarking '
-    "Simulation-Based Inference\", arXiv 2101.04653, observations 1 to 5. The classifier is the benchmark's, a "
-    "perceptron with two hidden layers of ten units for each parameter, in five folds, here of 5,000 draws "
-    "of each kind, where the benchmark takes 10,000. Reference posteriors choose nothing: fit_posterior decides by "
-    "simulations that it holds out.",
+    'Simulation-Based Inference", arXiv 2101.04653; the table says which observations. The classifier is the '
+    "benchmark's, a perceptron with two hidden layers of ten units for each parameter, in five folds, here of 5,000 "
+    "draws of each kind, where the benchmark takes 10,000. Reference posteriors choose nothing: fit_posterior decides "
+    "by simulations that it holds out.",
     "nsf is neural posterior estimation in the package sbi with a neural spline flow and all its defaults; its draws "
     "outside the prior are rejected, as sbi does. The column told of the task has the models of the experiment sbibm, "
     "of 10,000 simulations, for which a person looked at the task. Published is neural posterior estimation in the "
@@ -61,13 +66,14 @@ def made_from(trials: Sequence[Cell], results: Path, work: Path, *, quick: bool,
     """The results and the page of some of the trials."""
     recorded = record("sbibm_auto", trials, run, _told, results, work, quick=quick, data_dir=data_dir)
     found = {(outcome.cell.case.split("/")[1], outcome.cell.model): outcome for outcome in recorded.outcomes}
+    shown = [recorded.show("c2st", picture(found), _CAPTION)] if found else []
     experiment_page(
         recorded.page,
         heading="Posteriors of a public benchmark, by two defaults",
         lede=_LEDE,
         facts=_facts(recorded),
         sections=[
-            Section("table", "All tasks", tables=[_table(found, _informed(results))], texts=_missing(found)),
+            Section("table", "All tasks", _missing(found), pictures=shown, tables=[_table(found, _informed(results))]),
             Section("found", "What was found", tables=[_said(found)]),
             Section("how", "How it was run", _HOW),
         ],
@@ -103,9 +109,15 @@ def _informed(results: Path) -> dict[tuple[str, str], float]:
 
 
 def _missing(found: Mapping[tuple[str, str], Outcome]) -> list[str]:
-    planned = [(f"{name}-{n}", method) for n in BUDGETS for name in TASKS for method in METHODS]
-    missing = [f"{case} ({method})" for case, method in planned if (case, method) not in found]
-    return [f"Not run here: {', '.join(missing)}."] if missing else []
+    """What was not run, in words."""
+    said = []
+    for simulations in BUDGETS:
+        for method in METHODS:
+            missing = [task.title for name, task in TASKS.items() if (f"{name}-{simulations}", method) not in found]
+            if missing:
+                where = "on no task" if len(missing) == len(TASKS) else f"on all tasks but {', '.join(missing)}"
+                said.append(f"{method} with {simulations:,} simulations was run {where}.")
+    return said
 
 
 def _table(found: Mapping[tuple[str, str], Outcome], informed: Mapping[tuple[str, str], float]) -> dict[str, object]:
@@ -115,12 +127,27 @@ def _table(found: Mapping[tuple[str, str], Outcome], informed: Mapping[tuple[str
             ours, theirs = (found.get((f"{name}-{simulations}", method)) for method in METHODS)
             if ours is None and theirs is None:
                 continue
-            marks.append("" if ours is None else "met" if ours.value("c2st") <= task.goal[i] else "missed")
+            marks.append(_mark(ours, task.goal[i]))
             known = informed.get((name, task.informed)) if simulations == 10_000 else None
-            lines.append([task.title, f"{simulations:,}", *_line(task, i, ours, theirs, marks[-1]), _number(known)])
+            observed = _observed(next(one for one in (ours, theirs) if one is not None))
+            figures = _line(task, i, ours, theirs, marks[-1])
+            lines.append([task.title, f"{simulations:,}", observed, *figures, _number(known)])
     numbers = ["auto", "goal", "nsf", "published", "gap of auto", "of nsf", "in 50 %", "in 90 %", "s", "s of nsf"]
-    head = ["task", "simulations", *numbers, "told of the task"]
-    return {"head": head, "rows": lines, "numbers": [1, 2, *range(4, 13)], "marks": marks, "marked": 3}
+    head = ["task", "simulations", "observations", *numbers, "told of the task"]
+    return {"head": head, "rows": lines, "numbers": [1, 3, *range(5, 14)], "marks": marks, "marked": 4}
+
+
+def _mark(outcome: Outcome | None, goal: float) -> str:
+    """Whether a goal is met, a mean over all observations; empty where some were not looked at."""
+    if outcome is None or len(outcome.cell.spec["observations"]) < OBSERVATIONS:
+        return ""
+    return "met" if outcome.value("c2st") <= goal else "missed"
+
+
+def _observed(outcome: Outcome) -> str:
+    """Which observations, such as 1-5."""
+    numbers = outcome.cell.spec["observations"]
+    return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
 
 
 def _line(task: Task, i: int, ours: Outcome | None, theirs: Outcome | None, mark: str) -> list[str]:

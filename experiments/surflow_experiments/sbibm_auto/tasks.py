@@ -9,7 +9,8 @@ from surflow.data.simulators.references import reference_numbers
 from surflow_experiments.cells import Cell
 
 BUDGETS = (1_000, 10_000)
-_OBSERVATIONS, _DRAWS, _TESTED = 5, 5_000, 200
+OBSERVATIONS = 5
+_DRAWS, _TESTED = 5_000, 200
 # Tasks of a quick run.
 _QUICK = 2
 
@@ -56,13 +57,13 @@ def cells(*, quick: bool, data_dir: Path | None = None) -> list[Cell]:
     for name in list(TASKS)[:_QUICK] if quick else TASKS:
         if data_dir is None and name in _NEEDS_DRAWS:
             continue
-        numbers = list(range(1, _OBSERVATIONS + 1)) if data_dir is None else reference_numbers(data_dir, name)
+        numbers = list(range(1, OBSERVATIONS + 1)) if data_dir is None else reference_numbers(data_dir, name)
         for simulations in BUDGETS[:1] if quick else BUDGETS:
             for method in METHODS:
                 spec = {
                     "simulations": 300 if quick else simulations,
                     "minutes": 0.05 if quick else None,
-                    "observations": numbers[:1] if quick else numbers[:_OBSERVATIONS],
+                    "observations": numbers[:1] if quick else numbers[:OBSERVATIONS],
                     "data_dir": None if data_dir is None else str(data_dir),
                     "draws": 100 if quick else _DRAWS,
                     "tested": 10 if quick else _TESTED,

@@ -65,9 +65,8 @@ class Mixture(Distribution):
         log_prob = (each.where(~none[:, None], 0.0) + self.logits.log_softmax(0)).logsumexp(1)
         return log_prob.where(~none, -math.inf)
 
-    def _draw(self, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _sample(self, n: int, context: Tensor | None) -> Tensor:
         # All components draw and one draw is kept: no shape depends on the data.
         k = draw_categories(n, self.logits[None])
-        draws = torch.stack([part._draw_for(n, context)[0] for part in self.components], 1)
-        x = draws[torch.arange(n, device=draws.device), k]
-        return x, self._log_prob(x, context)
+        draws = torch.stack([part._sample(n, part._own(context)) for part in self.components], 1)
+        return draws[torch.arange(n, device=draws.device), k]

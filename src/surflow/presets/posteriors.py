@@ -37,6 +37,7 @@ def posterior(
     layers: int = 2,
     hidden: Sequence[int] = (64, 64),
     bins: int = 8,
+    conditional_splines: bool = True,
 ) -> Flow:
     """For parameters given observations: location and covariance given the context, then autoregressive splines.
 
@@ -51,6 +52,7 @@ def posterior(
         layers: how many splines.
         hidden: sizes of the hidden layers of every network.
         bins: of a spline.
+        conditional_splines: whether splines are given the context; otherwise it tells location and scale alone.
 
     Raises:
         ShapeError: for events without a number, or a context that is no vector.
@@ -63,7 +65,8 @@ def posterior(
     with seeded(seed):
         start = on_vectors("posterior", event_shape, context_shape, context_net, support)
         size = start.size
-        chain = [Standardize(size), *_located(size, start.context_shape, layers, hidden, bins)]
+        located = _located(size, start.context_shape, layers, hidden, bins, conditional_splines=conditional_splines)
+        chain = [Standardize(size), *located]
         return start.flow(chain, Normal(size))
 
 
@@ -132,6 +135,7 @@ def box(
     layers: int = 1,
     hidden: Sequence[int] = (64, 64),
     bins: int = 8,
+    conditional_splines: bool = True,
 ) -> Flow:
     """For parameters in a box, given observations: densities cut off at its walls, then splines; symmetries are folded.
 
@@ -147,6 +151,7 @@ def box(
         layers: how many splines.
         hidden: sizes of the hidden layers of every network.
         bins: of a spline.
+        conditional_splines: whether splines are given the context; otherwise it tells location and scale alone.
 
     Raises:
         ConfigError: for coordinates to fold that there are not.
@@ -177,10 +182,11 @@ def box(
         # Locations and scales come first from the context alone, as linear functions, which are the most accurate ones.
         chain.append(Autoregressive(size, context_shape, map=TruncatedMap(), hidden=(), passes=1))
         chain.append(Autoregressive(size, context_shape, map=TruncatedMap(), hidden=hidden, passes=passes))
+        given = context_shape if conditional_splines else None
         for i in range(layers):
             if i and size > 1:
                 chain.append(Reverse(size, support=unit_interval))
-            chain.append(Autoregressive(size, context_shape, map=IntervalSplineMap(bins), hidden=hidden, passes=passes))
+            chain.append(Autoregressive(size, given, map=IntervalSplineMap(bins), hidden=hidden, passes=passes))
         return start.flow(chain, Uniform(size))
 
 
@@ -232,12 +238,21 @@ def polar(
         return start.flow(chain, UniformCircle(1))
 
 
-def _located(size: int, context_shape: int | None, layers: int, hidden: Sequence[int], bins: int) -> list[Transform]:
+def _located(
+    size: int,
+    context_shape: int | None,
+    layers: int,
+    hidden: Sequence[int],
+    bins: int,
+    *,
+    conditional_splines: bool = True,
+) -> list[Transform]:
     """Location, scale and correlations given the context alone, and splines for what is left, which is of unit size."""
     chain: list[Transform] = [] if context_shape is None else [ConditionalLinear(size, context_shape, hidden=hidden)]
+    given = context_shape if conditional_splines else None
     for i in range(layers):
         if i and size > 1:
             chain.append(Reverse(size))
         passes = min(size, MOST_PASSES)
-        chain.append(Autoregressive(size, context_shape, map=SplineMap(bins), hidden=hidden, passes=passes))
+        chain.append(Autoregressive(size, given, map=SplineMap(bins), hidden=hidden, passes=passes))
     return chain

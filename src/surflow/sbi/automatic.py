@@ -66,8 +66,10 @@ def fit_posterior(
 
     - coordinates that are not related to any parameter are left out, if that does no harm;
     - symmetries that the simulations do not speak against (signs, parameters that change places, blocks of observations
-      in any order) multiply the simulations, if flows trained with them are better;
+      in any order) multiply the simulations, if flows trained with them are better, and the posterior is the mean over
+      up to eight images under them;
     - of blocks in any order, means, deviations and correlations stand for them, if that is better;
+    - splines are not given the observation, which then tells location and scale alone, if that is better;
     - the linear Gaussian in closed form takes the place of splines, unless these are better by a standard error.
 
     Several flows, each of which holds out other simulations for its early stopping, are mixed in equal parts; the
@@ -134,12 +136,13 @@ def _chosen(task: Trials, findings: list[str]) -> Recipe:
     plain = Recipe(tuple(range(k)))
     # A summary is shared by all networks of a flow, but has weights of its own, which may be too many.
     wide = replace(plain, features=64)
+    located = replace(plain, splines=False)
     related = informative(task.theta[rows], task.x[rows]).nonzero().flatten().tolist()
-    tried = [plain, wide]
+    tried = [plain, wide, located]
     if 0 < len(related) < k:
-        tried += [replace(one, keep=tuple(related)) for one in (plain, wide)]
+        tried += [replace(one, keep=tuple(related)) for one in (plain, wide, located)]
     if not task.boxed:
-        tried += [replace(one, linear=kind) for one in tried[::2] for kind in ("full", "sparse")]
+        tried += [replace(one, linear=kind) for one in tried[::3] for kind in ("full", "sparse")]
     flows = [task.fit(one, 0, effort=_TRIED, share=_TRIED / len(tried)) for one in tried]
     best, flow, score = _best(task, tried, flows)
     best, flow, score = _simpler(task, tried, flows) or (best, flow, score)
@@ -148,6 +151,8 @@ def _chosen(task: Trials, findings: list[str]) -> Recipe:
     if best.linear:
         findings.append("a linear Gaussian is as good as splines, or better")
         return best
+    if not best.splines:
+        findings.append("observations tell location and scale alone: the shape of posteriors is the same for all")
     found = _symmetries(task, best, flow)
     if not found:
         return best

@@ -7,18 +7,20 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from surflow import presets
 from surflow._internal.random import mix, seeded
+from surflow.distributions.symmetrized import Symmetrized
 from surflow.errors import NonFiniteError
 from surflow.flow import Flow
 from surflow.nets.selected import Selected, width_with
 from surflow.nets.summary import Summary
 from surflow.sbi.linear import linear_gaussian
-from surflow.sbi.structure import Exchange, Symmetry
+from surflow.sbi.structure import Exchange, Symmetry, group, one_of_each_orbit
 from surflow.supports import Interval, Support
 from surflow.training.fitting import fit
 
@@ -27,6 +29,8 @@ _FEW, _MANY = 3000, 50_000
 _STEPS_OF_FEW, _STEPS, _STEPS_OF_MANY = 3000, 4000, 20_000
 # Up to so many parameters there is a second layer of splines, in the other order.
 _FEW_NUMBERS = 5
+# The most images of parameters and observations over which a posterior is averaged.
+_IMAGES = 8
 # Simulations that each member holds out, at most.
 _HELD, _HELD_OF_MANY = 1000, 5000
 
@@ -41,6 +45,7 @@ class Recipe:
         fold: parameters whose sign observations do not tell.
         blocks: of the kept coordinates, whose means, deviations and correlations stand for them.
         features: length of the summary of an observation; None for none.
+        splines: whether they are given the observation; otherwise it tells location and scale alone.
         linear: None for splines; else the linear Gaussian, whose coefficients may be left out where they are sparse.
     """
 
@@ -49,6 +54,7 @@ class Recipe:
     fold: tuple[int, ...] = ()
     blocks: tuple[tuple[int, ...], ...] | None = None
     features: int | None = None
+    splines: bool = True
     linear: str | None = None
 
 
@@ -101,11 +107,17 @@ class Trials:
         with seeded(seed):
             flow = self._flow(recipe, few=few)
 
+        maps = [one for one in recipe.found if isinstance(one, Symmetry)]
+        images = group(maps, _IMAGES)
+        mirrors = group([one for one in maps if one.still], _IMAGES)
+
         def batch(n: int) -> tuple[Tensor, Tensor]:
             drawn = torch.randint(len(theta), (n,))
-            return _moved(recipe.found, theta[drawn], x[drawn])
+            t, y = _moved(recipe.found, theta[drawn], x[drawn])
+            return (one_of_each_orbit(mirrors, t, y) if mirrors else t), y
 
         steps = round(effort * (_STEPS_OF_FEW if few else _STEPS if len(theta) < _MANY else _STEPS_OF_MANY))
+        held, seen = self.held(part)
         left = None if self.until is None else max((self.until - time.monotonic()) / 60 * share, 1e-3)
         # What diverges, or is learned by heart, has the best weights that were evaluated, and these are compared.
         with warnings.catch_warnings(), suppress(NonFiniteError):
@@ -113,7 +125,7 @@ class Trials:
             fit(
                 flow,
                 batch if recipe.found else (theta, x),
-                validation=self.held(part),
+                validation=(one_of_each_orbit(mirrors, held, seen) if mirrors else held, seen),
                 steps=steps,
                 minutes=left,
                 batch_size=128 if few else 256,
@@ -124,7 +136,7 @@ class Trials:
                 seed=seed,
                 progress=False,
             )
-        return flow
+        return _averaged(flow, images) if images else flow
 
     def _flow(self, recipe: Recipe, *, few: bool) -> Flow:
         width = len(recipe.keep) if recipe.blocks is None else width_with(len(recipe.keep), recipe.blocks)
@@ -132,11 +144,21 @@ class Trials:
         net = Selected(self.x.shape[1], summary, recipe.keep, recipe.blocks)
         size, hidden = self.theta.shape[1], (64, 64) if few else (128, 128)
         layers = 2 if size <= _FEW_NUMBERS else 1
-        if self.boxed:
-            return presets.box(
-                size, context_net=net, support=self.support, fold=recipe.fold, hidden=hidden, layers=layers
-            )
-        return presets.posterior(size, context_net=net, support=self.support, hidden=hidden, layers=layers)
+        preset = partial(presets.box, fold=recipe.fold) if self.boxed else presets.posterior
+        return preset(
+            size,
+            context_net=net,
+            support=self.support,
+            hidden=hidden,
+            layers=layers,
+            conditional_splines=recipe.splines,
+        )
+
+
+def _averaged(flow: Flow, images: Sequence[Symmetry]) -> Flow:
+    first = images[0]
+    orders, signs, x_signs = ([getattr(one, name) for one in images] for name in ("order", "sign", "x_sign"))
+    return Flow([], base=Symmetrized(flow, orders, signs, first.centre, x_signs, first.x_centre))
 
 
 def _moved(found: Sequence[Symmetry | Exchange], theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

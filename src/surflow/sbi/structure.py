@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import torch
@@ -37,11 +37,23 @@ class Symmetry:
     x_centre: tuple[float, ...]
 
     @property
+    def still(self) -> bool:
+        """Whether observations stay as they are."""
+        return min(self.x_sign) > 0
+
+    @property
     def fold(self) -> int | None:
         """The one parameter whose sign alone changes, if that is all."""
         flipped = [i for i, s in enumerate(self.sign) if s < 0]
-        still = self.order == tuple(range(len(self.order))) and min(self.x_sign) > 0
-        return flipped[0] if still and len(flipped) == 1 else None
+        alone = self.still and self.order == tuple(range(len(self.order))) and len(flipped) == 1
+        return flipped[0] if alone else None
+
+    def after(self, first: Symmetry) -> Symmetry:
+        """Both, one after the other; centres are those of all symmetries that are found together."""
+        order = tuple(first.order[i] for i in self.order)
+        sign = tuple(s * first.sign[i] for s, i in zip(self.sign, self.order, strict=True))
+        x_sign = tuple(s * t for s, t in zip(self.x_sign, first.x_sign, strict=True))
+        return replace(self, said=f"{first.said}; {self.said}", order=order, sign=sign, x_sign=x_sign)
 
     def __call__(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Rows (n, d) and (n, k) as the map has them."""
@@ -173,7 +185,7 @@ def symmetries(
     def add(order: Sequence[int], sign: Sequence[float], flips: Sequence[int]) -> None:
         turned = [keep[j] for j in flips]
         x_sign = [-1.0 if j in turned else 1.0 for j in range(size)]
-        x_centre = [x_at[keep.index(j)] if j in turned else 0.0 for j in range(size)]
+        x_centre = [x_at[keep.index(j)] if j in keep else 0.0 for j in range(size)]
         said = _said(order, sign, turned)
         found.append(Symmetry(said, tuple(order), tuple(sign), tuple(at), tuple(x_sign), tuple(x_centre)))
 
@@ -192,6 +204,45 @@ def symmetries(
                 add(order, sign, [m - d for m in solution if m >= d])
     blocks = tuple(tuple(keep[j] for j in block) for block in _exchangeable(u, x))
     return found + ([Exchange(blocks)] if blocks else [])
+
+
+def group(found: Sequence[Symmetry], most: int) -> list[Symmetry]:
+    """Different products of symmetries, the shortest ones first and not more than ``most``; the identity leads.
+
+    >>> flips = [Symmetry("", (0, 1), sign, (0.0, 0.0), (1.0,), (0.0,)) for sign in ((-1.0, 1.0), (1.0, -1.0))]
+    >>> [one.sign for one in group(flips, 9)]
+    [(1.0, 1.0), (-1.0, 1.0), (1.0, -1.0), (-1.0, -1.0)]
+    """
+    if not found:
+        return []
+    first = found[0]
+    size, width = len(first.order), len(first.x_sign)
+    whole = [replace(first, said="", order=tuple(range(size)), sign=(1.0,) * size, x_sign=(1.0,) * width)]
+    seen = {(whole[0].order, whole[0].sign, whole[0].x_sign)}
+    for one in whole:  # which grows meanwhile
+        for generator in found:
+            product = generator.after(one)
+            key = (product.order, product.sign, product.x_sign)
+            if key not in seen and len(whole) < most:
+                seen.add(key)
+                whole.append(product)
+    return whole
+
+
+def one_of_each_orbit(maps: Sequence[Symmetry], theta: Tensor, x: Tensor) -> Tensor:
+    """The image of each row of parameters, under the maps, that lies farthest in a direction off their mirrors.
+
+    Images of a region then do not overlap, and are together all of the parameters' space.
+
+    >>> mirror = Symmetry("", (1, 0), (-1.0, -1.0), (0.0, 0.0), (1.0,), (0.0,))
+    >>> one_of_each_orbit(group([mirror], 2), torch.tensor([[0.0, 1.0], [0.0, -1.0]]), torch.zeros(2, 1))
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+    images = torch.stack([one(theta, x)[0] for one in maps])
+    direction = torch.linspace(1, 0.5, theta.shape[1], dtype=theta.dtype)
+    farthest = ((images - theta.new_tensor(maps[0].centre)) @ direction).argmax(0)
+    return images[farthest, torch.arange(len(theta))]
 
 
 def _said(order: Sequence[int], sign: Sequence[float], flips: Sequence[int]) -> str:
