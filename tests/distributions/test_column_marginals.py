@@ -58,6 +58,14 @@ def test_quantiles_are_where_the_conditional_mass_passes(build: Build) -> None:
     assert torch.equal(rows.quantile(EVERY[30:31], q, 1, known=known), rows.quantile(EVERY[30:31], q, 1, known=[0, 3]))
 
 
+@every
+def test_quantiles_of_a_row_are_the_same_among_many(build: Build) -> None:
+    rows, q = build(), [0.03, 0.5, 0.9]
+    many = rows.quantile(EVERY, q, 1, known=[3, 0])
+    few = torch.cat([rows.quantile(EVERY[i : i + 1], q, 1, known=[3, 0]) for i in (0, 30, 77)])
+    assert torch.equal(many[[0, 30, 77]], few)
+
+
 def _frequencies(drawn: Tensor) -> Tensor:
     same = (drawn[:, None] == EVERY) | (drawn.isnan()[:, None] & EVERY.isnan())
     return same.all(2).double().sum(0)

@@ -27,6 +27,15 @@ def _mixture() -> sf.ColumnMixture:
     return mixture.eval()
 
 
+def _trees() -> sf.ColumnMixture:
+    """A mixture of two trees that differ, by their counts and in their weights."""
+    other = sf.ColumnTree(4, support=MIXED)
+    other.initialize(EVERY[::3])
+    mixture = sf.ColumnMixture([_tree(), other.double()]).double()
+    mixture.logits.data.copy_(torch.tensor([0.3, -0.4]))
+    return mixture.eval()
+
+
 both = pytest.mark.parametrize("build", [_tree, _mixture])
 Build = Callable[[], ColumnDistribution]
 
@@ -131,10 +140,11 @@ def test_saved_and_loaded_to_the_bit(build: Build, tmp_path: Path) -> None:
     assert torch.equal(again.sample(9, seed=0).nan_to_num(9.0), flow.sample(9, seed=0).nan_to_num(9.0))
 
 
-def test_the_account_of_a_tree_is_each_value_given_the_others() -> None:
-    tree = _tree()
-    joint = tree.log_prob(EVERY).exp().reshape(2, 6, 3, 3)
-    account = tree.account(EVERY).reshape(2, 6, 3, 3, 4)
+@pytest.mark.parametrize("build", [_tree, lambda: _tree(initialized=False), _trees])
+def test_the_account_is_each_value_given_the_others(build: Build) -> None:
+    rows = build()
+    joint = rows.log_prob(EVERY).exp().reshape(2, 6, 3, 3)
+    account = rows.account(EVERY).reshape(2, 6, 3, 3, 4)
     for column in range(4):
         expected = (joint / joint.sum(column, keepdim=True)).log()
         assert torch.allclose(account[..., column], expected, atol=1e-5)

@@ -13,7 +13,7 @@ from surflow._internal.random import seeded
 from surflow._internal.shapes import Shape
 from surflow.distributions.column_conditionals import ColumnConditionals
 from surflow.distributions.column_distribution import ColumnDistribution
-from surflow.distributions.column_marginals import ColumnMarginal, LogisticMarginal, MixedMarginal, PooledMarginal
+from surflow.distributions.column_marginals import ColumnMarginal, LogisticMarginal, PooledMarginal
 from surflow.distributions.column_transformer import ColumnTransformer
 from surflow.distributions.discrete import draw_categories
 from surflow.distributions.stacked import weights
@@ -135,7 +135,7 @@ class AnyOrder(ColumnDistribution):
         """
         x, context, _ = self._rows(x, context)
         self.used = len(self.order_table)
-        log_weight = weights(self._in_parts(lambda x, context: self._each(x, context).T, x, context))
+        log_weight = weights(self._in_parts(lambda x, context: self._each(x, context).T, x, context, each=self.used))
         log_weight, first = log_weight.sort(descending=True)
         self.order_table.copy_(self.order_table[first])
         self.log_weight.copy_(log_weight.where(log_weight > math.log(_LEAST_WEIGHT), -math.inf))
@@ -154,15 +154,28 @@ class AnyOrder(ColumnDistribution):
         def mean(x: Tensor, context: Tensor | None) -> Tensor:
             return _log_mean(self._each(x, context), self.log_weight[: self.used])
 
-        return self._in_parts(mean, x, context)
+        return self._in_parts(mean, x, context, each=self.used)
 
     def _each(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Nats of rows under every order that is used, (orders, n)."""
-        return torch.stack([self._terms(x, order[None], context).sum(1) for order in self.order_table[: self.used]])
+        return self._nats(self._hidden(x, self.order_table[: self.used, None], context), x).sum(2)
+
+    def _hidden(self, x: Tensor, orders: Tensor, context: Tensor | None) -> Tensor:
+        """What the network makes of rows (n, D) in some orders (k, n or 1, columns), in one pass; (k, n, D, width)."""
+        k = len(orders)
+        if k == 1:
+            return self.net(x, orders[0], context)[None]
+        order = orders.expand(-1, len(x), -1).flatten(0, 1)
+        each = None if context is None else context.repeat(k, *[1] * (context.ndim - 1))
+        return self.net(x.repeat(k, 1), order, each).unflatten(0, (k, len(x)))
+
+    def _nats(self, h: Tensor, x: Tensor) -> Tensor:
+        """Nats of the values of rows (n, D) given hidden vectors (k, n, D, width); (k, n, D)."""
+        return self.conditionals.log_prob(h.flatten(0, 1), x.repeat(len(h), 1)).unflatten(0, h.shape[:2])
 
     def _terms(self, x: Tensor, order: Tensor, context: Tensor | None) -> Tensor:
-        """Nats of every value given those before it in the order (rows or 1, columns), for rows (n, D)."""
-        return self.conditionals.log_prob(self.net(x, order, context), x)
+        """Nats of every value given those before it in the order (n or 1, columns), for rows (n, D)."""
+        return self._nats(self._hidden(x, order[None], context), x)[0]
 
     # -- drawing ------------------------------------------------------------------------------------
 
@@ -215,14 +228,13 @@ class AnyOrder(ColumnDistribution):
 
     def _log_prob_of(self, x: Tensor, of: list[int], given: list[int], context: Tensor | None) -> Tensor:
         orders, log_weight = self._orders_of(of, given)
-        terms = [self._terms(x, order, context) for order in orders]
-        before = torch.stack([each[:, given].sum(1) for each in terms])
-        after = torch.stack([each[:, of].sum(1) for each in terms])
+        terms = self._nats(self._hidden(x, orders, context), x)
+        before, after = terms[..., given].sum(2), terms[..., of].sum(2)
         known = log_weight.to(before.dtype)[:, None] + before
         return _log_sum(known.log_softmax(0) + after)
 
-    def _orders_of(self, of: list[int], given: list[int]) -> tuple[list[Tensor], Tensor]:
-        """The orders (1, columns) that are used, of the columns given and then those asked for, and their log-weights.
+    def _orders_of(self, of: list[int], given: list[int]) -> tuple[Tensor, Tensor]:
+        """The orders that are used, of the columns given and then those asked for, (k, 1, columns), and log-weights.
 
         Those that differ in other columns only are one, with the weight of all.
         """
@@ -234,7 +246,7 @@ class AnyOrder(ColumnDistribution):
                 ordered = (sorted(part, key=order.index) for part in (given, of))
                 orders.setdefault(tuple(column for part in ordered for column in part), []).append(j)
         log_weight = torch.stack([self.log_weight[same].logsumexp(0) for same in orders.values()])
-        return [torch.tensor([order], device=log_weight.device) for order in orders], log_weight
+        return torch.tensor(list(orders), device=log_weight.device, dtype=torch.long)[:, None], log_weight
 
     def _orders(self, known: Tensor, of: int | None = None) -> Tensor:
         """The orders that are used with what is known first, and next the column asked for; (orders, n, D)."""
@@ -248,8 +260,8 @@ class AnyOrder(ColumnDistribution):
         given = _common(known)
         if given is not None:
             return self._log_prob_of(x, given, [], context) if given else self.log_weight.new_zeros(len(x))
-        each = [self._terms(x, order, context).where(known, 0.0).sum(1) for order in self._orders(known)]
-        return _log_mean(torch.stack(each), self.log_weight[: self.used])
+        each = self._nats(self._hidden(x, self._orders(known), context), x).where(known, 0.0).sum(2)
+        return _log_mean(each, self.log_weight[: self.used])
 
     def _marginal(
         self,
@@ -266,15 +278,15 @@ class AnyOrder(ColumnDistribution):
             orders, log_weight = self._orders_of([of], given)
         elif drawing:  # as in filling rows, what is known comes in an order of its own in each
             first = known.to(torch.get_default_dtype()).index_fill(1, torch.tensor([of], device=x.device), 0.5)
-            orders = [(torch.rand(x.shape, device=x.device) / 2 - first).argsort(1)]
+            orders = (torch.rand(x.shape, device=x.device) / 2 - first).argsort(1)[None]
         else:
-            orders, log_weight = list(self._orders(known, of)), self.log_weight[: self.used]
-        hidden = [self.net(x, order, context) for order in orders]
-        parts = [LogisticMarginal(self.conditionals, h[:, of], of) for h in hidden]
-        if len(parts) == 1:
-            return parts[0]
-        before = [self.conditionals.log_prob(h, x).where(known, 0.0).sum(1) for h in hidden]
-        return MixedMarginal(parts, (torch.stack(before, 1).double() + log_weight.double()).softmax(1))
+            orders, log_weight = self._orders(known, of), self.log_weight[: self.used]
+        h = self._hidden(x, orders, context)
+        if len(h) == 1:
+            return LogisticMarginal(self.conditionals, h[0, :, of], of)
+        before = self._nats(h, x).where(known, 0.0).sum(2).T
+        part = LogisticMarginal(self.conditionals, h[:, :, of].transpose(0, 1).flatten(0, 1), of)
+        return PooledMarginal(part, (before.double() + log_weight.double()).softmax(1))
 
     def _marginals(
         self, x: Tensor, known: Tensor, of: list[int], context: Tensor | None, *, drawing: bool = False
@@ -284,7 +296,7 @@ class AnyOrder(ColumnDistribution):
             first = given[torch.rand(len(x), len(given), device=x.device).argsort(1)][:, None]
         else:
             found, log_weight = self._orders_of([], given.tolist())
-            first = torch.cat(found).long().expand(len(x), -1, -1)  # (n, orders, known)
+            first = found[:, 0].expand(len(x), -1, -1)  # (n, orders, known)
         n, orders = first.shape[:2]
         columns = torch.tensor(of, device=x.device)
         # All columns asked for after all orders, in one pass: (n, orders, columns).
@@ -312,13 +324,16 @@ class AnyOrder(ColumnDistribution):
             context: one of each row, or None.
         """
         x, context, _ = self._rows(x, context)
-        first = self.order_table[0]
-        orders = [torch.cat([first[first != column], first[first == column]]) for column in range(x.shape[1])]
+        first, size = self.order_table[0], x.shape[1]
+        columns = torch.arange(size, device=first.device)[:, None]
+        # Every column last, the others as they come: a stable sort by whether it is the one.
+        orders = first[(first == columns).byte().argsort(dim=1, stable=True)][:, None]
 
         def each(x: Tensor, context: Tensor | None) -> Tensor:
-            return torch.stack([self._terms(x, order[None], context)[:, order[-1]] for order in orders], 1)
+            last = self._hidden(x, orders, context).diagonal(dim1=0, dim2=2).transpose(1, 2)
+            return self.conditionals.log_prob(last, x)
 
-        return self._in_parts(each, x, context)
+        return self._in_parts(each, x, context, each=size)
 
 
 def _count(table: nn.Module, _: object = None) -> None:

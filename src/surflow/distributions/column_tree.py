@@ -200,6 +200,30 @@ class ColumnTree(DoubleBuffers, ColumnDistribution):
         nats = self._nats_alone(x).sum(1)
         return nats + tied.where(self.parent >= 0, 0.0).sum(1).to(nats.dtype)
 
+    @torch.no_grad()
+    def account(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Nats of every value given all others of its row, (n, D): the lowest are the oddest.
+
+        The bin of a column depends on those of its parent and of its children alone.
+
+        Args:
+            x: rows (n, D).
+            context: None.
+        """
+        x, context, _ = self._rows(x, context)
+        table, log_alone = self._tables(), self._log_alone()
+        columns, parent, tied = torch.arange(x.shape[1], device=x.device), self.parent.clamp(min=0), self.parent >= 0
+
+        def each(x: Tensor, context: Tensor | None) -> Tensor:
+            bins = self._binned(x)
+            from_children = table[columns, :, bins].where(tied[:, None], 0.0)  # (n, D, bins of the parent)
+            belief = table[columns, bins[:, parent]].index_add(1, parent, from_children).log_softmax(2)
+            nats = self._nats_alone(x)
+            tied_to = belief.gather(2, bins[..., None])[..., 0] - log_alone[columns, bins]
+            return nats + tied_to.to(nats.dtype)
+
+        return self._in_parts(each, x, context, each=self.bins + 1)
+
     def _nats_alone(self, x: Tensor) -> Tensor:
         width = self.alone.embedding.shape[1]
         return self.alone.log_prob(self.alone.start.new_zeros(*x.shape, width), x)

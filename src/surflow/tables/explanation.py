@@ -68,19 +68,22 @@ def expected(
     ``missing`` where it may be expected to be missing.
     """
     column, names = columns[i], len(columns[i].categories)
-    layout = base.layout
-    shares = base.shares(x, i, known)
-    if column.kind.named and column.kind is not ColumnKind.ORDERED:
-        values = shares[:, :names].argmax(1).double()
-        most = shares[:, :names].amax(1)
-    else:
-        values = base.quantile(x, (0.5,), i, known)[:, 0].double()
-        values = values.clamp(max=names - 1) if column.kind.named else values
-        most = torch.full_like(values, 0.5)
-    at = int(layout.missing_at[i])
-    if missing and at >= 0:
-        values = values.masked_fill(shares[:, at] > most, torch.nan)
-    return values
+    at = int(base.layout.missing_at[i])
+
+    def each(x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        marginal = base._marginal(x, known, i, context)
+        shares = marginal.shares
+        if column.kind.named and column.kind is not ColumnKind.ORDERED:
+            values = shares[:, :names].argmax(1).double()
+            most = shares[:, :names].amax(1)
+        else:
+            values = marginal.quantile((0.5,))[:, 0]
+            values = values.clamp(max=names - 1) if column.kind.named else values
+            most = torch.full_like(values, 0.5)
+        return values.masked_fill(shares[:, at] > most, torch.nan) if missing and at >= 0 else values
+
+    x, context, known = base._with_known(x, known, None)
+    return base._in_parts(each, x, context, known)
 
 
 def in_blocks(x: Tensor, title: str, *, progress: bool) -> Iterable[Tensor]:
