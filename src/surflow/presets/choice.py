@@ -77,7 +77,7 @@ def training_of_numbers(rows: int) -> FitOptions:
     if rows < _FEW_ROWS:
         # Learnt by heart within a few hundred steps: validation is frequent, and what comes after the best is in vain.
         return FitOptions(steps=1000, batch_size=256, lr=5e-3, clip=5.0, validate_every=10, patience=20)
-    return FitOptions(steps=3000, batch_size=256, lr=2e-3, clip=5.0)
+    return FitOptions(steps=3000, batch_size=256, lr=1e-2, schedule="root", clip=5.0)
 
 
 def choose_conditional(event_shape: int | Shape, support: Support) -> str:

@@ -13,7 +13,7 @@ from surflow.bijections.shape import Reverse
 from surflow.bijections.splines import SplineMap
 from surflow.bijections.univariate import AffineMap
 from surflow.distributions.gaussian_mixture import GaussianMixture
-from surflow.distributions.normal import Normal
+from surflow.distributions.normal import Logistic, Normal
 from surflow.distributions.stacked import Stacked
 from surflow.flow import ContextNet, Flow
 from surflow.nets.mlp import MLP
@@ -23,6 +23,10 @@ from surflow.stochastic.vae import VAE
 from surflow.supports import Support, real
 from surflow.surjections.dimension import Augment
 from surflow.transform import Transform
+
+# Weights of splines, Gaussian mixture and logistic until they are weighed: enough that a few rows far from all others, to
+# which splines give next to no density while they learn, do not decide by themselves which step was the best.
+_START = (0.998, 0.001, 0.001)
 
 
 def spline(
@@ -41,7 +45,8 @@ def spline(
 
     Standardize, (Autoregressive spline, LULinear) x layers, Normal; the linear layers stand between the splines only.
     With ``gaussians`` the layers behind Standardize, with their base, are one component of a :class:`~surflow.Stacked`,
-    beside a :class:`~surflow.GaussianMixture`, behind which few rows leave any network.
+    beside a :class:`~surflow.GaussianMixture`, behind which few rows leave any network, and a :class:`~surflow.Logistic`
+    of unit scale, whose tails are long enough for rows far from all others.
 
     Args:
         event_shape: shape of one event; its n numbers are laid out as a vector.
@@ -68,7 +73,8 @@ def spline(
         if not gaussians:
             return start.flow([first, *rest], Normal(size))
         beside = GaussianMixture(size, given, components=gaussians)
-        return start.flow([first], Stacked([Flow([Jitter(size), *rest], base=Normal(size)), beside]))
+        learned = Flow([Jitter(size), *rest], base=Normal(size))
+        return start.flow([first], Stacked([learned, beside, Logistic(size)], start=_START))
 
 
 def image(
