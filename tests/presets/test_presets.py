@@ -360,7 +360,9 @@ def test_configurations_are_refused_by_entry() -> None:
     _wrong(r"unknown entry 'modle'; did you mean 'model'", modle={})
     _wrong(r"training.steps: .*got 'many'", training={"steps": "many"})
     _wrong(r"training.steps: .*greater than 0", training={"steps": 0})
-    _wrong(r"training.schedule: .*'cosine', 'constant', 'root' or 'step'.*got 'linear'", training={"schedule": "linear"})
+    _wrong(
+        r"training.schedule: .*'cosine', 'constant', 'root' or 'step'.*got 'linear'", training={"schedule": "linear"}
+    )
     _wrong(r"the entry 'data.source' is missing", data={})
     _wrong(r"seed: .*got -1", seed=-1)
     _wrong("preset or a chain", model={"preset": "nf", "transforms": [], "base": {"class": "Normal", "event_shape": 2}})

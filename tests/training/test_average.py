@@ -50,4 +50,3 @@ def test_at_a_constant_rate_a_run_leaves_less_noise_than_its_last_step(validatio
     sf.fit(flow, x, validation=validation, steps=800, batch_size=2, lr=0.1, schedule="constant", progress=False)
     best = torch.distributions.Normal(x.mean(), x.std()).log_prob(x).mean()
     assert best - flow.log_prob(x).mean() < 0.02
-

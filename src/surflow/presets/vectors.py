@@ -24,8 +24,8 @@ from surflow.supports import Support, real
 from surflow.surjections.dimension import Augment
 from surflow.transform import Transform
 
-# Weights of splines, Gaussian mixture and logistic until they are weighed: enough that a few rows far from all others, to
-# which splines give next to no density while they learn, do not decide by themselves which step was the best.
+# Weights of splines, Gaussian mixture and logistic until they are weighed: enough that a few rows far from all others,
+# to which splines give next to no density while they learn, do not decide by themselves which step was the best.
 _START = (0.998, 0.001, 0.001)
 
 
@@ -45,8 +45,8 @@ def spline(
 
     Standardize, (Autoregressive spline, LULinear) x layers, Normal; the linear layers stand between the splines only.
     With ``gaussians`` the layers behind Standardize, with their base, are one component of a :class:`~surflow.Stacked`,
-    beside a :class:`~surflow.GaussianMixture`, behind which few rows leave any network, and a :class:`~surflow.Logistic`
-    of unit scale, whose tails are long enough for rows far from all others.
+    beside a :class:`~surflow.GaussianMixture`, behind which few rows leave any network, and a
+    :class:`~surflow.Logistic`, whose tails are long enough for rows far from all others.
 
     Args:
         event_shape: shape of one event; its n numbers are laid out as a vector.

@@ -12,9 +12,9 @@ from types import ModuleType
 _NAME = "torchmetrics"
 # What Lightning asks for when it is imported, and where that is.
 _PARTS = {
-    "Metric": "torchmetrics.metric",
-    "MetricCollection": "torchmetrics.collections",
-    "__version__": "torchmetrics.__about__",
+    "Metric": "metric",
+    "MetricCollection": "collections",
+    "__version__": "__about__",
 }
 
 
@@ -26,8 +26,8 @@ class _Deferred(ModuleType):
             return logging.getLogger(_NAME)
         if name in _PARTS:
             with suppress(ImportError, AttributeError):
-                import_module("torchmetrics.utilities")  # which imports Metric, and is imported by it
-                return getattr(import_module(_PARTS[name]), name)
+                import_module(f"{_NAME}.utilities")  # which imports Metric, and is imported by it
+                return getattr(import_module(f"{_NAME}.{_PARTS[name]}"), name)
         self.__class__ = ModuleType  # type: ignore[assignment]
         spec = self.__spec__
         if spec is not None and spec.loader is not None:
