@@ -30,6 +30,9 @@ Options = dict[str, Any]
 _IMAGES: Options = {"steps": 3000, "batch_size": 128, "lr": 2e-3, "clip": 20.0}
 _FEW_IMAGES: Options = _IMAGES | {"steps": 800, "lr": 3e-3, "patience": 10}
 _MANY_IMAGES = 5000
+# With so many simulations posteriors in a box are learned by more layers than few ones bear.
+_MANY_SIMULATIONS = 5000
+_DEEP: Options = {"layers": 3}
 # Rows that every validation scores.
 _MOST_VALIDATION = 2000
 
@@ -212,10 +215,11 @@ class Simulation(Kind):
         return splits.simulator is not None
 
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
-        return presets.choose_conditional(self.splits.event_shape, self.splits.support), {}
+        preset = presets.choose_conditional(self.splits.event_shape, self.splits.support)
+        return preset, (_DEEP if preset == "box" and len(self.splits.train.x) >= _MANY_SIMULATIONS else {})
 
     def training(self, preset: str | None, *, fresh: bool) -> Options:
-        return {"steps": 8000, "batch_size": 256, "lr": 4e-3}
+        return {"steps": 8000, "batch_size": 256, "lr": 1e-2, "schedule": "root", "clip": 5.0}
 
 
 class Image(Kind):
