@@ -50,3 +50,14 @@ def test_at_a_constant_rate_a_run_leaves_less_noise_than_its_last_step(validatio
     sf.fit(flow, x, validation=validation, steps=800, batch_size=2, lr=0.1, schedule="constant", progress=False)
     best = torch.distributions.Normal(x.mean(), x.std()).log_prob(x).mean()
     assert best - flow.log_prob(x).mean() < 0.02
+
+
+def test_weights_of_half_precision_stay_as_they_are() -> None:
+    weight = torch.ones(1, requires_grad=True, dtype=torch.bfloat16)
+    optimizer = torch.optim.Adam([weight], lr=0.1)
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    average(optimizer, 1)
+    before = weight.detach().clone()
+    with averaged(optimizer):
+        assert torch.equal(weight, before)

@@ -19,7 +19,7 @@ _KEY = "average"
 def average(optimizer: Optimizer, step: int) -> None:
     r"""Take the weights that step t has left into the average, :math:`m_t = m_{t-1} + \frac{9}{t + 8} (w_t - m_{t-1})`.
 
-    It lies in the optimiser's state, and so in its checkpoints.
+    It lies in the optimiser's state, and so in its checkpoints. Weights of half precision have no average.
 
     Args:
         optimizer: of the weights, which has taken the step.
@@ -40,7 +40,8 @@ def average(optimizer: Optimizer, step: int) -> None:
     -1.9
     """
     for group in optimizer.param_groups:
-        weights = [weight for weight in group["params"] if weight in optimizer.state]
+        # Half precision would lose the small shares that late steps have.
+        weights = [p for p in group["params"] if p in optimizer.state and p.dtype.itemsize >= 4]
         means: list[Tensor] = []
         for weight in weights:
             state = optimizer.state[weight]
