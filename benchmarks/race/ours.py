@@ -10,10 +10,11 @@ import torch
 import surflow as sf
 from benchmarks.race import sets
 from benchmarks.race.torch_recipes import scorer, watched
-from benchmarks.race.track import Rows, Track
+from benchmarks.race.track import Rows, Score, Track
 from surflow.app.config import ModelConfig
 from surflow.app.kinds import kind_of
 from surflow.data import Part
+from surflow.training.average import averaged
 
 
 def surflow(name: str, rows: Rows, track: Track) -> None:
@@ -26,7 +27,7 @@ def surflow(name: str, rows: Rows, track: Track) -> None:
         model = ModelConfig(preset=preset, **options)
         flow = model.build(splits.event_shape, splits.context, kind.support(preset))
     score = scorer(flow, _log_prob(flow))
-    with watched(track, score):
+    with watched(track, lambda optimizer: _at_its_end(optimizer, score)):
         sf.fit(
             flow,
             _data(splits.train),
@@ -35,6 +36,16 @@ def surflow(name: str, rows: Rows, track: Track) -> None:
             **kind.training(preset, fresh=False),
         )
     track.mark(score)
+
+
+def _at_its_end(optimizer: torch.optim.Optimizer, score: Score) -> Score:
+    """Scores of the average of the weights, which the run would leave if it ended now."""
+
+    def averaged_score(x: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+        with averaged(optimizer):
+            return score(x, context)
+
+    return averaged_score
 
 
 def _data(part: Part) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:

@@ -28,6 +28,6 @@ def sbi(name: str, rows: Rows, track: Track) -> None:
         return scorer(inference._neural_net, log_prob)(theta, x)
 
     # It writes logs into the folder it is in.
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), watched(track, score):
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), watched(track, lambda _: score):
         inference.train()
     track.mark(score)

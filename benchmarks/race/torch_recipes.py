@@ -103,7 +103,7 @@ def _train(
         return log_prob(torch.from_numpy(scale(x)), c) + scale.log_det
 
     score = scorer(flow, in_units)
-    with watched(track, score):
+    with watched(track, lambda _: score):
         while True:
             for part in torch.randperm(len(z)).split(batch):
                 event = z[part] + step * torch.rand(len(part), len(step)) if noisy else z[part]
@@ -130,9 +130,9 @@ def scorer(module: nn.Module, log_prob: Callable[[np.ndarray, np.ndarray | None]
 
 
 @contextmanager
-def watched(track: Track, score: Score) -> Iterator[None]:
+def watched(track: Track, score_of: Callable[[torch.optim.Optimizer], Score]) -> Iterator[None]:
     """Call ``track.step`` after every step of any optimiser of torch, whoever's loop it is in."""
-    hook = register_optimizer_step_post_hook(lambda *_: track.step(score))
+    hook = register_optimizer_step_post_hook(lambda optimizer, *_: track.step(score_of(optimizer)))
     try:
         yield
     finally:

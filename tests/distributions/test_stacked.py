@@ -12,6 +12,7 @@ from torch import Tensor
 
 import surflow as sf
 from surflow._internal.numbers import resolution
+from surflow.errors import ConfigError
 
 
 def _clouds(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -120,6 +121,16 @@ def test_a_stack_is_no_worse_than_its_parts_on_the_rows_that_weigh_it() -> None:
     assert (stacked.logits.softmax(0) > 1e-3).all()
     with pytest.raises(sf.DataError, match="expected rows"):
         stacked.weigh(x[:0])
+
+
+def test_a_stack_starts_with_the_weights_that_it_is_given() -> None:
+    parts = [sf.Normal(1), sf.Logistic(1)]
+    stacked = sf.Stacked(parts, start=(3, 1))
+    density = stacked.log_prob(torch.zeros(1, 1)).exp().item()
+    assert density == pytest.approx(3 / 4 / math.sqrt(2 * math.pi) + 1 / 4 / 4)
+    for start in ((1.0,), (1.0, 0.0), (1.0, math.inf)):
+        with pytest.raises(ConfigError, match="positive weights"):
+            sf.Stacked(parts, start=start)
 
 
 def test_parts_learn_apart_and_fit_weighs_them() -> None:

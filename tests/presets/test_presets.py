@@ -373,7 +373,9 @@ def test_configurations_are_refused_by_entry() -> None:
     _wrong(r"unknown entry 'modle'; did you mean 'model'", modle={})
     _wrong(r"training.steps: .*got 'many'", training={"steps": "many"})
     _wrong(r"training.steps: .*greater than 0", training={"steps": 0})
-    _wrong(r"training.schedule: .*'cosine', 'constant' or 'step'.*got 'linear'", training={"schedule": "linear"})
+    _wrong(
+        r"training.schedule: .*'cosine', 'constant', 'root' or 'step'.*got 'linear'", training={"schedule": "linear"}
+    )
     _wrong(r"the entry 'data.source' is missing", data={})
     _wrong(r"seed: .*got -1", seed=-1)
     _wrong("preset or a chain", model={"preset": "nf", "transforms": [], "base": {"class": "Normal", "event_shape": 2}})
@@ -403,3 +405,16 @@ def test_chains_that_do_not_fit_are_refused() -> None:
         _chain(coupling).build((2,), None, sf.Integers(5))
     with pytest.raises(sf.ConfigError, match="no context"):
         _chain(coupling | {"context_shape": 3}).build((2,), None)
+
+
+def test_with_tails_a_row_far_from_all_others_costs_by_its_distance_not_by_its_square():
+    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    x[0] = 1000.0
+    flow = presets.spline(2, tails=True, layers=1, hidden=[8], bins=4, seed=0)
+    flow.initialize(x[1:])
+    with torch.no_grad():
+        each = flow.log_prob(x)
+        alone = flow.base.components[0].log_prob(flow.transforms[0](x)[0])
+    assert alone[0] < -1e5 and -3000 < each[0] < -1000
+    # Others lose no more than the thousandth that stands beside.
+    assert (each[1:] - alone[1:] - flow.transforms[0](x[1:])[1] > math.log(0.999) - 1e-5).all()

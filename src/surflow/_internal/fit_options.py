@@ -11,6 +11,7 @@ class FitOptions(TypedDict, total=False):
     steps: int
     batch_size: int
     lr: float
+    schedule: str
     clip: float
     patience: int
     validate_every: int

@@ -149,7 +149,7 @@ class TrainingConfig(Section):
     minutes: float | None = Field(default=None, gt=0)
     batch_size: int | None = Field(default=None, gt=0)
     lr: float | None = Field(default=None, gt=0)
-    schedule: Literal["cosine", "constant", "step"] | None = None
+    schedule: Literal["cosine", "constant", "root", "step"] | None = None
     decay: float | None = Field(default=None, gt=0)
     decay_every: int | None = Field(default=None, gt=0)
     clip: float | None = Field(default=None, gt=0)

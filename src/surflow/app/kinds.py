@@ -9,17 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
-from surflow import plots, presets
-from surflow.app.page import Picture, PictureWriter
+import surflow  # whose plots bring matplotlib when they are first asked for
+from surflow import presets
 from surflow.data import Column, Part, Splits
 from surflow.data.tables.support import plain
 from surflow.errors import ConfigError
 from surflow.supports import Integers, Ragged, Real, Support
 from surflow.tables import defaults
+
+if TYPE_CHECKING:
+    from surflow.app.page import Picture, PictureWriter
 
 Options = dict[str, Any]
 
@@ -27,6 +30,11 @@ Options = dict[str, Any]
 _IMAGES: Options = {"steps": 3000, "batch_size": 128, "lr": 2e-3, "clip": 20.0}
 _FEW_IMAGES: Options = _IMAGES | {"steps": 800, "lr": 3e-3, "patience": 10}
 _MANY_IMAGES = 5000
+# With so many simulations posteriors in a box are learned by more layers than few ones bear.
+_MANY_SIMULATIONS = 5000
+_DEEP: Options = {"layers": 3}
+# Rows that every validation scores.
+_MOST_VALIDATION = 2000
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,11 @@ class Shown:
     columns: Sequence[str]
     labels: Tensor | None
     names: Sequence[str] | None
+
+
+def _first(part: Part, most: int) -> Part:
+    """The first rows, which splits have in an order by chance."""
+    return Part(part.x[:most], None if part.context is None else part.context[:most])
 
 
 class Kind:
@@ -69,8 +82,8 @@ class Kind:
         raise NotImplementedError
 
     def validation(self, preset: str | None) -> Part:
-        """The rows that choose the weights during training."""
-        return self.splits.validation
+        """The rows that choose the weights during training; a few thousand tell two steps apart."""
+        return _first(self.splits.validation, _MOST_VALIDATION)
 
     def support(self, preset: str | None) -> Support:
         """The support that a model of a preset is built on; None stands for a chain of layers."""
@@ -80,16 +93,16 @@ class Kind:
         """Held-out events beside samples."""
         shape = self.splits.event_shape
         if shape == (2,):
-            figure = plots.samples_beside_data(shown.x, shown.samples, shown.columns, shown.labels, shown.names)
+            figure = surflow.plots.samples_beside_data(shown.x, shown.samples, shown.columns, shown.labels, shown.names)
             return [show("samples", figure, "Held-out data and as many samples, on the same axes.")]
         if len(shape) == 3 and shape[0] in (1, 3):
             support = self.splits.support
             levels = support.levels if isinstance(support, Integers) else None
-            figure = plots.images(shown.x, shown.samples, shown.labels, shown.names, levels)
+            figure = surflow.plots.images(shown.x, shown.samples, shown.labels, shown.names, levels)
             rows = "; every row is a class" if shown.labels is not None else ""
             return [show("samples", figure, f"Held-out images and samples{rows}.")]
         width = math.prod(shape)
-        figure = plots.pairs(shown.x.flatten(1), shown.samples.flatten(1), shown.columns)
+        figure = surflow.plots.pairs(shown.x.flatten(1), shown.samples.flatten(1), shown.columns)
         which = f"the first 6 of {width} columns" if width > 6 else "all columns" if width > 1 else "the column"
         where = ": data below the diagonal, samples above it, both on it" if width > 1 else ""
         return [show("pairs", figure, f"Held-out data and samples, {which}{where}.")]
@@ -139,17 +152,15 @@ class Table(Kind):
         return preset == "table" or not plain(self._columns)
 
     def validation(self, preset: str | None) -> Part:
-        part = self.splits.validation
-        if not self._by_columns(preset):
-            return part
         # Every validation scores them under all orders.
-        most = defaults.MOST_VALIDATION
-        return Part(part.x[:most], None if part.context is None else part.context[:most])
+        if self._by_columns(preset):
+            return _first(self.splits.validation, defaults.MOST_VALIDATION)
+        return super().validation(preset)
 
     def pictures(self, shown: Shown, show: PictureWriter) -> list[Picture]:
         if plain(self._columns) and isinstance(self.splits.support, Real):
             return super().pictures(shown, show)
-        figure = plots.columns(shown.x, shown.samples, self._columns)
+        figure = surflow.plots.columns(shown.x, shown.samples, self._columns)
         shown_of, size = len(figure.axes), len(self._columns)
         which = "Every column" if shown_of == size else f"The first {shown_of} of {size} columns"
         return [show("columns", figure, f"{which}: held-out rows beside as many samples.")]
@@ -204,10 +215,11 @@ class Simulation(Kind):
         return splits.simulator is not None
 
     def _auto(self, *, fresh: bool) -> tuple[str, Options]:
-        return presets.choose_conditional(self.splits.event_shape, self.splits.support), {}
+        preset = presets.choose_conditional(self.splits.event_shape, self.splits.support)
+        return preset, (_DEEP if preset == "box" and len(self.splits.train.x) >= _MANY_SIMULATIONS else {})
 
     def training(self, preset: str | None, *, fresh: bool) -> Options:
-        return {"steps": 8000, "batch_size": 256, "lr": 4e-3}
+        return {"steps": 8000, "batch_size": 256, "lr": 1e-2, "schedule": "root", "clip": 5.0}
 
 
 class Image(Kind):
@@ -260,7 +272,7 @@ class PointSet(Kind):
         x, samples = shown.x, shown.samples
         if ragged:
             x, samples = (part[:, :2].masked_fill(part[:, 2:] == 0, math.nan) for part in (x, samples))
-        figure = plots.clouds(x, samples, downwards=self.splits.pixels is not None)
+        figure = surflow.plots.clouds(x, samples, downwards=self.splits.pixels is not None)
         return [show("samples", figure, "Held-out point clouds and samples.")]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = np.ndarray
 
 # More rows make the fit hardly better.
-_MOST_ROWS = 5000
+_MOST_ROWS = 2000
 # What is tried, and into how many parts rows are divided to choose.
 _FORMS, _NUMBERS, _FOLDS = ("diag", "tied", "full"), (1, 2, 3, 4, 6, 8, 12, 16), 3
 # Contexts of so few kinds that each has rows enough are labels, and have components of their own.

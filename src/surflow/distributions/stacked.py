@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from surflow.distribution import Distribution
 from surflow.distributions.mixture import Mixture
-from surflow.errors import DataError
+from surflow.errors import ConfigError, DataError
 
 # Steps of the expectation-maximisation algorithm, which for weights alone has one optimum.
 _STEPS = 1000
@@ -22,14 +24,15 @@ class Stacked(Mixture):
 
     In training mode with gradients, as in ``fit``, ``elbo`` is the mean of those of the components that learn, and a
     constant that makes a bound of it. At its end ``fit`` calls ``weigh`` with rows of the validation set, so that a
-    network with a simple model beside it is no worse than that model, to what chance does in these rows. Until then all
-    weights are equal.
+    network with a simple model beside it is no worse than that model, to what chance does in these rows.
 
     Args:
         components: distributions of one event shape, support and context, with exact densities.
+        start: the weights until then, positive, whose sum is their unit; None for equal ones.
 
     Raises:
         ShapeError: for no components, or components that differ in event shape, support or context.
+        ConfigError: for other than one positive weight a component.
         BoundError: for a component with only a bound.
 
     Source: Smyth and Wolpert, "Linearly Combining Density Estimators via Stacking", Machine Learning 36 (1999).
@@ -43,6 +46,15 @@ class Stacked(Mixture):
 
     # How many rows more speak for every component. Where tails are thin, as a normal's, none may be given up.
     _prior: ClassVar[float] = 0.5
+
+    def __init__(self, components: Sequence[Distribution], start: Sequence[float] | None = None) -> None:
+        super().__init__(components)
+        if start is None:
+            return
+        if len(start) != len(components) or not all(0 < weight < math.inf for weight in start):
+            raise ConfigError(f"expected {len(components)} positive weights to start with, got {list(start)}")
+        with torch.no_grad():
+            self.logits.copy_(torch.tensor(start).log())
 
     def elbo(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         if not (self.training and torch.is_grad_enabled()):

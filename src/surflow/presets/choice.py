@@ -18,6 +18,8 @@ _SMALL: dict[str, Any] = {"layers": 2, "hidden": [16], "bins": 4}
 _ONE_LAYER_COLUMNS = 16
 # Components at most of the Gaussian mixture beside the splines, which is ahead of them on few rows.
 _GAUSSIANS = 8
+# With so many it is not, but a single one may be far from all others.
+_MANY_ROWS = 5000
 # From this side on, images have a fine and a coarse structure.
 _LARGE_IMAGE = 16
 # Contexts of more numbers than this, such as time series, are summarised by so many principal components.
@@ -57,8 +59,10 @@ def choose_numbers(event_shape: int | Shape, rows: int) -> tuple[str, dict[str, 
         rows: how many there are to train on.
 
     >>> choose_numbers(4, 5000), choose_numbers(4, 100)[1]["layers"], choose_numbers(30, 100)[1]["layers"]
-    (('spline', {'gaussians': 8}), 1, 2)
+    (('spline', {'tails': True}), 1, 2)
     """
+    if rows >= _MANY_ROWS:
+        return "spline", {"tails": True}
     if rows >= _FEW_ROWS:
         return "spline", {"gaussians": _GAUSSIANS}
     small = math.prod(as_shape(event_shape)) <= _ONE_LAYER_COLUMNS
@@ -77,7 +81,7 @@ def training_of_numbers(rows: int) -> FitOptions:
     if rows < _FEW_ROWS:
         # Learnt by heart within a few hundred steps: validation is frequent, and what comes after the best is in vain.
         return FitOptions(steps=1000, batch_size=256, lr=5e-3, clip=5.0, validate_every=10, patience=20)
-    return FitOptions(steps=3000, batch_size=256, lr=2e-3, clip=5.0)
+    return FitOptions(steps=3000, batch_size=256, lr=1e-2, schedule="root", clip=5.0)
 
 
 def choose_conditional(event_shape: int | Shape, support: Support) -> str:

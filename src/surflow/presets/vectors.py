@@ -12,8 +12,9 @@ from surflow.bijections.normalize import Jitter, Standardize
 from surflow.bijections.shape import Reverse
 from surflow.bijections.splines import SplineMap
 from surflow.bijections.univariate import AffineMap
+from surflow.distribution import Distribution
 from surflow.distributions.gaussian_mixture import GaussianMixture
-from surflow.distributions.normal import Normal
+from surflow.distributions.normal import Logistic, Normal
 from surflow.distributions.stacked import Stacked
 from surflow.flow import ContextNet, Flow
 from surflow.nets.mlp import MLP
@@ -23,6 +24,9 @@ from surflow.stochastic.vae import VAE
 from surflow.supports import Support, real
 from surflow.surjections.dimension import Augment
 from surflow.transform import Transform
+
+# Weight of each distribution beside the splines until all are weighed. Equal weights would cost the splines log 2.
+_BESIDE = 0.001
 
 
 def spline(
@@ -36,12 +40,14 @@ def spline(
     hidden: Sequence[int] = (64, 64),
     bins: int = 16,
     gaussians: int = 0,
+    tails: bool = False,
 ) -> Flow:
     """For tables, the best general one: autoregressive rational-quadratic splines between linear layers.
 
     Standardize, (Autoregressive spline, LULinear) x layers, Normal; the linear layers stand between the splines only.
-    With ``gaussians`` the layers behind Standardize, with their base, are one component of a :class:`~surflow.Stacked`,
-    beside a :class:`~surflow.GaussianMixture`, behind which few rows leave any network.
+    With ``gaussians`` or ``tails`` the layers behind Standardize, with their base, are one component of a
+    :class:`~surflow.Stacked`, beside a :class:`~surflow.GaussianMixture`, behind which few rows leave any network, or a
+    :class:`~surflow.Logistic`, which knows of rows far from all others.
 
     Args:
         event_shape: shape of one event; its n numbers are laid out as a vector.
@@ -53,6 +59,7 @@ def spline(
         hidden: sizes of the hidden layers of every network.
         bins: of a spline.
         gaussians: most components of the Gaussian mixture beside the splines; 0 for none.
+        tails: whether a logistic distribution is beside them.
 
     Raises:
         ShapeError: for events without a number, or a context that is no vector.
@@ -65,10 +72,16 @@ def spline(
         start = on_vectors("spline", event_shape, context_shape, context_net, support)
         size, given = start.size, start.context_shape
         first, *rest = splines(size, given, layers, hidden, bins)
-        if not gaussians:
+        beside: list[Distribution] = []
+        if gaussians:
+            beside.append(GaussianMixture(size, given, components=gaussians))
+        if tails:
+            beside.append(Logistic(size))
+        if not beside:
             return start.flow([first, *rest], Normal(size))
-        beside = GaussianMixture(size, given, components=gaussians)
-        return start.flow([first], Stacked([Flow([Jitter(size), *rest], base=Normal(size)), beside]))
+        weights = [1 - _BESIDE * len(beside), *[_BESIDE] * len(beside)]
+        learned = Flow([Jitter(size), *rest], base=Normal(size))
+        return start.flow([first], Stacked([learned, *beside], start=weights))
 
 
 def image(

@@ -46,7 +46,7 @@ Precision: TypeAlias = Literal[
     "16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true", "16", "bf16", "32", "64", 16, 32, 64
 ]
 
-SCHEDULES = ("constant", "cosine", "step")
+SCHEDULES = ("constant", "cosine", "root", "step")
 
 # Steps of a run for which neither steps nor minutes are given.
 DEFAULT_STEPS = 2000
@@ -93,7 +93,7 @@ def fit(
     minutes: float | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
-    schedule: str = "cosine",
+    schedule: str | None = None,
     decay: float = 0.9,
     decay_every: int = 1000,
     clip: float | None = None,
@@ -114,7 +114,8 @@ def fit(
 ) -> History:
     r"""Train ``flow`` with Adam on the mean of :math:`-\mathrm{elbo}(x)` in nats, and leave it in ``eval`` mode.
 
-    Adam's betas are 0.9 and 0.99: a run of a thousand steps should not remember its first gradients to the end.
+    Adam's betas are 0.9 and 0.99: a run of a thousand steps should not remember its first gradients to the end. What is
+    validated, and what the flow ends with, is the average of the weights over about the last ninth of the steps.
     Everything random, the order of the data and the noise of the layers, is a function of (seed, step). The caller's
     random state is left as it was. With validation, the flow ends with the weights of the lowest validation loss,
     be they those before the first step. A loss that has grown is said, by a warning.
@@ -131,14 +132,15 @@ def fit(
             of a clock on the wall, whatever else the machine does, and count the time before a kill.
         batch_size: rows of one step on each device, 256 by default; at most all of them.
         lr: the learning rate at its highest, .001 by default.
-        schedule: "cosine" rises over the first twentieth and falls to zero, over the steps or, with minutes alone, over
-            the time; "constant"; "step" multiplies by ``decay`` after every ``decay_every`` steps.
+        schedule: "cosine", the default, rises over the first twentieth and falls to zero, over the steps or, with
+            minutes alone, over the time; "root" rises over 100 steps and falls with their square root, wherever the
+            end is; "constant"; "step" multiplies by ``decay`` after every ``decay_every`` steps.
         decay, decay_every: of the schedule "step", a factor and a number of steps.
         clip: largest norm of the gradient.
         patience: stop after so many validations in a row without a better one.
         validate_every: steps between validations; by default there are about thirty, the last at the end.
         importance_samples: k of the k-sample bound that is trained on (arXiv 1509.00519); 1 is the ELBO.
-        snapshots: after which steps to keep a copy of the weights, 0 for the beginning.
+        snapshots: after which steps to keep a copy of the averaged weights, 0 for the beginning.
         seed: of the order of the rows, of the noise, and of the rows that a fraction holds out.
         folder: where log.csv and, about every thirty seconds and at the end, a checkpoint go. A run that was killed is
             taken up again by the same call, and ends as if it had not been; after the end the call gives the same once
@@ -164,7 +166,8 @@ def fit(
             at which step, and which layer is first to blame. The flow has the best weights that were evaluated.
         SurflowError: another process of the run has ended; the same call goes on from the last checkpoint.
 
-    Source: Kingma and Ba, "Adam", arXiv 1412.6980; Loshchilov and Hutter, "SGDR", arXiv 1608.03983 (cosine).
+    Source: Kingma and Ba, "Adam", arXiv 1412.6980; Loshchilov and Hutter, "SGDR", arXiv 1608.03983 (cosine);
+    Shamir and Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", arXiv 1212.1824 (the average).
 
     >>> import torch, surflow as sf
     >>> x = 3 + 2 * torch.randn(1000, 1, generator=torch.Generator().manual_seed(0))
@@ -180,6 +183,7 @@ def fit(
         steps = own.get("steps", DEFAULT_STEPS)
     batch_size = own.get("batch_size", _BATCH_SIZE) if batch_size is None else batch_size
     lr = own.get("lr", _LR) if lr is None else lr
+    schedule = own.get("schedule", "cosine") if schedule is None else schedule
     clip = own.get("clip") if clip is None else clip
     patience = own.get("patience") if patience is None else patience
     validate_every = own.get("validate_every") if validate_every is None else validate_every

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import Any, NoReturn
@@ -18,12 +19,16 @@ from torch import Tensor
 from surflow._internal.random import mix, reseed
 from surflow.distribution import Distribution
 from surflow.errors import NonFiniteError
+from surflow.training.average import average, averaged
 from surflow.training.batches import NOISE, Batch
 from surflow.training.diagnosis import explain
 from surflow.training.sources import Source, steps_from
 
 # The part of a run over which the cosine schedule warms up.
 WARM_UP = 0.05
+
+# Steps over which the schedule "root" rises.
+RISE = 100
 
 # Adam's. Squared gradients are remembered for 100 steps, not 1000: those of the first steps are large, and a run of a
 # thousand steps would be slowed by them to its end.
@@ -62,6 +67,8 @@ class Plan:
             return self.lr
         if self.schedule == "step":
             return self.lr * self.decay ** (step // self.decay_every)
+        if self.schedule == "root":
+            return self.lr * min((step + 1) / RISE, (RISE / (step + 1)) ** 0.5)
         done = (step + 0.5) / self.steps if self.steps else seconds / (60 * self.minutes) if self.minutes else 0.0
         rest = (done - WARM_UP) / (1 - WARM_UP)
         return self.lr * min(done / WARM_UP, 1.0) * 0.5 * (1 + math.cos(math.pi * min(max(rest, 0.0), 1.0)))
@@ -120,7 +127,13 @@ class Training(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [p for p in self.flow.parameters() if p.requires_grad]
         fused = self.fused and all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
-        return torch.optim.Adam(parameters, lr=self.plan.lr, betas=BETAS, fused=fused or None)
+        optimizer = torch.optim.Adam(parameters, lr=self.plan.lr, betas=BETAS, fused=fused or None)
+        optimizer.register_step_post_hook(lambda optimizer, *_: average(optimizer, self.trainer.global_step + 1))
+        return optimizer
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """With the average of the weights in their place."""
+        return averaged(self.trainer.optimizers[0])
 
     def on_train_start(self) -> None:
         self.seconds = self.seconds_before
@@ -196,7 +209,7 @@ class Training(LightningModule):
 
     @torch.no_grad()
     def loss_after(self, step: int) -> float:
-        """The loss of the weights that a step has left, on the rows of that step: no later step looks at them.
+        """The loss of the weights that the last step has left, on the rows of that step: no later step looks at them.
 
         Raises:
             NonFiniteError: if it is not finite.

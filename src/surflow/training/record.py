@@ -122,11 +122,14 @@ class Record(Callback):
         if self.validation is not None and self._validation_due():
             self._validate(trainer, module)
         elif self.validation is None and self.stopped:
-            self.end = module.loss_after(step - 1)
+            with module.averaged():
+                self.end = module.loss_after(step - 1)
+                self.best = copy_of(module.flow.state_dict())
             if self.grown:
                 self.best, self.best_step = module.good, module.good_step
         if step in self.wanted:
-            self.snapshots[step] = copy_of(module.flow.state_dict())
+            with module.averaged():
+                self.snapshots[step] = copy_of(module.flow.state_dict())
         ends = bool(self.stopped) or module.asked
         if self.folder and trainer.is_global_zero and (ends or self.seconds - self.written_at >= _LOG_SECONDS):
             self._write_log()
@@ -135,6 +138,9 @@ class Record(Callback):
         if ends:
             trainer.should_stop = True
             self.stopped = self.stopped or "interrupted"  # which no checkpoint knows of
+            if self.best is None:
+                with module.averaged():
+                    self.best = copy_of(module.flow.state_dict())
 
     def on_fit_end(self, trainer: Trainer, module: Training) -> None:  # type: ignore[override]
         # Processes that were started for the run end with it: the first one leaves what it knows.
@@ -167,13 +173,15 @@ class Record(Callback):
         self.start = nll
 
     def _validate(self, trainer: Trainer, module: Training) -> None:
-        nll = self._held_out(trainer, module)
+        with module.averaged():
+            nll = self._held_out(trainer, module)
+            if nll < self.best_nll:
+                self.best = copy_of(module.flow.state_dict())
         self.validations += 1
         self._add(trainer, "validation", nll)
         self.end = nll
         if nll < self.best_nll:
-            self.best, self.best_step, self.best_nll = copy_of(module.flow.state_dict()), self.steps, nll
-            self.failures = 0
+            self.best_step, self.best_nll, self.failures = self.steps, nll, 0
             return
         self.failures += 1
         if self.plan.patience is not None and self.failures >= self.plan.patience and not self.stopped:
