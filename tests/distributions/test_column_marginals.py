@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -100,8 +101,8 @@ def test_a_region_beside_known_values_is_of_their_conditional() -> None:
 
 
 @pytest.mark.parametrize("support", [sf.real, sf.positive, sf.Interval(-1.0, 9.0)])
-@pytest.mark.parametrize("kind", [sf.AnyOrder, sf.ColumnClasses, sf.ColumnTree])
-def test_numbers_of_full_resolution(kind: type[ColumnDistribution], support: sf.Support) -> None:
+@pytest.mark.parametrize("kind", [sf.AnyOrder, partial(sf.ColumnClasses, classes=4), sf.ColumnTree])
+def test_numbers_of_full_resolution(kind: Callable[..., ColumnDistribution], support: sf.Support) -> None:
     with sf.seeded(0):
         x = torch.randn(3000, 1).double().abs() + 0.1
         x = torch.cat([x, x + torch.rand(3000, 1)], 1).clamp(max=8.9)

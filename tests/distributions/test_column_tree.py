@@ -22,7 +22,7 @@ def _tree(*, initialized: bool = True) -> sf.ColumnTree:
 
 
 def _classes(*, initialized: bool = True) -> sf.ColumnClasses:
-    classes = sf.ColumnClasses(4, support=MIXED, classes=8)
+    classes = sf.ColumnClasses(4, support=MIXED, classes=4)
     if initialized:
         with sf.seeded(0):
             classes.initialize(_rows())

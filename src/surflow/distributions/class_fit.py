@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import NamedTuple
 
@@ -11,9 +12,10 @@ from torch.nn.functional import one_hot
 
 from surflow.distributions.column_layout import ColumnLayout
 
-# Rounds of the algorithm, and of k-means. More rows make the fit hardly better, and more values fill the memory.
-_ROUNDS, _CLUSTERING = 40, 20
-_MOST_ROWS, _MOST_VALUES = 20_000, 20_000_000
+# Rounds of the algorithm, unless one gains less nats a row, and of k-means.
+_ROUNDS, _GAIN, _CLUSTERING = 40, 1e-3, 20
+# More rows make the fit hardly better, and take seconds.
+_MOST_ROWS, _FEWEST, _MOST_VALUES = 20_000, 1000, 200_000
 # As if so many rows more of the whole table were in every class: of a few rows little is known.
 _PRIOR = 1.0
 # What the clusters leave of a row to others of them.
@@ -51,7 +53,7 @@ class ClassRows:
 
     def __init__(self, layout: ColumnLayout, x: Tensor) -> None:
         self.layout = layout
-        most = min(_MOST_ROWS, max(1000, _MOST_VALUES // len(layout.column)))
+        most = min(_MOST_ROWS, max(_FEWEST, _MOST_VALUES // x.shape[1]))
         if len(x) > most:
             x = x[torch.randperm(len(x))[:most].to(x.device)]
         entry = layout.entries(x)
@@ -70,10 +72,14 @@ class ClassRows:
         """So many classes."""
         if k == 1:
             return self._classes(self.z.new_ones(len(self.z), 1))
-        share = self._clusters(k)
+        classes, before = self._classes(self._clusters(k)), -math.inf
         for _ in range(_ROUNDS):
-            share = self._log_joint(self._classes(share)).softmax(1)
-        return self._classes(share)
+            joint = self._log_joint(classes)
+            classes, after = self._classes(joint.softmax(1)), joint.logsumexp(1).mean().item()
+            if after < before + _GAIN:
+                break
+            before = after
+        return classes
 
     def _clusters(self, k: int) -> Tensor:
         """Shares that the clusters of k-means have of the rows, (n, k)."""

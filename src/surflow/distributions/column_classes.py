@@ -13,15 +13,15 @@ from surflow._internal.shapes import Shape
 from surflow.distributions.class_fit import Classes, ClassRows
 from surflow.distributions.column_conditionals import ColumnConditionals
 from surflow.distributions.column_distribution import ColumnDistribution
-from surflow.distributions.column_marginals import ColumnMarginal, LogisticMarginal, PooledMarginal
+from surflow.distributions.column_marginals import ColumnMarginal, LogisticMarginal, SharedMarginal
 from surflow.distributions.discrete import draw_categories
 from surflow.distributions.knots import Knots
 from surflow.distributions.stacked import weights
 from surflow.errors import ConfigError
 from surflow.supports import Support
 
-# Of fewer rows, as many classes are not tried.
-_ROWS_A_CLASS = 5
+# Of fewer rows as many classes are not tried, and of many columns not more than score about as fast as a network.
+_ROWS_A_CLASS, _MOST_VALUES = 5, 2000
 _LEAST_WEIGHT = 0.01
 # Logits of entries that are held at once in drawing.
 _LOGITS_AT_ONCE = 2**23
@@ -44,7 +44,8 @@ class ColumnClasses(ColumnDistribution):
     Args:
         event_shape: D, or (D,).
         support: of the columns, as for :class:`AnyOrder`.
-        classes: most classes of a fit, a power of two; of less than five rows a class fewer are fitted.
+        classes: most classes of a fit, a power of two; of less than five rows a class, or of hundreds of columns, fewer
+            are fitted.
 
     Raises:
         ShapeError: for events that are no vectors.
@@ -95,7 +96,7 @@ class ColumnClasses(ColumnDistribution):
         self.layout.initialize(x)
         self._straighten(x)
         rows = ClassRows(self.layout, x)
-        sizes = [k for k in self.sizes if k == 1 or k * _ROWS_A_CLASS <= len(x)]
+        sizes = [k for k in self.sizes if k == 1 or k <= min(len(x) // _ROWS_A_CLASS, _MOST_VALUES // x.shape[1])]
         self.conditionals.start.zero_()
         for fit, k in enumerate(sizes):
             classes = rows.fitted(k)
@@ -136,7 +137,7 @@ class ColumnClasses(ColumnDistribution):
             DataError: for no rows, or none that has a density.
         """
         x, _, _ = self._rows(x, context)
-        each = self._in_parts(lambda x, _: self._log_joint(x).T, x, None, each=len(self.used))
+        each = self._in_parts(lambda x, _: self._log_joint(x).T, x, None, each=self._each)
         fit_of = self.fit_of[self.used]
         fits = fit_of.unique()
         within = torch.stack([self.log_weight[self.fit_of == fit].logsumexp(0) for fit in fits])
@@ -147,6 +148,11 @@ class ColumnClasses(ColumnDistribution):
         _count(self)
 
     # -- scoring --------------------------------------------------------------------------------------
+
+    @property
+    def _each(self) -> int:
+        """What the logistics of all classes take of memory, in hidden vectors of a value."""
+        return max(1, len(self.used) // 12)
 
     @property
     def _hidden(self) -> Tensor:
@@ -165,7 +171,7 @@ class ColumnClasses(ColumnDistribution):
         return self.log_weight[self.used, None] + nats.sum(2)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
-        return self._in_parts(lambda x, _: self._log_joint(x).logsumexp(0), x, None, each=len(self.used))
+        return self._in_parts(lambda x, _: self._log_joint(x).logsumexp(0), x, None, each=self._each)
 
     def _log_known(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
         return self._log_joint(x, known).logsumexp(0)
@@ -191,7 +197,7 @@ class ColumnClasses(ColumnDistribution):
             others = whole[..., None] - nats.where(nats.isfinite(), 0.0)
             return whole.logsumexp(0)[:, None] - others.logsumexp(0)
 
-        return self._in_parts(each, x, None, each=len(self.used))
+        return self._in_parts(each, x, None, each=self._each)
 
     # -- columns given others, and drawing --------------------------------------------------------------
 
@@ -211,9 +217,7 @@ class ColumnClasses(ColumnDistribution):
         self, x: Tensor, known: Tensor, of: list[int], context: Tensor | None, *, drawing: bool = False
     ) -> list[ColumnMarginal]:
         weight = self._log_joint(x, known).T.double().softmax(1)
-        lines = torch.arange(len(self.used), device=x.device).repeat(len(x))
-        parts = [LogisticMarginal(self.conditionals, self._hidden, column).of_rows(lines) for column in of]
-        return [PooledMarginal(part, weight) for part in parts]
+        return [SharedMarginal(LogisticMarginal(self.conditionals, self._hidden, c), weight) for c in of]
 
     def _sample(self, n: int, context: Tensor | None) -> Tensor:
         k = draw_categories(n, self.log_weight[None, self.used])
