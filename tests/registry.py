@@ -283,7 +283,7 @@ def _table_model() -> sf.TableModel:
     return sf.TableModel(flow, Schema(columns))
 
 
-def _fitted(mixture: sf.GaussianMixture) -> sf.GaussianMixture:
+def _fitted(mixture: sf.Distribution) -> sf.Distribution:
     """Fitted to two clouds that depend on the context."""
     with sf.seeded(0):
         context = None if mixture.context_shape is None else torch.randn(60, *mixture.context_shape)
@@ -348,6 +348,7 @@ DISTRIBUTIONS = [
         lambda: sf.AnyOrder(2, CONTEXT, support=sf.product([sf.circle, sf.real]), width=8, components=3, dropout=0.0),
     ),
     Case("column tree", lambda: sf.ColumnTree(2, support=sf.product([sf.positive, sf.Interval(-1.0, 3.0)]), bins=4)),
+    Case("column classes", lambda: _fitted(sf.ColumnClasses(2, support=sf.real, classes=4))),
     Case(
         "column mixture",
         lambda: sf.ColumnMixture(

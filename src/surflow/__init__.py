@@ -29,6 +29,7 @@ from surflow.distribution import Distribution
 from surflow.distributions.any_order import AnyOrder
 from surflow.distributions.ascending import AscendingCategorical
 from surflow.distributions.blocks import BlockwiseDiscretizedLogistic
+from surflow.distributions.column_classes import ColumnClasses
 from surflow.distributions.column_mixture import ColumnMixture
 from surflow.distributions.column_tree import ColumnTree
 from surflow.distributions.discrete import Bernoulli, Categorical, JointBernoulli, PlackettLuce
@@ -129,7 +130,7 @@ __all__ = [
     "RandomPermutation", "Slice", "Sort", "SortIntegers", "VAE",
     # distributions
     "AnyOrder", "AscendingCategorical", "AutoregressiveDiscretizedLogistic", "Bernoulli",
-    "BlockwiseDiscretizedLogistic", "Categorical", "ColumnMixture", "ColumnTree",
+    "BlockwiseDiscretizedLogistic", "Categorical", "ColumnClasses", "ColumnMixture", "ColumnTree",
     "DiscretizedLogisticMixture", "Exponential", "GaussianMixture", "HalfNormal", "Joint", "JointBernoulli", "Logistic",
     "Mixture", "Normal", "PlackettLuce", "Stacked", "Uniform", "UniformCircle",
     # supports

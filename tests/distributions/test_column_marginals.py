@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from test_any_order import EVERY, MIXED, NAN, VALUES, _rows, _table
-from test_column_tree import _mixture, _tree
+from test_column_tree import _classes, _mixture, _tree
 from torch import Tensor
 
 import surflow as sf
@@ -17,7 +18,7 @@ from surflow.distributions.column_distribution import ColumnDistribution
 from surflow.distributions.column_marginals import Region, Within
 
 Build = Callable[[], ColumnDistribution]
-every = pytest.mark.parametrize("build", [_tree, _mixture, _table, lambda: _table(orders=1)])
+every = pytest.mark.parametrize("build", [_tree, _classes, _mixture, _table, lambda: _table(orders=1)])
 N = 20_000
 
 
@@ -108,8 +109,8 @@ def test_a_region_beside_known_values_is_of_their_conditional() -> None:
 
 
 @pytest.mark.parametrize("support", [sf.real, sf.positive, sf.Interval(-1.0, 9.0)])
-@pytest.mark.parametrize("kind", [sf.AnyOrder, sf.ColumnTree])
-def test_numbers_of_full_resolution(kind: type[ColumnDistribution], support: sf.Support) -> None:
+@pytest.mark.parametrize("kind", [sf.AnyOrder, partial(sf.ColumnClasses, classes=4), sf.ColumnTree])
+def test_numbers_of_full_resolution(kind: Callable[..., ColumnDistribution], support: sf.Support) -> None:
     with sf.seeded(0):
         x = torch.randn(3000, 1).double().abs() + 0.1
         x = torch.cat([x, x + torch.rand(3000, 1)], 1).clamp(max=8.9)

@@ -1,4 +1,4 @@
-"""ColumnTree and ColumnMixture: mass one, conditionals as ratios, draws that follow, and weights of the best."""
+"""ColumnTree, ColumnClasses, ColumnMixture: mass one, conditionals as ratios, draws that follow, the best weights."""
 
 from __future__ import annotations
 
@@ -21,8 +21,17 @@ def _tree(*, initialized: bool = True) -> sf.ColumnTree:
     return tree.double()
 
 
+def _classes(*, initialized: bool = True) -> sf.ColumnClasses:
+    classes = sf.ColumnClasses(4, support=MIXED, classes=4)
+    if initialized:
+        with sf.seeded(0):
+            classes.initialize(_rows())
+            classes.weigh(_rows(100))
+    return classes.double()
+
+
 def _mixture() -> sf.ColumnMixture:
-    mixture = sf.ColumnMixture([_table(orders=1), _tree()]).double()
+    mixture = sf.ColumnMixture([_table(orders=1), _tree(), _classes()]).double()
     mixture.weigh(_rows(100))
     return mixture.eval()
 
@@ -36,18 +45,21 @@ def _trees() -> sf.ColumnMixture:
     return mixture.eval()
 
 
-both = pytest.mark.parametrize("build", [_tree, _mixture])
+each = pytest.mark.parametrize("build", [_tree, _classes, _mixture])
+counted = pytest.mark.parametrize("build", [_tree, _classes])
 Build = Callable[[], ColumnDistribution]
 
 
+@counted
 @pytest.mark.parametrize("initialized", [False, True])
-def test_the_mass_of_a_tree_is_one(initialized: bool) -> None:
-    tree = _tree(initialized=initialized)
-    assert (int((tree.parent >= 0).sum()) > 0) == initialized
-    assert tree.log_prob(EVERY).exp().sum().item() == pytest.approx(1, abs=1e-6)
+def test_the_mass_is_one(build: Callable[..., ColumnDistribution], initialized: bool) -> None:
+    rows = build(initialized=initialized)
+    assert rows.log_prob(EVERY).exp().sum().item() == pytest.approx(1, abs=1e-6)
+    alone = torch.stack([rows.log_prob_of(EVERY, [i]) for i in range(4)]).sum(0)
+    assert torch.allclose(alone, rows.log_prob(EVERY), atol=1e-5) == (not initialized)  # independent before
 
 
-@both
+@each
 def test_draws_have_the_frequencies_of_the_density(build: Build) -> None:
     rows, n = build(), 40_000
     drawn = rows.sample(n, seed=0)
@@ -58,7 +70,7 @@ def test_draws_have_the_frequencies_of_the_density(build: Build) -> None:
     assert chi_square < len(EVERY) + 4 * math.sqrt(2 * len(EVERY))
 
 
-@both
+@each
 def test_conditionals_are_joint_less_marginal(build: Build) -> None:
     rows = build()
     x = EVERY[::5]
@@ -68,16 +80,17 @@ def test_conditionals_are_joint_less_marginal(build: Build) -> None:
     assert torch.allclose(mass.sum((1, 3)), torch.ones(2, 3).double(), atol=1e-6)
 
 
+@counted
 @pytest.mark.parametrize("initialized", [False, True])
-def test_marginals_of_a_tree_are_sums_of_the_joint(initialized: bool) -> None:
-    tree = _tree(initialized=initialized)
-    joint = tree.log_prob(EVERY).exp().reshape(2, 6, 3, 3)
-    marginal = tree.log_prob_of(EVERY, of=[1, 3]).exp().reshape(2, 6, 3, 3)
+def test_marginals_are_sums_of_the_joint(build: Callable[..., ColumnDistribution], initialized: bool) -> None:
+    rows = build(initialized=initialized)
+    joint = rows.log_prob(EVERY).exp().reshape(2, 6, 3, 3)
+    marginal = rows.log_prob_of(EVERY, of=[1, 3]).exp().reshape(2, 6, 3, 3)
     assert torch.allclose(marginal[0, :, 0], joint.sum((0, 2)), atol=1e-6)
-    assert torch.allclose(tree.log_prob_of(EVERY, of=[3, 0, 2, 1]), tree.log_prob(EVERY), atol=1e-6)
+    assert torch.allclose(rows.log_prob_of(EVERY, of=[3, 0, 2, 1]), rows.log_prob(EVERY), atol=1e-6)
 
 
-@both
+@each
 def test_rows_given_some_columns_follow_the_conditional(build: Build) -> None:
     rows, n = build(), 20_000
     x = EVERY[57].expand(n, 4)
@@ -131,7 +144,7 @@ def test_a_mixture_is_no_worse_than_its_parts_on_the_rows_that_weigh_it() -> Non
         sf.ColumnTree(2, support=sf.real, bins=1)
 
 
-@both
+@each
 def test_saved_and_loaded_to_the_bit(build: Build, tmp_path: Path) -> None:
     flow = sf.Flow([], base=build()).eval()
     flow.save(tmp_path / "rows.safetensors")
@@ -140,7 +153,7 @@ def test_saved_and_loaded_to_the_bit(build: Build, tmp_path: Path) -> None:
     assert torch.equal(again.sample(9, seed=0).nan_to_num(9.0), flow.sample(9, seed=0).nan_to_num(9.0))
 
 
-@pytest.mark.parametrize("build", [_tree, lambda: _tree(initialized=False), _trees])
+@pytest.mark.parametrize("build", [_tree, lambda: _tree(initialized=False), _classes, _trees])
 def test_the_account_is_each_value_given_the_others(build: Build) -> None:
     rows = build()
     joint = rows.log_prob(EVERY).exp().reshape(2, 6, 3, 3)

@@ -48,7 +48,7 @@ MODELS: Mapping[str, Model] = {
     OURS: Model(
         "surflow",
         "The preset table as surflow train trains it: a transformer that learns all orders of the columns, mixed with"
-        " a tree of pairs, by their likelihoods of validation rows. Exact.",
+        " a tree of pairs and with latent classes, by their likelihoods of validation rows. Exact.",
         holes=True,
         trained=True,
         binary=True,

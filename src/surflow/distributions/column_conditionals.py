@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,8 @@ from surflow.distributions.truncated import log_one_minus_exp, log_tails, quanti
 _NARROWEST = -9.0
 # One more logistic is fixed, wide, and has at least this share: what is far from all of training stays possible.
 _WIDE, _LEAST_WIDE = 1.0, 1e-4
+# Two logistics of this scale, so far from the middle on either side, are the nearest to a standard normal: .002 nats.
+_APART, _WIDTH = 0.5585579, 0.4637314
 # Logarithm of a probability of zero, with a gradient.
 _NEVER = -1e30
 
@@ -74,7 +77,10 @@ class ColumnConditionals(nn.Module):
     # -- scoring ----------------------------------------------------------------------------------------
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
-        """Nats of every value: hidden vectors (n, columns, width) and values (n, columns) to (n, columns)."""
+        """Nats of every value: hidden vectors (n, columns, width) and values (n, columns) to (n, columns).
+
+        Hidden vectors (k, 1, columns, width) are those of k cases that rows have in common; (k, n, columns).
+        """
         layout = self.layout
         entry = layout.entries(x)
         counted = entry >= 0
@@ -90,20 +96,22 @@ class ColumnConditionals(nn.Module):
         return self.bias + self.layout.log_frequency.to(self.bias.dtype)
 
     def _gates(self, h: Tensor, wanted: list[Tensor]) -> list[Tensor]:
-        """Log-probabilities of the ``wanted`` entries, each (n, columns), counted within their columns."""
+        """Log-probabilities of the ``wanted`` entries, each (n, columns), counted within their columns; as h is."""
         bias = self._entry_bias()
         found: list[list[Tensor]] = [[] for _ in wanted]
         for columns_name, table_name in self.groups:
             columns, table = getattr(self, columns_name), getattr(self, table_name)
-            logits = torch.einsum("ncw,csw->ncs", h[:, columns], self.embedding[table])
+            logits = torch.einsum("...cw,csw->...cs", h[..., columns, :], self.embedding[table])
             logits = (logits + bias[table]).where(table >= 0, _NEVER)
-            log_sum = logits.logsumexp(2, keepdim=True)
+            log_sum = logits.logsumexp(-1)
             for parts, index in zip(found, wanted, strict=True):
-                parts.append((logits.gather(2, index[:, columns, None]) - log_sum)[..., 0])
+                shape = torch.broadcast_shapes(log_sum.shape, index[:, columns].shape)
+                at = index[:, columns, None].expand(*shape, 1)
+                parts.append(logits.expand(*shape, -1).gather(-1, at)[..., 0] - log_sum)
         reserved = self.layout.reserved
         kept, each = torch.log1p(-reserved), (reserved / self.layout.size).log()
         return [
-            torch.logaddexp(torch.cat(parts, 1)[:, self.ungrouped] + kept.to(h.dtype), each.to(h.dtype))
+            torch.logaddexp(torch.cat(parts, -1)[..., self.ungrouped] + kept.to(h.dtype), each.to(h.dtype))
             for parts in found
         ]
 
@@ -118,8 +126,21 @@ class ColumnConditionals(nn.Module):
         scale = (_NARROWEST + F.softplus(raw[..., 2 * k + 1 :] - _NARROWEST)).exp()
         return log_weight, position, torch.cat([scale, torch.full_like(least, _WIDE)], -1)
 
+    def raw_of_normals(self, normals: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+        """What is put out for a mixture of weights, means and deviations, each as two logistics; (..., parameters)."""
+        log_weight, position, log_scale = [], [], []
+        for weight, mean, deviation in normals:
+            for side in (-_APART, _APART):
+                log_weight.append((weight / 2).clamp(min=_LEAST_WIDE**2).log())
+                position.append(mean + side * deviation)
+                log_scale.append((deviation * _WIDTH).log())
+        wide = torch.full_like(log_weight[0], 2 * math.log(_LEAST_WIDE))
+        above = (torch.stack(log_scale, -1) - _NARROWEST).clamp(min=_LEAST_WIDE)
+        raw_scale = above + torch.log(-torch.expm1(-above)) + _NARROWEST  # the inverse of softplus
+        return torch.cat([torch.stack([*log_weight, wide], -1), torch.stack(position, -1), raw_scale], -1)
+
     def _raw(self, h: Tensor) -> Tensor:
-        raw = torch.einsum("ncw,cwp->ncp", h, self.weight) + self.start
+        raw = torch.einsum("...cw,cwp->...cp", h, self.weight) + self.start
         return raw.float() if raw.dtype in (torch.float16, torch.bfloat16) else raw
 
     def _log_rest(self, h: Tensor, x: Tensor) -> Tensor:

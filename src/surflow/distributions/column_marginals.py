@@ -169,12 +169,11 @@ class ColumnMarginal:
         """Values (n,) drawn from a region, and the logarithms of its probabilities (n,); double."""
         n = len(self.shares)
         counted = self.shares * within.entries
-        low, high = within.low.expand(n, -1), within.high.expand(n, -1)
-        mass = torch.cat([counted, self.mass(low, high)], 1) if low.shape[1] else counted
+        mass = torch.cat([counted, self.mass(within.low[None], within.high[None])], 1) if len(within.low) else counted
         total = mass.sum(1)
         which = draw_categories(n, mass.clamp(min=1e-300).log())
         value = self.values[which.clamp(max=counted.shape[1] - 1)]
-        if low.shape[1]:
+        if len(within.low):
             interval = (which - counted.shape[1]).clamp(min=0)
             number = self.draw(within.low[interval], within.high[interval])
             value = torch.where(which < counted.shape[1], value, number)
@@ -256,6 +255,30 @@ class PooledMarginal(ColumnMarginal):
         mass = self.part.mass(low[:, None], high[:, None]).reshape(self.weight.shape) * self.weight
         k = draw_categories(len(mass), mass.clamp(min=1e-300).log())
         return self.part.draw(low, high).reshape(self.weight.shape).gather(1, k[:, None])[:, 0]
+
+
+class SharedMarginal(ColumnMarginal):
+    """A mixture of lines of one marginal that all rows have in common, with weights (n, lines)."""
+
+    def __init__(self, part: ColumnMarginal, weight: Tensor) -> None:
+        super().__init__(part.layout, part.column, weight @ part.shares)
+        self.part, self.weight = part, weight
+
+    def of_rows(self, index: Tensor) -> Self:
+        picked = super().of_rows(index)
+        picked.weight = self.weight[index]
+        return picked
+
+    def mass(self, low: Tensor, high: Tensor) -> Tensor:
+        each = self.part.mass(low.flatten()[None], high.flatten()[None])  # (lines, rows k)
+        if len(low) == 1:
+            return self.weight @ each
+        return (self.weight.T[..., None] * each.reshape(-1, *low.shape)).sum(0)
+
+    def draw(self, low: Tensor, high: Tensor) -> Tensor:
+        (below, above), which = torch.stack([low, high]).unique(dim=1, return_inverse=True)  # few, for many rows
+        mass = self.part.mass(below[None], above[None])[:, which].T * self.weight
+        return self.part.of_rows(draw_categories(len(mass), mass.clamp(min=1e-300).log())).draw(low, high)
 
 
 class BinnedMarginal(ColumnMarginal):

@@ -9,6 +9,7 @@ from surflow._internal.shapes import Shape, as_shape
 from surflow.data.tables.schema import Schema
 from surflow.data.tables.support import support_of
 from surflow.distributions.any_order import AnyOrder
+from surflow.distributions.column_classes import ColumnClasses
 from surflow.distributions.column_mixture import ColumnMixture
 from surflow.distributions.column_tree import ColumnTree
 from surflow.errors import ConfigError
@@ -70,8 +71,8 @@ def table(
     """For tables of numbers, categories, dates and holes, any column given any others, by a causal transformer.
 
     :class:`~surflow.AnyOrder`, without a context in a :class:`~surflow.ColumnMixture` with a
-    :class:`~surflow.ColumnTree`, the simple model that it should never fall behind: exact masses of what has a
-    probability, densities of the rest.
+    :class:`~surflow.ColumnTree` and :class:`~surflow.ColumnClasses`, the simple models that it should never fall
+    behind: exact masses of what has a probability, densities of the rest.
 
     Args:
         event_shape: number of columns; or the schema of a table, for a :class:`~surflow.TableModel` that knows names
@@ -113,5 +114,7 @@ def table(
             shape, context or None, support=support, width=width, layers=layers, heads=heads, components=components,
             dropout=0.1 if dropout is None else dropout, orders=orders, waves=waves or 0,
         )  # fmt: skip
-        base = net if context else ColumnMixture([net, ColumnTree(shape, support=support)])
-        return Flow([], base=base, context_net=context_net)
+        if context:
+            return Flow([], base=net, context_net=context_net)
+        simple = [ColumnTree(shape, support=support), ColumnClasses(shape, support=support)]
+        return Flow([], base=ColumnMixture([net, *simple]))
