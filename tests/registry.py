@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -35,10 +36,14 @@ class Case:
 
     def make(self, dtype: torch.dtype = torch.float64, seed: int = 0) -> sf.Transform | sf.Distribution:
         """Built from a seed, with parameters away from their starting values."""
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with sf.seeded(seed):
             built = moved(self.build())
         return built.to(dtype)
+
+    @cached_property
+    def example(self) -> sf.Transform | sf.Distribution:
+        """One that is built once, to ask what it is; tests make their own."""
+        return self.make()
 
 
 def moved(built: Module) -> Module:

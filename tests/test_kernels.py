@@ -20,7 +20,7 @@ from surflow._internal.kernels import automatic_gradients
 from surflow.bijections.rational_quadratic import Grid, _formula, rational_quadratic
 from surflow.nets.mlp import perceptron
 
-WITH_NETS = [c for c in TRANSFORMS if any(isinstance(m, torch.nn.Linear) for m in c.make().modules())]
+WITH_NETS = [c for c in TRANSFORMS if any(isinstance(m, torch.nn.Linear) for m in c.example.modules())]
 GRIDS = {
     "line": Grid(5, -3.0, 3.0, fixed=(1, 1), tails=True),
     "one bin": Grid(1, -3.0, 3.0, fixed=(1, 1), tails=True),

@@ -18,34 +18,72 @@ from surflow.supports import Integers, Ordered, Positive
 
 FLOATS = [torch.float64, torch.float32]
 every = pytest.mark.parametrize("case", TRANSFORMS, ids=lambda case: case.name)
-BIJECTIONS = [c for c in TRANSFORMS if c.make().kind == "bijection"]
+BIJECTIONS = [c for c in TRANSFORMS if c.example.kind == "bijection"]
 
 
 def test_every_exported_class_is_in_the_registry() -> None:
     exported = {getattr(sf, name) for name in sf.__all__ if inspect.isclass(getattr(sf, name))}
     nouns = {sf.Transform, sf.Distribution}
     wanted = {c for c in exported if issubclass(c, sf.Transform | sf.Distribution)} - nouns
-    covered = {type(module) for case in [*TRANSFORMS, *DISTRIBUTIONS] for module in case.make().modules()}
-    maps = {type(m.map) for c in TRANSFORMS for m in c.make().modules() if hasattr(m, "map")}
+    covered = {type(module) for case in [*TRANSFORMS, *DISTRIBUTIONS] for module in case.example.modules()}
+    maps = {type(m.map) for c in TRANSFORMS for m in c.example.modules() if hasattr(m, "map")}
     assert wanted <= covered
     assert {c for c in exported if issubclass(c, sf.UnivariateMap)} - {sf.UnivariateMap} <= maps
 
 
-@pytest.fixture(autouse=True, params=["by hand", "automatic"])
+def _by_hand(case: Case) -> bool:
+    """Whether some gradient of a layer is written by hand: of a perceptron, of a spline, of attention."""
+    splines = sf.SplineMap | sf.CircularSplineMap | sf.PositiveSplineMap | sf.IntervalSplineMap
+    return any(
+        isinstance(module, torch.nn.Linear) or isinstance(getattr(module, "map", None), splines)
+        for module in case.example.modules()
+    )
+
+
+@pytest.fixture
 def gradients(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every property holds with the gradients that are written by hand, and with automatic ones."""
     with nullcontext() if request.param == "by hand" else automatic_gradients():
         yield
+
+
+def both_ways(cases: list[Case]) -> pytest.MarkDecorator:
+    """A property of these layers, with the gradients that are written by hand, and with automatic ones."""
+    ways = [pytest.param(case, "by hand", id=case.name) for case in cases]
+    ways += [pytest.param(case, "automatic", id=f"automatic-{case.name}") for case in cases if _by_hand(case)]
+    return pytest.mark.parametrize(("case", "gradients"), ways, indirect=["gradients"])
+
+
+def _functions(tensor: torch.Tensor) -> set[str]:
+    """The functions written by hand through which a tensor was computed."""
+    found, seen, todo = set(), set(), [tensor.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            found.add(type(node).__name__)
+        todo += [before for before, _ in node.next_functions]
+    return found
+
+
+@pytest.mark.parametrize("case", [c for c in TRANSFORMS if not _by_hand(c)], ids=lambda case: case.name)
+def test_gradients_that_are_not_written_by_hand_are_automatic(case: Case) -> None:
+    layer = case.make()
+    x, context = events(layer.domain, layer.in_shape, 5), context_of(layer, 5)
+    z, V = layer(x.requires_grad_(), context)
+    back, V_back = layer.inverse(z.detach().requires_grad_(), context)
+    assert not any(_functions(tensor) for tensor in (z, V, back, V_back))
 
 
 def _tolerance(dtype: torch.dtype) -> dict[str, float]:
     return {"rtol": 1e-10, "atol": 1e-10} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-4}
 
 
-@pytest.mark.parametrize("case", [c for c in TRANSFORMS if c.make().kind != "stochastic"], ids=lambda case: case.name)
+@both_ways([c for c in TRANSFORMS if c.example.kind != "stochastic"])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e3])
-def test_round_trip_with_the_same_contribution(case: Case, dtype: torch.dtype, size: float) -> None:
+def test_round_trip_with_the_same_contribution(case: Case, gradients: None, dtype: torch.dtype, size: float) -> None:
     """From the side that determines the other: there and back gives the same event and the same V."""
     layer = case.make(dtype)
     if layer.random_inverse:
@@ -63,10 +101,8 @@ def test_round_trip_with_the_same_contribution(case: Case, dtype: torch.dtype, s
     assert V.shape == (7,) and V.dtype == dtype and other.dtype == dtype and again.dtype == dtype
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in BIJECTIONS if not isinstance(c.make().domain, Integers)], ids=lambda case: case.name
-)
-def test_contribution_of_a_bijection_is_the_log_determinant(case: Case) -> None:
+@both_ways([c for c in BIJECTIONS if not isinstance(c.example.domain, Integers)])
+def test_contribution_of_a_bijection_is_the_log_determinant(case: Case, gradients: None) -> None:
     layer = case.make()
     x, context = events(layer.domain, layer.in_shape, 4), context_of(layer, 4)
     _, V = layer(x, context)
@@ -81,7 +117,7 @@ def test_contribution_of_a_bijection_is_the_log_determinant(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [c for c in TRANSFORMS if math.prod(c.make().in_shape) <= 2], ids=lambda case: case.name
+    "case", [c for c in TRANSFORMS if math.prod(c.example.in_shape) <= 2], ids=lambda case: case.name
 )
 def test_total_mass(case: Case) -> None:
     """exp(log p) integrates to one; for bounds the mean of exp(elbo) does, and exp(mean elbo) to at most one."""
@@ -109,8 +145,8 @@ def test_total_mass(case: Case) -> None:
     assert bound < 1 + 1e-3 + (0.05 if len(x) < 1000 else 0)
 
 
-@every
-def test_rows_are_independent_of_their_batch(case: Case) -> None:
+@both_ways(TRANSFORMS)
+def test_rows_are_independent_of_their_batch(case: Case, gradients: None) -> None:
     layer = case.make()
     x, context = events(layer.domain, layer.in_shape, 5), context_of(layer, 5)
     if not layer.random_forward:
@@ -125,8 +161,8 @@ def test_rows_are_independent_of_their_batch(case: Case) -> None:
     assert back.shape == (0, *layer.in_shape) and V.shape == (0,)
 
 
-@every
-def test_inputs_are_not_changed_and_supports_are_kept(case: Case) -> None:
+@both_ways(TRANSFORMS)
+def test_inputs_are_not_changed_and_supports_are_kept(case: Case, gradients: None) -> None:
     layer = case.make()
     x, context = events(layer.domain, layer.in_shape, 20), context_of(layer, 20)
     before = x.clone()
@@ -139,9 +175,9 @@ def test_inputs_are_not_changed_and_supports_are_kept(case: Case) -> None:
     assert back.shape == x.shape and layer.domain.contains(back).all()
 
 
-@every
+@both_ways(TRANSFORMS)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_gradients_are_finite(case: Case, dtype: torch.dtype) -> None:
+def test_gradients_are_finite(case: Case, gradients: None, dtype: torch.dtype) -> None:
     layer = case.make(dtype)
     for size in (1e-6, 1.0, 1e3):
         for forward in (True, False):

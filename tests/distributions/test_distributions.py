@@ -85,7 +85,7 @@ def test_a_seed_fixes_the_draws_and_leaves_the_global_generator_alone(case: Case
     assert torch.equal(state, torch.get_rng_state())
 
 
-BOUNDED = [c for c in DISTRIBUTIONS if not isinstance(c.make().support, Real)]
+BOUNDED = [c for c in DISTRIBUTIONS if not isinstance(c.example.support, Real)]
 
 
 @pytest.mark.parametrize("case", BOUNDED, ids=lambda case: case.name)

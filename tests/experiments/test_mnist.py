@@ -46,6 +46,7 @@ def test_the_reports_chain_is_a_bound_that_round_trips() -> None:
 
 @pytest.mark.skipif(not os.environ.get(idx.VARIABLE), reason=f"{idx.VARIABLE} does not say where MNIST is")
 @pytest.mark.e2e
+@pytest.mark.usefixtures("in_this_process")
 def test_a_quick_run_over_mnist(tmp_path: Path) -> None:
     page = reproduce("images", tmp_path / "results", tmp_path / "cells", quick=True)
     found = {

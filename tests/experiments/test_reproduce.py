@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import math
-import os
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -13,13 +12,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from outcomes import killed, outcome
 from typer.testing import CliRunner
 
 import surflow as sf
 from surflow.app.cli import app
 from surflow.evaluation import log_probs, read_results
 from surflow.evaluation.results import Row
-from surflow_experiments.cells import Cell, Outcome, run_cells, share_of
+from surflow_experiments.cells import Cell, run_cells, share_of
 from surflow_experiments.circle.models import build as build_circle
 from surflow_experiments.circle.trial import kuiper, merits
 from surflow_experiments.reproduce import EXPERIMENTS
@@ -69,6 +69,7 @@ def test_recorded_signs_are_those_of_the_skewed_data() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("in_this_process")
 def test_a_quick_run_makes_everything_and_a_second_one_keeps_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,7 +92,7 @@ def test_a_quick_run_makes_everything_and_a_second_one_keeps_it(
     assert {row["case"] for row in again} == {row["case"] for row in rows}  # the rows of other groups stay
 
 
-@pytest.mark.e2e
+@pytest.mark.usefixtures("in_this_process")
 def test_shares_of_an_experiment_are_all_its_cells_each_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,7 +100,7 @@ def test_shares_of_an_experiment_are_all_its_cells_each_once(
     cells = _cells(1, 2, 3, 4)
 
     def run(results: Path, work: Path, *, quick: bool) -> Path:
-        outcomes, _ = run_cells(cells, _outcome, work, str)
+        outcomes, _ = run_cells(cells, outcome, work, str)
         assert len(outcomes) == 4
         return results / "page.html"
 
@@ -137,21 +138,13 @@ def test_an_unknown_group_is_named_with_the_nearest(tmp_path: Path) -> None:
         reproduce("labeled", tmp_path, tmp_path)
 
 
-def _outcome(cell: Cell) -> Outcome:
-    if cell.spec["number"] < 0:
-        raise ValueError("a negative number")
-    value = float(cell.spec["number"])
-    row = Row(case=cell.case, model=cell.model, seed=cell.seed, metric="m", value=value, error=None, unit="1")
-    return Outcome(cell, [row], {"square": np.asarray(value**2)})
-
-
 def _cells(*numbers: float) -> list[Cell]:
     return [Cell("a/b", "model", seed, {"number": number}) for seed, number in enumerate(numbers)]
 
 
 @pytest.mark.e2e
 def test_a_cell_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> None:
-    done, failed = run_cells(_cells(1, -1, 3), _outcome, tmp_path, str)
+    done, failed = run_cells(_cells(1, -1, 3), outcome, tmp_path, str)
     assert [outcome.value("m") for outcome in done] == [1, 3]
     assert failed == ["a/b model seed 1: ValueError: a negative number"]
     assert [path.name for path in sorted(tmp_path.rglob("*.json"))] == ["model-0.json", "model-2.json"]
@@ -159,28 +152,24 @@ def test_a_cell_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> N
 
 @pytest.mark.e2e
 def test_a_process_that_is_killed_fails_the_rest_and_says_so(tmp_path: Path) -> None:
-    _, failed = run_cells(_cells(*[0] * 6), _killed, tmp_path, str)
+    _, failed = run_cells(_cells(*[0] * 6), killed, tmp_path, str)
     assert len(failed) == 1 and "a process was killed, perhaps for memory: 6 cells were not run" in failed[0]
 
 
-def _killed(cell: Cell) -> Outcome:
-    os._exit(9)
-
-
-@pytest.mark.e2e
+@pytest.mark.usefixtures("in_this_process")
 def test_a_cell_with_another_specification_is_run_again(tmp_path: Path) -> None:
-    run_cells(_cells(1, 2), _outcome, tmp_path, str)
-    again, _ = run_cells(_cells(1, 5), _outcome, tmp_path, str)
+    run_cells(_cells(1, 2), outcome, tmp_path, str)
+    again, _ = run_cells(_cells(1, 5), outcome, tmp_path, str)
     assert [outcome.value("m") for outcome in again] == [1, 5]
     assert [float(outcome.arrays["square"]) for outcome in again] == [1, 25]
 
 
 @pytest.mark.parametrize("damage", ["arrays", "missing", "rows", "versions"])
-@pytest.mark.e2e
+@pytest.mark.usefixtures("in_this_process")
 def test_a_damaged_or_outdated_cell_is_run_again(
     tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_cells(_cells(1), _outcome, tmp_path, str)
+    run_cells(_cells(1), outcome, tmp_path, str)
     rows, arrays = tmp_path / "a/b/model-0.json", tmp_path / "a/b/model-0.npz"
     if damage == "arrays":
         arrays.write_bytes(arrays.read_bytes()[:40])
@@ -191,7 +180,7 @@ def test_a_damaged_or_outdated_cell_is_run_again(
     else:
         rows.write_text(rows.read_text().replace('"torch": "', '"torch": "0.'))
     capsys.readouterr()
-    again, failed = run_cells(_cells(1), _outcome, tmp_path, str)
+    again, failed = run_cells(_cells(1), outcome, tmp_path, str)
     assert "kept" not in capsys.readouterr().out
     assert not failed and float(again[0].arrays["square"]) == 1
 
@@ -241,6 +230,7 @@ def test_recorded_posteriors_are_not_better_than_exact_ones(name: str, gap: str)
 
 @pytest.mark.parametrize("name", ["sir", "circle", "sbibm"])
 @pytest.mark.e2e
+@pytest.mark.usefixtures("in_this_process")
 def test_quick_runs_of_posteriors_and_the_circle(tmp_path: Path, name: str) -> None:
     page = reproduce_any(name, tmp_path / "results", tmp_path / "cells", quick=True)
     assert read_results(tmp_path / "results" / f"{name}.json")["command"] == f"surflow reproduce {name} --quick"
@@ -250,6 +240,7 @@ def test_quick_runs_of_posteriors_and_the_circle(tmp_path: Path, name: str) -> N
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.skipif(find_spec("sbi") is None, reason="the extra sbi is not installed")
 def test_quick_runs_of_the_two_defaults(tmp_path: Path) -> None:
     page = reproduce_any("sbibm-auto", tmp_path / "results", tmp_path / "cells", quick=True)

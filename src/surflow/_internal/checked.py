@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 from surflow.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
@@ -20,12 +24,19 @@ def of_type(kind: type[T], values: object, where: str) -> T:
     Raises:
         ConfigError: for a missing, an unknown or an unfit value, which the message names.
     """
-    from pydantic import TypeAdapter, ValidationError  # a tenth of a second, which few need
+    from pydantic import ValidationError  # a tenth of a second, which few need
 
-    adapter: Any = TypeAdapter(kind)
     try:
-        return adapter.validate_python(values)
+        return _adapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "it"
         raise ConfigError(f"{where}: {name}: {first['msg']}, got {str(first['input'])[:60]!r}") from error
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    """Made once for each class: it takes hundredths of a second, and a wide table has a value for each column."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)

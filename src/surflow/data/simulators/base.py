@@ -13,8 +13,8 @@ from surflow._internal.random import seeded
 from surflow._internal.shapes import check_rows
 from surflow.errors import ConfigError, DataError, ShapeError
 
-# Rows (draws times observations) that a likelihood is computed for at once.
-_AT_ONCE = 2**17
+# Rows (draws times observations) that a likelihood is computed for at once: few enough to stay in a processor's cache.
+_AT_ONCE = 2**14
 
 _Size = torch.Size | list[int] | tuple[int, ...]
 

@@ -78,10 +78,10 @@ class SIR(Simulator):
     def mean(self, theta: Tensor) -> Tensor:
         """The observation without noise, shape (batch, 200): first the infected of every day, then the removed."""
         s, i, _ = self._start(theta)
-        rate, mu = self._rates(theta)
+        rate, mu = (STEP * part for part in self._rates(theta))
         daily = theta.new_zeros(2, DAYS, len(theta))
         for step in range(DAYS * STEPS_A_DAY):
-            infected, healed = STEP * rate * s * i, STEP * mu * i
+            infected, healed = rate * s * i, mu * i
             day, first = step // STEPS_A_DAY, step % STEPS_A_DAY == 0
             if first or self.noise == "poisson":
                 daily[0, day] += infected
