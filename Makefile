@@ -3,6 +3,10 @@ PYTHON ?= python3
 # What is installed beside surflow itself: dev,docs,sbi runs the tests of the extra sbi too.
 EXTRAS ?= dev,docs
 
+# Bytecode is kept, whatever the environment says: every process of a test would compile surflow, and every worker
+# rewrite the assertions of all tests, once more.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test quick check docs faults fuzz bench race clean
 
 .venv/installed: pyproject.toml experiments/pyproject.toml constraints.txt

@@ -16,8 +16,14 @@ HERE = Path(__file__).parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-# Some seconds of training, which no patience ends before: the log is written after the first of them.
-STEPS = 6000
+# Some seconds of training, which no patience ends before; the log is written early in them.
+STEPS = 1500
+SURFLOW = """
+import runpy
+from surflow.training import record
+record._LOG_SECONDS = 0.1
+runpy.run_module("surflow", run_name="__main__", alter_sys=True)
+"""
 LONG = '[model]\npreset = "auto"\n\n[training]\npatience = 1000000\n'
 
 
@@ -41,7 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _train(folder: Path, out: str, steps: int = STEPS, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "surflow", "train", "rows.csv", "--model", "long.toml", "--steps", str(steps),
+    command = [sys.executable, "-c", SURFLOW, "train", "rows.csv", "--model", "long.toml", "--steps", str(steps),
                "--batch-size", "32", "--out", out]  # fmt: skip
     return subprocess.Popen(
         command,
