@@ -18,10 +18,10 @@ demo: .venv/installed  ## train on the handwritten digits that come with scikit-
 	.venv/bin/surflow train digits --context digit --seed 0 --out runs/demo --overwrite
 
 test: .venv/installed  ## all tests, the examples in docstrings among them
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal
 
 quick: .venv/installed  ## the tests of about two minutes: none that is slow, compiles, or runs something from end to end
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 -m "not slow and not compile and not e2e"
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not compile and not e2e"
 
 check: .venv/installed  ## lint, format, types, spelling, imports, dependencies
 	.venv/bin/ruff check .

@@ -5,6 +5,15 @@ import torch
 
 torch.set_num_threads(1)
 
+# Examples in docstrings that train for seconds.
+SLOW_EXAMPLES = {"surflow.sbi.automatic.fit_posterior"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.name in SLOW_EXAMPLES:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:

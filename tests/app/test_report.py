@@ -34,13 +34,6 @@ def log_rows(steps=60):
     return rows
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_pictures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots.style, "_DPI", 40)
-        yield
-
-
 def make(folder, flow, splits, **others):
     given = {"log": log_rows(), "command": "surflow train moons", "config_text": "seed = 0"} | others
     rows = given.pop("rows", None) or evaluate(flow, splits, model="spline")
@@ -114,6 +107,7 @@ def test_figures_of_the_page_are_those_of_the_rows(tmp_path):
     assert 'id="training"' not in page  # without a log there is nothing to show
 
 
+@pytest.mark.slow
 def test_a_bound_is_called_one(tmp_path):
     torch.manual_seed(0)
     flow = sf.Flow([sf.Augment(2, noise=1), sf.Coupling(3, hidden=(8,))], base=sf.Normal(3))
@@ -156,6 +150,7 @@ def test_hostile_names_are_text(tmp_path):
     assert_self_contained(page)
 
 
+@pytest.mark.slow
 def test_contexts_of_the_plane(tmp_path):
     encoding = ContextEncoding([ContextColumn("age", None, 0.0, 1.0)])
     splits = table(torch.randn(100, 2), ["a", "b"], torch.randn(100, 1), encoding)
@@ -171,6 +166,7 @@ def test_held_out_rows_of_density_zero(tmp_path):
     assert "25 % of which the flow calls impossible" in page and "account" in pictures
 
 
+@pytest.mark.slow
 def test_other_events(tmp_path):
     line = sf.Flow([sf.Reverse(1)], base=sf.Normal(1))
     assert "pairs" in make(tmp_path / "line", line, table(torch.randn(60, 1), ["a"]), rows=NLL)[1]

@@ -106,6 +106,7 @@ def test_half_precision_draws_from_the_distribution_that_it_scores() -> None:
 
 
 @pytest.mark.parametrize(("shape", "patch"), [((1, 4, 4), 2), ((2, 2, 4), 1), ((2, 2, 4), 2), ((16,), 1)])
+@pytest.mark.slow
 def test_patches_one_after_the_other_have_mass_one_and_the_distribution_they_are_drawn_from(
     shape: tuple[int, ...], patch: int
 ) -> None:

@@ -94,6 +94,7 @@ def test_a_fitted_mixture_is_saved_and_not_fitted_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("repeats", [True, False])
+@pytest.mark.slow
 def test_the_density_of_numbers_that_repeat_is_not_above_their_probability(repeats: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     month = torch.randint(12, (600, 1), generator=generator).double()

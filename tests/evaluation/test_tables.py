@@ -314,6 +314,7 @@ def figures_of(flow, splits):
     return {row["metric"]: row["value"] for row in evaluate(flow, splits)}
 
 
+@pytest.mark.slow
 def test_every_figure_of_a_table():
     splits = splits_of_rows(mixed_rows(300, 1), mixed_rows(60, 2), mixed_rows(80, 3))
     tree = sf.ColumnTree(3, support=splits.support)
@@ -338,6 +339,7 @@ def test_a_table_that_repeats_says_so():
     assert found["held_out_copies"] == 1 and "nll_not_trained_on" not in found
 
 
+@pytest.mark.slow
 def test_a_conditional_model_of_a_table():
     splits = splits_of_rows(mixed_rows(200, 1), mixed_rows(60, 2), mixed_rows(60, 3), context=1.0)
     rows = sf.AnyOrder(3, 1, support=splits.support, width=8, layers=1)

@@ -177,6 +177,7 @@ def test_groups_keep_what_they_share():
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.slow
 def test_the_error_of_a_classifier_covers(classifier, monkeypatch):
     # Which side of x = 0 is whose: of five folds that vote on each other's sides the accuracy varies 1.4 times as much
     # as of independent rows, (1 + 4 (2 / pi) / sqrt(7))^(1/2), and intervals of those would cover 84 %. Of halves, one

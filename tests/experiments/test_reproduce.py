@@ -277,6 +277,7 @@ def test_merits_of_the_circle_see_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("model", ["abs-sort-slice", "polar"])
+@pytest.mark.slow
 def test_flows_of_the_circle_have_mass_one(model: str) -> None:
     torch.manual_seed(1)
     flow = build_circle(model)

@@ -65,6 +65,7 @@ def test_masses_of_simple_models_sum_to_one() -> None:
         assert abs(found.mean() - entropy) < 4 * found.std() / math.sqrt(len(found))
 
 
+@pytest.mark.slow
 def test_a_forest_and_classes_see_what_columns_have_to_do_with_each_other() -> None:
     rows = _small(2000)
     alone = -Marginals(rows).log_prob(rows.test.numpy()).mean()

@@ -14,6 +14,7 @@ from surflow import presets
 
 
 @pytest.mark.parametrize("name", ["max-pool", "slice"])
+@pytest.mark.slow
 def test_pyramids_train_save_and_draw(name: str, tmp_path: Path) -> None:
     net = sf.ContextColumns([3])
     flow = presets.build(
@@ -52,6 +53,7 @@ def test_the_multi_scale_flow_trains_saves_and_draws(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("shape", "scales"), [((1, 4, 4), 1), ((1, 4, 4), 2), ((2, 4, 2), 1)])
 @pytest.mark.parametrize("name", ["max-pool", "slice"])
+@pytest.mark.slow
 def test_all_images_there_are_have_mass_one(name: str, shape: tuple[int, ...], scales: int) -> None:
     net = sf.ContextColumns([3])
     # In training some of what the transformer adds is dropped: a distribution then, but another one for every event.
