@@ -127,6 +127,7 @@ def test_distractors_are_of_a_mixture_of_t_distributions(seed: int) -> None:
     assert kstest(noise, lambda value: parts.cdf(value[:, None]).mean(1)).pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_prey_and_predators_are_positive() -> None:
     task = simulator("lotka_volterra")
     _, x = task.sample(3, seed=0)
