@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from surflow.errors import ConfigError
 
@@ -11,6 +10,9 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 T = TypeVar("T")
+
+# One for each class: making it takes hundredths of a second, and a wide table has a value for each column.
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 def of_type(kind: type[T], values: object, where: str) -> T:
@@ -34,9 +36,9 @@ def of_type(kind: type[T], values: object, where: str) -> T:
         raise ConfigError(f"{where}: {name}: {first['msg']}, got {str(first['input'])[:60]!r}") from error
 
 
-@cache
 def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    """Made once for each class: it takes hundredths of a second, and a wide table has a value for each column."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
