@@ -167,6 +167,7 @@ def test_what_a_draw_comes_with_is_of_the_latents_it_was_made_from(layer: str) -
     assert not found.wrong, found
 
 
+@pytest.mark.slow
 def test_a_gradient_that_misses_a_jump_is_found() -> None:
     """The noise decides the sign of its coordinate, whose probability is learned: no path leads through the jump."""
     flow = moved(

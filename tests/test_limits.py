@@ -44,6 +44,7 @@ def test_packed_text(tmp_path: Path) -> None:
     _refused(path, "would become .* raise the limit: SURFLOW_BUDGET=10")
 
 
+@pytest.mark.slow
 def test_rows_of_two_bytes(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv.gz"
     path.write_bytes(gzip.compress(b"a\n" + b"1\n" * 25_000_000))

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_adapters: dict[type, TypeAdapter[Any]] = {}
+# One for each class: making it takes hundredths of a second, and a wide table has a value for each column.
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 def of_type(kind: type[T], values: object, where: str) -> T:
@@ -36,9 +37,8 @@ def of_type(kind: type[T], values: object, where: str) -> T:
 
 
 def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    """Made once for each class: it takes hundredths of a second, and a wide table has a value for each column."""
     from pydantic import TypeAdapter
 
-    if kind not in _adapters:
-        _adapters[kind] = TypeAdapter(kind)
-    return _adapters[kind]
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
