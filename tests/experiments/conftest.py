@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import pickle
-<<<<<<< HEAD
-=======
 import warnings
->>>>>>> quick
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -24,14 +21,10 @@ class _Here(Executor):
         future: Future[Any] = Future()
         try:
             run, given, named = pickle.loads(pickle.dumps((run, given, named)))
-<<<<<<< HEAD
-            future.set_result(pickle.loads(pickle.dumps(run(*given, **named))))
-=======
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # in another process they are no errors
                 outcome = run(*given, **named)
             future.set_result(pickle.loads(pickle.dumps(outcome)))
->>>>>>> quick
         except Exception as error:
             future.set_exception(error)
         return future
