@@ -39,6 +39,7 @@ def test_the_mass_of_a_tree_is_one(initialized: bool) -> None:
 
 
 @both
+@pytest.mark.slow
 def test_draws_have_the_frequencies_of_the_density(build: Build) -> None:
     rows, n = build(), 40_000
     drawn = rows.sample(n, seed=0)
@@ -69,6 +70,7 @@ def test_marginals_of_a_tree_are_sums_of_the_joint(initialized: bool) -> None:
 
 
 @both
+@pytest.mark.slow
 def test_rows_given_some_columns_follow_the_conditional(build: Build) -> None:
     rows, n = build(), 20_000
     x = EVERY[57].expand(n, 4)
