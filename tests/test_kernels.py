@@ -178,6 +178,7 @@ def test_double_precision_against_thirty_digits(grid: Grid) -> None:
 
 @every_grid
 @both_ways
+@pytest.mark.slow
 def test_splines_can_be_differentiated_twice(grid: Grid, inverse: bool) -> None:
     x, raw = _drawn(grid, (3, 2), 3)
 

@@ -184,6 +184,7 @@ def test_arrays_that_are_not_there(tmp_path: Path) -> None:
     [(b'<c r="XFD1048576"><v>1</v></c>', "would become"), (b" " * _MUCH, "would become")],
     ids=["a cell far out", "blanks"],
 )
+@pytest.mark.slow
 def test_workbooks(cell: bytes, said: str, tmp_path: Path) -> None:
     import openpyxl
 
@@ -233,6 +234,7 @@ def test_what_only_programs_read_is_no_image(tmp_path: Path) -> None:
     _refused(path, "cannot be read as an image", lambda path: load(path.parent))
 
 
+@pytest.mark.slow
 def test_configurations(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("[" * 600)

@@ -91,6 +91,7 @@ def test_each_row_is_scored_with_its_own_context(few_rows: None) -> None:
 
 
 @pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.slow
 def test_importance_samples_of_many_rows_rise_to_the_density(few_rows: None, grad: bool) -> None:
     """The gap of every row to its closed form closes, whether a chunk holds many rows or many draws of a few."""
     flow = _bound()

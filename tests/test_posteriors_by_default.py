@@ -27,6 +27,7 @@ def _quick(monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("_quick")
+@pytest.mark.slow
 def test_the_density_keeps_to_the_box_and_has_mass_one_there() -> None:
     prior = Independent(Uniform(torch.zeros(1), 2 * torch.ones(1)), 1)
     theta = 2 * torch.rand(300, 1, generator=torch.Generator().manual_seed(0))
@@ -53,6 +54,7 @@ def test_a_linear_gaussian_is_found_and_nearly_exact() -> None:
 
 
 @pytest.mark.usefixtures("_quick")
+@pytest.mark.slow
 def test_a_seed_gives_the_same_posterior_and_a_file_too(tmp_path) -> None:
     task = simulator("two_moons")
     theta, x = task.sample(200, seed=0)

@@ -329,6 +329,7 @@ def test_sqlite_files(tmp_path: Path) -> None:
         ("", True),
     ],
 )
+@pytest.mark.slow
 def test_footers_of_long_files_are_left_out_quickly(
     footer: str, quick: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ def test_shapes_copies_and_a_bound_that_does_not_change(sbi, pairs) -> None:
         assert any(p.requires_grad for p in made.parameters())
 
 
+@pytest.mark.slow
 def test_the_default_is_trained_when_it_is_built_and_stays_as_it_is(sbi, pairs, monkeypatch) -> None:
     monkeypatch.setattr("surflow.sbi.recipe._STEPS_OF_FEW", 60)
     theta, x = (part[:300] for part in pairs)

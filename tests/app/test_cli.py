@@ -21,7 +21,7 @@ import surflow as sf
 from surflow._internal.sealed import seal
 from surflow.app.cli import app
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("small_pictures")]
 
 TINY = ["--steps", "20", "--batch-size", "32"]
 
@@ -59,7 +59,7 @@ def _flowers(path: Path, n: int = 90, **columns: Sequence[object]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def workplace(small_pictures: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a data file and a conditional run on it; the working directory of all tests here."""
     folder = tmp_path_factory.mktemp("work")
     before = Path.cwd()

@@ -18,6 +18,8 @@ from surflow.evaluation import Row, evaluate
 from surflow.flow import Term
 
 HOSTILE = "<script>alert(\"x\")</script> $\\frac{1}$ & 'y'"
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 PNG = b"\x89PNG\r\n"
 
 
@@ -60,7 +62,7 @@ def assert_self_contained(page):
 
 
 @pytest.fixture(scope="module")
-def moons(tmp_path_factory):
+def moons(small_pictures, tmp_path_factory):
     splits = data.load("moons", rows=300)
     splits.test = Part(splits.test.x[:1000], None)
     return make(tmp_path_factory.mktemp("moons"), plane_flow(), splits)
@@ -93,6 +95,7 @@ def test_the_page_needs_nothing_else(moons):
     assert_self_contained(moons[0])
 
 
+@pytest.mark.slow
 def test_figures_of_the_page_are_those_of_the_rows(tmp_path):
     splits = data.load("checkerboard", rows=200)
     splits.test = Part(splits.test.x[:300], None)
@@ -119,6 +122,7 @@ def test_a_bound_is_called_one(tmp_path):
     assert "sums to the ELBO (k = 1)" in page and "<td>the ELBO (k = 1)</td>" in page and "log p(x)" not in page
 
 
+@pytest.mark.slow
 def test_integer_images_by_class(tmp_path):
     splits = data.load("digits", context="target")
     shape = splits.event_shape
@@ -137,6 +141,7 @@ def test_integer_images_by_class(tmp_path):
     assert "Bits per dimension" in page and "every row is a class" in page and "10 categories" in page
 
 
+@pytest.mark.slow
 def test_hostile_names_are_text(tmp_path):
     x = torch.randn(120, 3)
     encoding = ContextEncoding([ContextColumn(HOSTILE, [HOSTILE, "b"]), ContextColumn("age", None, 0.0, 1.0)])

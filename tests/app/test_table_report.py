@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import surflow as sf
-from surflow import plots
 from surflow.app.report import write_report
 from surflow.app.report.text import percent, value_text
 from surflow.app.report.verdict import verdict
@@ -17,13 +16,6 @@ from surflow.data.tables.support import support_of
 from surflow.evaluation import Row, evaluate
 
 HOSTILE = "<b>$x$ \\frac{1} & 'y'"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_pictures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots.style, "_DPI", 40)
-        yield
 
 
 def splits_of(*parts):
@@ -48,7 +40,7 @@ def rows_of(n, seed):
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def report(small_pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("table")
     splits = splits_of(rows_of(300, 1), rows_of(50, 2), rows_of(60, 3))
     tree = sf.ColumnTree(3, support=splits.support)

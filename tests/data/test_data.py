@@ -645,6 +645,7 @@ def test_data_that_no_model_can_be_trained_on(
         load(path, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_category_that_is_in_no_training_row(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "people.csv", {**table(), "city": ["Ulm"] * 38 + ["Kiel"] * 2})
     with pytest.raises(DataError, match=r"category 'Kiel' .*occurs 2 times, but in no training row"):

@@ -197,6 +197,7 @@ LEARNT = [case for case in KINDS if KINDS[case][3].get("used", True)]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
+@pytest.mark.slow
 def test_columns_of_every_kind_come_back_from_files_to_the_bit(ending: str, tmp_path: Path) -> None:
     cells = {case: list(KINDS[case][1]) for case in LEARNT}
     for i, case in enumerate(LEARNT):
@@ -505,6 +506,7 @@ def test_a_category_is_what_the_file_writes_whatever_else_it_holds(codes: list[s
             assert known[int(read_context(one, splits.context)[0, 0])] == code
 
 
+@pytest.mark.slow
 def test_cells_may_hold_line_breaks_in_files_of_any_length(tmp_path: Path) -> None:
     rows = 50_000
     note = '"one, ""two""\r\nthree\n\nfour"'
@@ -521,6 +523,7 @@ def test_cells_may_hold_line_breaks_in_files_of_any_length(tmp_path: Path) -> No
     assert part.x[-1].tolist() == [(rows - 1) * 7919 % 1009 + 0.25, (rows - 1) % 13 + 0.75]
 
 
+@pytest.mark.slow
 def test_names_of_columns_are_chosen_as_they_are(tmp_path: Path) -> None:
     names = ["a ", "b, c", 'say "d"', "e=f", "(g)", "größe", "A"]
     header = ["a ", '"b, c"', '"say ""d"""', "e=f", "(g)", "größe", "A"]

@@ -51,6 +51,7 @@ def test_the_degenerate_epidemic_knows_the_product_alone() -> None:
     torch.testing.assert_close(basic.mean(joined), degenerate.mean(theta))
 
 
+@pytest.mark.slow
 def test_given_the_product_the_first_rate_has_the_stated_distribution() -> None:
     sir = SIR(degenerate=True)
     theta = sir.prior.sample((2000,))
@@ -75,6 +76,7 @@ def test_the_exact_posterior_of_the_epidemic_is_calibrated(options) -> None:
     assert inside_band(ranks(theta.double(), drawn), 100, probability=0.999).all()
 
 
+@pytest.mark.slow
 def test_evidence_by_two_ways() -> None:
     """log p(x) by importance sampling is the mean likelihood of prior draws."""
     sir = SIR(sigma=1e-2)

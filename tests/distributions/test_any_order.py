@@ -128,6 +128,7 @@ def test_the_mass_of_all_rows_is_one_in_every_order(initialized: bool) -> None:
             assert mass == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_density_is_the_mean_over_orders_and_training_draws_one_a_row() -> None:
     table = _table()
     x = EVERY[:20]
@@ -145,6 +146,7 @@ def test_the_density_is_the_mean_over_orders_and_training_draws_one_a_row() -> N
     assert torch.equal(table.elbo(x), table.log_prob(x))
 
 
+@pytest.mark.slow
 def test_orders_are_weighed_by_the_likelihood_of_rows() -> None:
     table = _table()
     x = _rows(2000)
@@ -162,6 +164,7 @@ def test_orders_are_weighed_by_the_likelihood_of_rows() -> None:
 
 
 @pytest.mark.parametrize("weighed", [False, True])
+@pytest.mark.slow
 def test_draws_have_the_frequencies_of_the_density(weighed: bool) -> None:
     table = _table()
     if weighed:
@@ -192,6 +195,7 @@ def test_the_mass_given_others_is_one() -> None:
     assert torch.allclose(mass.sum((1, 3)), torch.ones(2, 3).double(), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_rows_given_some_columns_keep_them_and_follow_the_conditional() -> None:
     table = _table(orders=24)  # all there are
     n = 20_000
@@ -285,6 +289,7 @@ def test_before_training_a_table_is_its_columns_frequencies() -> None:
         assert -nats[column].item() == pytest.approx(-(share * share.log()).sum().item(), abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_category_that_training_did_not_hold_is_possible() -> None:
     with sf.seeded(0):
         table = sf.AnyOrder(1, support=sf.Integers(5), width=8)
@@ -311,6 +316,7 @@ def test_cents_of_millions_are_told_apart_and_their_masses_are_the_density_times
     assert torch.allclose(masses[large], densities[large] + math.log(0.01), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_table_trains_saves_and_comes_back_to_the_bit(tmp_path: Path) -> None:
     rows = _rows(2000)
     with sf.seeded(0):

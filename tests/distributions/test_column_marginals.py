@@ -86,6 +86,7 @@ REGIONS = {
 
 @pytest.mark.parametrize("build", [_tree, _mixture])
 @pytest.mark.parametrize("case", REGIONS)
+@pytest.mark.slow
 def test_draws_from_regions_follow_the_distribution_there(build: Build, case: str) -> None:
     rows = build()
     where, inside = REGIONS[case]
@@ -110,6 +111,7 @@ def test_a_region_beside_known_values_is_of_their_conditional() -> None:
 
 @pytest.mark.parametrize("support", [sf.real, sf.positive, sf.Interval(-1.0, 9.0)])
 @pytest.mark.parametrize("kind", [sf.AnyOrder, partial(sf.ColumnClasses, classes=4), sf.ColumnTree])
+@pytest.mark.slow
 def test_numbers_of_full_resolution(kind: Callable[..., ColumnDistribution], support: sf.Support) -> None:
     with sf.seeded(0):
         x = torch.randn(3000, 1).double().abs() + 0.1
@@ -132,6 +134,7 @@ def test_numbers_of_full_resolution(kind: Callable[..., ColumnDistribution], sup
 
 
 @pytest.mark.parametrize("given", [[], [1]])
+@pytest.mark.slow
 def test_masses_and_quantiles_are_integrals_of_the_density(given: list[int]) -> None:
     with sf.seeded(0):
         x = torch.randn(500, 1).double().exp()

@@ -60,6 +60,7 @@ def test_the_mass_is_one(build: Callable[..., ColumnDistribution], initialized: 
 
 
 @each
+@pytest.mark.slow
 def test_draws_have_the_frequencies_of_the_density(build: Build) -> None:
     rows, n = build(), 40_000
     drawn = rows.sample(n, seed=0)
@@ -91,6 +92,7 @@ def test_marginals_are_sums_of_the_joint(build: Callable[..., ColumnDistribution
 
 
 @each
+@pytest.mark.slow
 def test_rows_given_some_columns_follow_the_conditional(build: Build) -> None:
     rows, n = build(), 20_000
     x = EVERY[57].expand(n, 4)

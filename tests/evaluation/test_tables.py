@@ -95,6 +95,7 @@ def test_r_squared_and_its_error():
     assert stated == pytest.approx(spread, rel=0.15)
 
 
+@pytest.mark.slow
 def test_samples_of_the_distribution_are_worth_as_much_as_rows():
     found = usefulness(mixed_rows(500, 1), mixed_rows(500, 2), mixed_rows(500, 3), MIXED)
     assert found.columns == [0, 1, 2] and found.classes == [True, False, True]
@@ -104,6 +105,7 @@ def test_samples_of_the_distribution_are_worth_as_much_as_rows():
     assert abs(real - drawn) < 4 * error
 
 
+@pytest.mark.slow
 def test_samples_of_independent_columns_are_worth_nothing():
     samples = mixed_rows(500, 2)
     samples = torch.stack([column[torch.randperm(500)] for column in samples.T], 1)
@@ -330,6 +332,7 @@ def test_every_figure_of_a_table():
     assert "outside_samples_0" not in found and "classifier_accuracy" not in found
 
 
+@pytest.mark.slow
 def test_a_table_that_repeats_says_so():
     few = mixed_rows(10, 1)
     splits = splits_of_rows(few.repeat(20, 1), few, few.repeat(3, 1))

@@ -18,6 +18,7 @@ from surflow_experiments.images.models import SHAPE, study
 from surflow_experiments.reproduce import reproduce
 
 
+@pytest.mark.slow
 def test_between_two_samples_lie_samples() -> None:
     distribution = sf.AutoregressiveDiscretizedLogistic(
         (1, 2, 2), levels=5, context_shape=2, patch=2, width=8, layers=1

@@ -45,6 +45,7 @@ def test_an_output_started_at_zero_is_constant() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # forward mode's own affair
 @pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.slow
 def test_attention_can_be_differentiated_twice(causal: bool) -> None:
     q, k, v = (torch.randn(2, 2, 5, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
 

@@ -63,6 +63,7 @@ def test_a_causal_transformer_sees_what_came_before_and_generates_step_by_step(g
             sf.CausalTransformer(6, 5, 3, **wrong)
 
 
+@pytest.mark.slow
 def test_integers_in_order_are_learned() -> None:
     """The entropy of the order statistics of three fair dice, which no distribution beats and a trained one nears."""
     dice = torch.cartesian_prod(*[torch.arange(4.0)] * 3).sort(1).values

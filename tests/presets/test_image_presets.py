@@ -37,6 +37,7 @@ def test_pyramids_train_save_and_draw(name: str, tmp_path: Path) -> None:
         assert torch.equal(z, x[:, :, ::4, ::4])
 
 
+@pytest.mark.slow
 def test_the_multi_scale_flow_trains_saves_and_draws(tmp_path: Path) -> None:
     net = sf.ContextColumns([3])
     flow = presets.build("glow", (2, 8, 4), support=sf.Integers(16), context_net=net, width=8, steps=2)

@@ -67,6 +67,7 @@ def _shares(model: sf.TableModel) -> dict[tuple[str, float], float]:
         ({"age": ">1", "pet": ["cat", "dog"]}, lambda pet, age: age > 1 and pet != "a, b"),
     ],
 )
+@pytest.mark.slow
 def test_samples_given_values_sets_and_ranges_have_the_conditional_distribution(model, given, held) -> None:
     shares = {row: p for row, p in _shares(model).items() if held(*row)}
     total, n = sum(shares.values()), 4000
@@ -112,6 +113,7 @@ def test_moments_come_back_as_written(dated: sf.TableModel, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("draws", [None, 2])
+@pytest.mark.slow
 def test_holes_alone_are_filled_and_tables_come_out_as_they_came_in(dated: sf.TableModel, draws: int | None) -> None:
     arrays = _rows(40)
     arrays["pet"][3] = None

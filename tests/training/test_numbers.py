@@ -171,6 +171,7 @@ def test_flows_fitted_to_doubles_draw_after_their_parameters_became_single() -> 
     torch.testing.assert_close(flow.log_prob(draws), log_prob, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_units_of_contexts_do_not_matter_to_presets_without_a_network_of_ones_own() -> None:
     theta, noise = _pairs(1500)[:, :1], torch.randn(1500, 1, generator=torch.Generator().manual_seed(1))
     nlls = []

@@ -82,6 +82,7 @@ def test_weights_count_rows():
     torch.testing.assert_close(flows[0].base.raw, flows[1].base.raw, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_bound_of_a_linear_gaussian_chain_is_trained_to_the_optimum_of_its_density():
     # x = z's first half with z normal: the marginal of the sliced part is a normal with learned scale.
     x = 2 * rows(2000, 1)
@@ -753,6 +754,7 @@ def test_precision_is_passed_on():
 # -- what a seed makes the same ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_another_number_of_threads_draws_the_same_and_trains_the_same_to_rounding():
     x = rows(4000, 2)
     flows, drawn, first = [], [], []
