@@ -18,8 +18,8 @@ def _settled(preset: str) -> Config:
 
 @pytest.mark.parametrize("preset", ["auto", "spline", "table"])
 def test_training_is_that_of_the_preset(preset: str) -> None:
-    rows = len(sf.data.load("iris").train.x)
-    known = defaults.training(rows) if preset == "table" else presets.training_of_numbers(rows)
+    rows, columns = sf.data.load("iris").train.x.shape
+    known = defaults.training(rows, columns) if preset == "table" else presets.training_of_numbers(rows)
     assert {name: getattr(_settled(preset).training, name) for name in known} == known
 
 
@@ -32,4 +32,4 @@ def test_rows_that_choose_the_weights_are_few_where_a_validation_is_dear() -> No
     splits = sf.data.load("diabetes")
     kind = kind_of(splits)
     assert len(kind.validation("spline").x) == len(splits.validation.x)
-    assert len(kind.validation("table").x) == min(len(splits.validation.x), defaults.MOST_VALIDATION)
+    assert len(kind.validation("table").x) == min(len(splits.validation.x), defaults.most_validation(10))

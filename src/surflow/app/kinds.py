@@ -121,6 +121,10 @@ class Table(Kind):
     def _columns(self) -> list[Column]:
         return [] if self.splits.schema is None else self.splits.schema.columns
 
+    @property
+    def _width(self) -> int:
+        return math.prod(self.splits.event_shape)
+
     def model(self, preset: str, *, fresh: bool) -> tuple[str, Options]:
         name, options = super().model(preset, fresh=fresh)
         if name == "table":
@@ -144,8 +148,9 @@ class Table(Kind):
 
     def training(self, preset: str | None, *, fresh: bool) -> Options:
         rows = len(self.splits.train.x)
-        by_columns = self._by_columns(preset)
-        return dict(defaults.training(rows) if by_columns else presets.training_of_numbers(rows))
+        if self._by_columns(preset):
+            return dict(defaults.training(rows, self._width))
+        return dict(presets.training_of_numbers(rows))
 
     def _by_columns(self, preset: str | None) -> bool:
         """Whether a model of rows of mixed columns is trained."""
@@ -154,7 +159,7 @@ class Table(Kind):
     def validation(self, preset: str | None) -> Part:
         # Every validation scores them under all orders.
         if self._by_columns(preset):
-            return _first(self.splits.validation, defaults.MOST_VALIDATION)
+            return _first(self.splits.validation, defaults.most_validation(self._width))
         return super().validation(preset)
 
     def pictures(self, shown: Shown, show: PictureWriter) -> list[Picture]:

@@ -164,9 +164,9 @@ class TableModel(Distribution):
             x = torch.from_numpy(self._numbers(data.raw, [c.name for c in self.columns]))
         else:
             x = data.x
-        rows = len(x)
-        held_out = min(defaults.VALIDATION, defaults.MOST_VALIDATION / rows)
-        return x, FitOptions(validation=held_out) | defaults.training(round(rows * (1 - held_out)))
+        rows, columns = x.shape
+        held_out = min(defaults.VALIDATION, defaults.most_validation(columns) / rows)
+        return x, FitOptions(validation=held_out) | defaults.training(round(rows * (1 - held_out)), columns)
 
     def save(self, path: str | Path) -> None:
         """Write the model to one .safetensors file; ``sf.load`` reads it back.
