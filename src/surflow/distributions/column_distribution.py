@@ -21,6 +21,17 @@ from surflow.supports import Support
 _VALUES_AT_ONCE = 2**15
 # Of a row with several regions, of which one is kept.
 _PROPOSALS = 32
+# Values that are scored to tell what is usual, each column of a row given all others.
+_LEAST_ROWS, _MOST_VALUES = 10, 2**21
+
+
+def rows_to_account(columns: int, most: int) -> int:
+    """Of how many rows to take an account to see what is usual: each costs a pass over the row for every column.
+
+    >>> rows_to_account(20, 300), rows_to_account(200, 300), rows_to_account(1000, 300)
+    (300, 52, 10)
+    """
+    return max(_LEAST_ROWS, min(most, _MOST_VALUES // columns**2))
 
 
 class ColumnDistribution(Distribution):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from surflow.distributions.column_distribution import ColumnDistribution
+from surflow.distributions.column_distribution import ColumnDistribution, rows_to_account
 from surflow.evaluation.likelihood import evaluating, log_probs
 from surflow.flow import Flow
 
@@ -35,7 +35,7 @@ class OddRows(NamedTuple):
 def odd_rows(flow: Flow, x: Tensor, context: Tensor | None = None, *, rows: int = 6) -> OddRows | None:
     """The oddest of rows x, (n, D), and their values; None for a flow that has no conditionals of its columns.
 
-    What is usual is the median of a hundred rows, drawn by chance.
+    What is usual is the median of a hundred rows, drawn by chance, and of fewer where there are hundreds of columns.
 
     Args:
         flow: a flow without layers, on a distribution of columns.
@@ -49,7 +49,7 @@ def odd_rows(flow: Flow, x: Tensor, context: Tensor | None = None, *, rows: int 
     given = context if flow.context_shape is not None else None
     nats = log_probs(flow, x, given)
     odd = nats.argsort()[:rows]
-    both = torch.cat([odd, torch.randperm(len(x))[:_USUAL]])
+    both = torch.cat([odd, torch.randperm(len(x))[: rows_to_account(x.shape[1], _USUAL)]])
     with evaluating(flow):
         encoded = None if given is None else flow._embed(given[both])
         each = model.account(x[both], encoded).double().cpu()

@@ -22,7 +22,7 @@ from surflow.data.tables.columns import decode, encode
 from surflow.data.tables.schema import Column, Schema
 from surflow.data.tables.support import support_of
 from surflow.distribution import Distribution, Fitted
-from surflow.distributions.column_distribution import ColumnDistribution
+from surflow.distributions.column_distribution import ColumnDistribution, rows_to_account
 from surflow.errors import ConfigError, DataError, ShapeError, SupportError
 from surflow.flow import Flow
 from surflow.tables import defaults
@@ -152,7 +152,7 @@ class TableModel(Distribution):
         Args:
             x: rows (n, columns) that it was not trained on, of which some are looked at.
         """
-        each = self._base.account(x[:_USUAL_ROWS]).double()
+        each = self._base.account(x[: rows_to_account(x.shape[1], _USUAL_ROWS)]).double()
         each = each[each.isfinite().all(1)]
         if len(each):
             self.usual.copy_(each.mean(0))
